@@ -1,0 +1,116 @@
+//! Presence: what a party says of itself, signed by its identity key.
+//!
+//! Addresses in it are hints: whoever answers there must still prove the party's identity. Only
+//! states and typed reasons appear in it, never inputs or outputs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Document, DocumentError, ensure};
+use crate::digest::Digest;
+use crate::key::PublicKey;
+use crate::name::Name;
+use crate::session::{Failure, Reason};
+use crate::time::Time;
+
+/// A party's own account of its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// The fleet.
+    pub fleet: Name,
+    /// The party, whose key must have signed this.
+    pub party: PublicKey,
+    /// The party's name in its fleet.
+    pub name: Name,
+    /// The owner whose policy it follows.
+    pub owner: PublicKey,
+    /// Rises with every presence, so that an old one cannot replace a new one.
+    pub counter: u64,
+    /// When it was signed.
+    pub signed: Time,
+    /// The agent's version.
+    pub agent: String,
+    /// Where the party's agent can be reached, `host:port`, best first.
+    pub addresses: Vec<String>,
+    /// How it stands with the mesh.
+    pub mesh: Mesh,
+    /// Why the party takes no new session, if it does not (rule 11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Reason>,
+    /// The newest root and head it has accepted.
+    pub root: u64,
+    /// The counter of the newest head.
+    pub head: u64,
+    /// Its latest sessions.
+    pub sessions: Vec<SessionPresence>,
+}
+
+/// Mesh state in one word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Mesh {
+    /// The parties reach each other without an overlay.
+    None,
+    /// Joined, with these addresses.
+    Joined {
+        /// The mesh addresses.
+        addresses: Vec<String>,
+    },
+    /// Not joined.
+    NotJoined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One session as this party sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionPresence {
+    /// The session, by manifest digest.
+    pub manifest: Digest,
+    /// How far it is.
+    pub progress: Progress,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// The states of a session, without their contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "see `crate::session::State`")]
+pub enum Progress {
+    Fetched,
+    Verified,
+    Staged,
+    Preflight,
+    Running,
+    Done,
+    Failed,
+}
+
+impl Progress {
+    /// The word that people read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Verified => "verified",
+            Self::Staged => "staged",
+            Self::Preflight => "preflight",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Document for Presence {
+    const KIND: &'static str = "presence";
+
+    fn check(&self) -> Result<(), DocumentError> {
+        ensure(self.addresses.len() <= 16, "addresses", "has more than 16 addresses")?;
+        ensure(self.sessions.len() <= 32, "sessions", "has more than 32 sessions")
+    }
+}

@@ -1,0 +1,88 @@
+//! The floor: what this party has accepted and will never go back behind (rules 5, 8 and 10).
+//!
+//! The daemon writes it to disk, with fsync, before anything that depends on it is used.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::{Head, Root, Session};
+use crate::envelope::Verified;
+use crate::name::Name;
+use crate::time::Time;
+
+/// The highest of everything accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floor {
+    /// The root's version.
+    pub root_version: u64,
+    /// The digest of that root.
+    pub root_digest: Digest,
+    /// The epoch all counters below belong to.
+    pub epoch: u64,
+    /// The newest head: its counter and its digest, so that a second one with the same counter is
+    /// recognised (equivocation).
+    pub head: Option<Mark>,
+    /// The newest release.
+    pub release: Option<Mark>,
+    /// For each session name the newest session accepted.
+    pub sessions: BTreeMap<Name, Mark>,
+    /// Rule 10: the newest verified signed time, and never before the image was built.
+    pub time: Time,
+    /// When the image was built: where the floor starts again with a new epoch.
+    pub built: Time,
+}
+
+/// A counter and the document that carried it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// The counter.
+    pub counter: u64,
+    /// The digest of the document's payload.
+    pub digest: Digest,
+}
+
+impl Floor {
+    /// The floor of a party that has just accepted its first root.
+    pub fn new(root: &Verified<Root>, built: Time) -> Self {
+        Self {
+            root_version: root.document.version,
+            root_digest: root.digest,
+            epoch: root.document.epoch,
+            head: None,
+            release: None,
+            sessions: BTreeMap::new(),
+            time: built.max(root.document.signed),
+            built,
+        }
+    }
+
+    /// Raises the floor to a root that [`super::chain::next`] has accepted.
+    ///
+    /// With a new epoch every counter and the time start afresh: the root's keys outrank whoever ran
+    /// the old ones to the end of the scale. Documents of the old epoch stay refused by their epoch.
+    pub(super) fn raise_to_root(&mut self, root: &Verified<Root>) {
+        if root.document.epoch > self.epoch {
+            *self = Self::new(root, self.built);
+        } else {
+            self.root_version = root.document.version;
+            self.root_digest = root.digest;
+            self.time = self.time.max(root.document.signed);
+        }
+    }
+
+    /// Raises the floor to a head that has been accepted.
+    pub(super) fn raise_to_head(&mut self, head: &Verified<Head>) {
+        self.head = Some(Mark { counter: head.document.counter, digest: head.digest });
+        self.time = self.time.max(head.document.signed);
+    }
+
+    /// Rule 8: takes the session's counter, so that neither it nor an older one is accepted again.
+    pub fn raise_to_session(&mut self, session: &Verified<Session>) {
+        let mark = Mark { counter: session.document.counter, digest: session.digest };
+        self.sessions.insert(session.document.name.clone(), mark);
+    }
+}

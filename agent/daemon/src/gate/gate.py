@@ -1,0 +1,481 @@
+"""The gate: starts one party's MPyC program, for the agent, in a private directory.
+
+`python3 -I gate.py SOCKET` connects to the agent, makes everything ready that
+can be made ready (limits, MPyC, the declared modules, the compiled program),
+says so, and waits. When all parties are ready the agent says go, and what is
+left is the computation. MPyC is used as released: nothing in it is patched.
+
+Left to others: fetching and checking files, certificates, the sandbox and the
+deadlines (the agent). The gate only tells what it sees, and dies with the agent.
+
+The talk is one JSON object per line; agent.rs has the other side:
+
+    agent  {"mpyc_dir", "mpyc_version", "modules", "flags", "args", "script", "limits"}
+    gate   {"event": "ready", ...}  or  {"event": "refused", "reason": ...} and exit 3
+    agent  {"go": {"index", "parties", "ssl"}}
+    gate   {"event": "connecting" | "connected" | "port-in-use" | "impostor"
+                     | "task-error" | "raised", ...}
+
+Exit codes: the program's own; 1 the program raised; 2 started wrongly;
+3 refused; 4 the agent is gone; 5 a peer is not who it says.
+"""
+
+# No syntax newer than Python 3.6 here: an old Python must get far enough to be refused.
+import asyncio
+import contextlib
+import errno
+import importlib
+import io
+import json
+import logging
+import os
+import platform
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+import types
+
+MIN_PYTHON = (3, 10)
+MAX_LINE_BYTES = 1 << 20  # a manifest's worth; more is a mistake
+MAX_TEXT = 200  # characters of an error text that go to the agent
+MAX_TASK_ERRORS = 16  # a broken program may fail thousands of times: a few tell it all
+CONNECTING_EVERY_S = 1.0  # MPyC retries ten times a second
+LOOK_EVERY_S = 0.2  # how often to look for a connection that the log did not show
+EXIT_GRACE_S = 5.0  # for the program's own threads and atexit functions
+EXIT_USAGE, EXIT_REFUSED, EXIT_ORPHAN, EXIT_IMPOSTOR = 2, 3, 4, 5
+
+# Used by the first connections; importing them now keeps that out of the run.
+WARM = ("ssl", "asyncio.sslproto", "concurrent.futures.thread", "encodings.idna", "pickle")
+
+
+class Refused(Exception):
+    """This machine cannot run this program; the fields say why."""
+
+    def __init__(self, reason, **fields):
+        super().__init__(reason)
+        self.fields = dict(fields, reason=reason)
+
+
+class Agent:
+    """The line to the agent. It stays in this object; the program is not given it."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # close-on-exec
+        self._socket.connect(path)
+        self._lock = threading.Lock()
+        self._rest = b""
+
+    def receive(self):
+        """The next line as an object; None when the agent is gone."""
+        while b"\n" not in self._rest:
+            if len(self._rest) > MAX_LINE_BYTES:
+                raise ValueError("line from the agent is too long")
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                return None
+            self._rest += data
+        line, self._rest = self._rest.split(b"\n", 1)
+        return json.loads(line.decode())
+
+    def tell(self, event, **fields):
+        """Sends one event. If the agent is gone the watcher sees it; no error here."""
+        line = json.dumps(dict(fields, event=event)) + "\n"
+        with self._lock, contextlib.suppress(OSError):
+            self._socket.sendall(line.encode())
+
+    def watch(self, look):
+        """Never returns: ends the process when the agent is gone; calls look() till it is true."""
+        done = False
+        while True:
+            if select.select([self._socket], [], [], None if done else LOOK_EVERY_S)[0]:
+                try:
+                    data = self._socket.recv(4096)
+                except OSError:
+                    data = b""
+                if not data:
+                    die()
+            elif not done:
+                done = look()
+
+
+def die():
+    """Ends this process and, if it leads a process group, whatever the program started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(EXIT_ORPHAN)
+
+
+def die_with_parent():
+    """Asks the kernel to kill us when the agent dies, even in the middle of C code.
+
+    A parent that died before this call is noticed by its changed id, or, at the
+    latest, when the socket does not answer. Under systemd the parent is systemd
+    and only the socket tells.
+    """
+    parent = os.getppid()
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(EXIT_ORPHAN)
+
+
+def set_limits(limits):
+    """Applies the manifest's limits; one that is above the machine's own stays at that."""
+    wanted = [
+        (resource.RLIMIT_AS, limits.get("memory")),
+        (resource.RLIMIT_CPU, limits.get("cpu")),
+        (resource.RLIMIT_CORE, 0),  # a core file would hold the private inputs
+    ]
+    if os.geteuid() != 0:  # for root the kernel does not count
+        wanted.append((resource.RLIMIT_NPROC, limits.get("processes")))
+    for what, value in wanted:
+        if value is not None:
+            hard = resource.getrlimit(what)[1]
+            value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+            resource.setrlimit(what, (value, value))
+
+
+def under(path, folder):
+    """Whether path lies in folder, links resolved."""
+    folder = os.path.realpath(folder)
+    return os.path.commonpath([os.path.realpath(path), folder]) == folder
+
+
+def import_or_refuse(name, missing="module-missing"):
+    """Imports one module; every way to fail has its reason."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        if missing:
+            raise Refused(missing, module=name)
+        raise Refused("import-failed", module=name, type="ModuleNotFoundError")
+    except BaseException as error:  # SystemExit too: no module may end the gate silently
+        raise Refused("import-failed", module=name, type=type(error).__name__)
+
+
+def import_declared(names):
+    """Imports the declared modules, before MPyC or the program's folder can be found.
+
+    With -I neither the current directory nor the user's packages are on the path,
+    so what is found is the machine's; the check is for a path that leads back here.
+    """
+    for name in names:
+        if name.split(".")[0] == "mpyc":
+            continue  # that is pinned, and comes from its own directory
+        origin = getattr(import_or_refuse(name), "__file__", None)
+        if origin and under(origin, os.getcwd()):
+            raise Refused("module-missing", module=name)
+
+
+def import_mpyc(folder, pinned, flags, script):
+    """Imports the pinned MPyC and returns its runtime module.
+
+    mpyc.runtime calls setup() when imported, and setup() reads sys.argv. The
+    parties are not known yet, so this first runtime is a single party's (hence
+    -T 0, the last -T counts); go() replaces it.
+    """
+    sys.path.insert(0, folder)
+    sys.argv = [script] + flags + ["-T", "0"]
+    mpyc = import_or_refuse("mpyc", missing=None)
+    if not under(mpyc.__file__ or "", folder):
+        raise Refused("import-failed", module="mpyc", type="ForeignModule")
+    if mpyc.__version__ != pinned:
+        raise Refused("mpyc-version", has=mpyc.__version__, pinned=pinned)
+    parser = getattr(mpyc, "_get_arg_parser", None) or mpyc.get_arg_parser  # 0.9's name
+    unknown = parser().parse_known_args(flags)[1]
+    if unknown:
+        raise Refused("bad-option", option=unknown[0])
+    # After MPyC chose the kind of loop, and before Python 3.14 would refuse to make one.
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    runtime = import_or_refuse("mpyc.runtime", missing=None)
+    if not hasattr(runtime, "mpc"):  # MPyC prints setup()'s exception and goes on
+        raise Refused("import-failed", module="mpyc.runtime", type="SetupFailed")
+    return runtime
+
+
+def version_of(name):
+    """A module's version, as its distribution has it."""
+    from importlib import metadata
+
+    if name.split(".")[0] in sys.stdlib_module_names:
+        return "stdlib"
+    version = getattr(sys.modules.get(name), "__version__", None)
+    if isinstance(version, str):
+        return version
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return "unknown"
+
+
+def compile_program(script):
+    """Compiles the program: a syntax this Python does not know shows before the go."""
+    try:
+        with io.open_code(script) as file:
+            return compile(file.read(), os.path.abspath(script), "exec", dont_inherit=True)
+    except Exception as error:
+        raise Refused("program-invalid", type=type(error).__name__)
+
+
+def log_level(options):
+    """The level that MPyC sets for these options (mpyc/__init__.py)."""
+    if options.no_log:
+        return logging.WARNING
+    first = options.log_level[:1].upper()
+    first = {"N": "0", "D": "1", "I": "2", "W": "3", "E": "4", "C": "5"}.get(first, first)
+    return int(first) * 10 if first in "12345" else logging.NOTSET
+
+
+class Tap(logging.Handler):
+    """Reads in MPyC's log how connecting goes, whatever the log level shows.
+
+    Only lines of Runtime.start() count: a program's own lines may hold anything.
+    """
+
+    def __init__(self, session, start):
+        super().__init__(logging.DEBUG)
+        self._session = session
+        self._file = start.__code__.co_filename
+        self._next = 0.0
+
+    def emit(self, record):
+        if record.pathname != self._file or record.funcName != "start":
+            return
+        if isinstance(record.msg, Exception):
+            if time.monotonic() >= self._next:
+                self._next = time.monotonic() + CONNECTING_EVERY_S
+                error = "{}: {}".format(type(record.msg).__name__, record.msg)
+                self._session.agent.tell("connecting", error=error[:MAX_TEXT])
+        elif record.getMessage().startswith("All "):
+            self._session.set_connected()
+
+
+class Session:
+    """One run of the program, from the go to its end."""
+
+    def __init__(self, agent, runtime, order, code, handler):
+        self.agent = agent
+        self.runtime = runtime
+        self.order = order
+        self.code = code
+        self.handler = handler
+        self.mpc = None
+        self.port = None
+        self._connected = False
+        self._task_errors = 0
+        self._lock = threading.Lock()
+
+    def go(self, index, parties, ssl):
+        """Makes the real runtime. MPyC's modules all get it from setup(), none keeps the first."""
+        for party in parties:
+            if not re.match(r"\S+:\d+$", party):
+                raise ValueError("no host:port: {!r}".format(party))
+        self.port = int(parties[index].rsplit(":", 1)[1])
+        # Joined to their letters, and without the program's arguments, so that
+        # nothing in either can be taken for another option.
+        sys.argv = [self.order["script"]] + self.order["flags"] + (["--ssl"] if ssl else [])
+        sys.argv += ["-P" + party for party in parties] + ["-I{}".format(index)]
+        # MPyC's TLS trusts the system's authorities beside the session's bundle,
+        # and any client certificate of theirs would do. So the bundle, which has
+        # the parties' certificates in their order, becomes the system's too.
+        os.environ["SSL_CERT_FILE"] = os.path.abspath(os.path.join(".config", "mpyc_ca.crt"))
+        os.environ["SSL_CERT_DIR"] = os.devnull
+        logging.root.setLevel(logging.DEBUG)  # till connected; the handler's level decides what shows
+        logging.root.addHandler(Tap(self, self.runtime.Runtime.start))
+        self.mpc = self.runtime.mpc = self.runtime.setup()
+        loop = self.mpc._loop
+        loop.set_exception_handler(self._on_task_error(loop.get_exception_handler()))
+        threading.Thread(target=self.agent.watch, args=(self.look,), daemon=True).start()
+
+    def _on_task_error(self, mpycs):
+        """A handler that tells the agent, then does what MPyC's does."""
+
+        def handler(loop, context):
+            if "exception" in context and self._task_errors < MAX_TASK_ERRORS:
+                self._task_errors += 1
+                self.agent.tell("task-error", type=type(context["exception"]).__name__)
+            with contextlib.redirect_stdout(sys.stderr):  # MPyC's prints part of it
+                mpycs(loop, context)
+
+        return handler
+
+    def look(self):
+        """Whether all are connected, from the runtime itself: one party logs nothing,
+        and a program may have called mpc.logging(False)."""
+        if self.mpc.start_time is not None:
+            self.set_connected()
+        return self._connected
+
+    def set_connected(self):
+        """Tells once that all are connected, if all are who they say."""
+        with self._lock:
+            if self._connected:
+                return
+            self._connected = True
+        if self.mpc.options.ssl:
+            self._check_peers()
+        logging.root.setLevel(self.handler.level)
+        self.agent.tell("connected")
+
+    def _check_peers(self):
+        """Ends the run if a peer's certificate is not the one of the index it uses.
+
+        MPyC's listener asks for a certificate of the session, but not whose: one
+        party could connect as two, and hold two parties' shares. And a certificate
+        that slipped in as an authority could sign others. So here each is compared
+        with its place in the bundle. With the log on, this runs inside MPyC's
+        start(), before any private value is sent.
+        """
+        import ssl
+
+        with open(os.environ["SSL_CERT_FILE"], encoding="ascii") as file:
+            bundle = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----",
+                                file.read(), re.DOTALL)
+        for peer in self.mpc.parties:
+            if peer.pid == self.mpc.pid or peer.protocol is None:
+                continue  # None: a muted program may have disconnected before we looked
+            shown = peer.protocol.transport.get_extra_info("ssl_object").getpeercert(True)
+            if shown != ssl.PEM_cert_to_DER_cert(bundle[peer.pid]):
+                self.agent.tell("impostor", party=peer.pid)
+                os._exit(EXIT_IMPOSTOR)
+
+    def run(self):
+        """Runs the program as `python3 SCRIPT ARGS` would; returns its exit code."""
+        main = types.ModuleType("__main__")
+        main.__file__ = self.code.co_filename
+        sys.modules["__main__"] = main
+        sys.argv = [self.order["script"]] + self.order["args"]
+        sys.path.insert(0, os.getcwd())
+        try:
+            exec(self.code, main.__dict__)
+            status = 0
+        except SystemExit as error:
+            status = exit_status(error)
+        except BaseException as error:
+            status = 1
+            self.report(error)
+        if self.mpc.start_time is not None:
+            self.set_connected()  # a short run may end between two looks
+        return status
+
+    def report(self, error):
+        """Traceback to stderr, for the owner; to the agent only the kind: a text may be private."""
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code is not self.code:
+            trace = trace.tb_next  # the gate's own frames
+        traceback.print_exception(type(error), error, trace or error.__traceback__)
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        if taken and not self._connected:
+            self.agent.tell("port-in-use", port=self.port)
+        else:
+            self.agent.tell("raised", type=type(error).__name__[:MAX_TEXT])
+
+
+def exit_status(error):
+    """What Python makes of a SystemExit."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def prepare(agent, order):
+    """Everything that can be done before the parties are known; returns (session, ready)."""
+    if sys.version_info < MIN_PYTHON:
+        raise Refused("python-too-old", has=platform.python_version())
+    set_limits(order["limits"])
+    # The runtime's directory is shared between sessions: leave nothing in it.
+    sys.dont_write_bytecode = True
+    # MPyC logs to stdout unless the root logger has a handler; stdout is the result's.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("{asctime} {message}", style="{"))
+    handler.setLevel(logging.WARNING)
+    logging.root.addHandler(handler)
+    with contextlib.redirect_stdout(sys.stderr):
+        import_declared(order["modules"])
+        runtime = import_mpyc(
+            order["mpyc_dir"], order["mpyc_version"], order["flags"], order["script"]
+        )
+        for name in WARM:
+            importlib.import_module(name)
+    handler.setLevel(log_level(runtime.mpc.options))
+    logging.root.setLevel(handler.level)
+    used = [name for name in ("numpy", "gmpy2", "uvloop") if name in sys.modules]
+    ready = {
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "mpyc": sys.modules["mpyc"].__version__,
+        "modules": {name: version_of(name) for name in sorted({*order["modules"], *used})},
+        "word_size": struct.calcsize("P") * 8,
+    }
+    code = compile_program(order["script"])
+    return Session(agent, runtime, order, code, handler), ready
+
+
+def finish(status):
+    """Ends as Python does, but in bounded time: a thread left behind is no reason to hang."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        status = status or 1
+
+    def cut():
+        time.sleep(EXIT_GRACE_S)
+        print("gate: the program ended, but not its threads; ending them", file=sys.stderr)
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        os._exit(status)
+
+    threading.Thread(target=cut, daemon=True).start()
+    sys.exit(status)
+
+
+def main():
+    """The talk with the agent, from top to bottom."""
+    die_with_parent()
+    if len(sys.argv) != 2 or not sys.flags.isolated:
+        print("usage: python3 -I gate.py SOCKET", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    if hasattr(sys.stdout, "reconfigure"):
+        # Hashed and compared between parties: the same bytes on every machine.
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n", line_buffering=True)
+    try:
+        agent = Agent(sys.argv[1])
+    except OSError:
+        os._exit(EXIT_ORPHAN)
+    order = agent.receive()
+    if order is None:
+        os._exit(EXIT_ORPHAN)
+    try:
+        session, ready = prepare(agent, order)
+    except Refused as refused:
+        agent.tell("refused", **refused.fields)
+        sys.exit(EXIT_REFUSED)
+    agent.tell("ready", **ready)
+    message = agent.receive()
+    if message is None:
+        os._exit(EXIT_ORPHAN)
+    try:
+        session.go(**message["go"])
+    except Exception as error:  # such as a threshold too large for the parties
+        session.report(error)
+        finish(1)
+    finish(session.run())
+
+
+if __name__ == "__main__":
+    main()

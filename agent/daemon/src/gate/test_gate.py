@@ -1,0 +1,476 @@
+"""Tests of the gate: real gates, a real MPyC, real TLS; the tests play the agent.
+
+    E3_TEST_MPYC=/dir/with/the/unpacked/wheel python3 -m unittest test_gate
+
+Needs the openssl command for certificates. E3_TEST_PYTHON names another Python
+to run the gates with. What the Rust side does is not tested here.
+"""
+
+import json
+import os
+import pathlib
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import unittest
+from unittest import mock
+
+import gate
+
+GATE = pathlib.Path(__file__).with_name("gate.py")
+PYTHON = os.environ.get("E3_TEST_PYTHON", sys.executable)
+PATIENCE_S = 60  # a loaded machine is no failure
+
+SUM = """
+    from mpyc.runtime import mpc
+    async def main():
+        secint = mpc.SecInt(32)
+        async with mpc:
+            print(await mpc.output(mpc.sum(mpc.input(secint(mpc.pid + 1)))))
+    mpc.run(main())
+"""
+
+# The profile of the session's certificates; e3-agent makes the same.
+PROFILE = """
+    [req]
+    distinguished_name = dn
+    x509_extensions = ext
+    prompt = no
+    [dn]
+    CN = {name}
+    [ext]
+    basicConstraints = critical, CA:{ca}
+    keyUsage = critical, {usage}
+    extendedKeyUsage = serverAuth, clientAuth
+    subjectKeyIdentifier = hash
+    subjectAltName = DNS:{name}
+"""
+
+
+def free_ports(count):
+    """Ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+def make_certificate(folder, name, ca=False, issuer=None):
+    """A P-256 certificate and key; self-signed unless there is an issuer (certificate, key)."""
+    profile = folder / "profile"
+    usage = "keyCertSign" if ca else "digitalSignature"
+    profile.write_text(textwrap.dedent(PROFILE.format(name=name, ca=str(ca).upper(), usage=usage)))
+    certificate, key = folder / "crt", folder / "key"
+    extra = ["-CA", issuer[0], "-CAkey", issuer[1]] if issuer else []
+    openssl("req", "-x509", "-config", profile, "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-keyout", key, "-out", certificate,
+            *extra)
+    return certificate, key
+
+
+class Party:
+    """One gate, with the agent's end of its socket and its own directory."""
+
+    def __init__(self, test, program, env=None, **order):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="gate"))
+        test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        (self.dir / "main.py").write_text(textwrap.dedent(program))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.dir / "socket"))
+        listener.listen(1)
+        listener.settimeout(PATIENCE_S)
+        self.process = subprocess.Popen(
+            [PYTHON, "-I", str(GATE), str(self.dir / "socket")], cwd=self.dir,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=dict(os.environ, **(env or {})), start_new_session=True,
+        )
+        test.addCleanup(self.close)
+        self.socket = listener.accept()[0]
+        self.socket.settimeout(PATIENCE_S)
+        listener.close()
+        self.lines = self.socket.makefile("r")
+        self.order = {
+            "mpyc_dir": str(test.mpyc_dir), "mpyc_version": test.mpyc_version, "modules": [],
+            "flags": [], "args": [], "script": "main.py",
+            "limits": {"memory": None, "cpu": None, "processes": None},
+        }
+        self.order.update(order)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.lines.close()
+        self.socket.close()
+
+    def say(self, message):
+        self.socket.sendall((json.dumps(message) + "\n").encode())
+
+    def event(self):
+        line = self.lines.readline()
+        return json.loads(line) if line else None
+
+    def first(self):
+        self.say(self.order)
+        return self.event()
+
+    def go(self, index=0, ports=None, ssl=False):
+        ports = ports or free_ports(1)
+        parties = ["127.0.0.1:%d" % port for port in ports]
+        self.say({"go": {"index": index, "parties": parties, "ssl": ssl}})
+
+    def end(self):
+        """(exit code, stdout, stderr, events)"""
+        out, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, out.decode(), err.decode(), list(map(json.loads, self.lines))
+
+
+class GateTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if "E3_TEST_MPYC" not in os.environ:
+            raise RuntimeError("set E3_TEST_MPYC to a directory with an unpacked MPyC wheel")
+        cls.mpyc_dir = pathlib.Path(os.environ["E3_TEST_MPYC"]).resolve()
+        text = (cls.mpyc_dir / "mpyc" / "__init__.py").read_text()
+        cls.mpyc_version = text.split("__version__ = '")[1].split("'")[0]
+
+    def ready(self, program, **more):
+        party = Party(self, program, **more)
+        event = party.first()
+        self.assertEqual(event and event["event"], "ready", event)
+        return party
+
+    def certify(self, parties):
+        """Gives each party its certificate and all of them the bundle; returns the bundle."""
+        bundle = ""
+        for index, party in enumerate(parties):
+            config = party.dir / ".config"
+            config.mkdir()
+            certificate, key = make_certificate(config, "MPyC party %d" % index)
+            certificate.rename(config / ("party_%d.crt" % index))
+            key.rename(config / ("party_%d.key" % index))
+            bundle += (config / ("party_%d.crt" % index)).read_text()
+        for party in parties:
+            (party.dir / ".config" / "mpyc_ca.crt").write_text(bundle)
+        return bundle
+
+    def go_all(self, parties, ssl):
+        ports = free_ports(len(parties))
+        for index, party in enumerate(parties):
+            party.go(index, ports, ssl)
+        return ports
+
+    def assert_sum(self, parties, total):
+        for party in parties:
+            status, out, err, events = party.end()
+            self.assertEqual((status, out), (0, "%d\n" % total), err)
+            self.assertIn({"event": "connected"}, events)
+
+    # The run
+
+    def test_a_single_party_runs_and_its_stdout_is_its_own(self):
+        party = Party(self, SUM)
+        ready = party.first()
+        self.assertEqual(ready["mpyc"], self.mpyc_version)
+        self.assertIn(ready["word_size"], (32, 64))
+        party.go()
+        status, out, err, events = party.end()
+        self.assertEqual((status, out), (0, "1\n"), err)
+        self.assertEqual(events, [{"event": "connected"}])
+        self.assertIn("Start MPyC runtime", err)
+
+    def test_three_parties_compute_over_tls(self):
+        parties = [self.ready(SUM, flags=["-T", "1", "--ssl"]) for _ in range(3)]
+        self.certify(parties)
+        self.go_all(parties, ssl=True)
+        self.assert_sum(parties, 6)
+
+    def test_three_parties_connect_without_a_log(self):
+        parties = [self.ready(SUM, flags=["--no-log"]) for _ in range(3)]
+        self.go_all(parties, ssl=False)
+        self.assert_sum(parties, 6)
+
+    def test_no_log_and_muted_programs_are_still_seen_to_connect(self):
+        party = self.ready("from mpyc.runtime import mpc\nmpc.logging(False)\n" + textwrap.dedent(SUM),
+                           flags=["--no-log"])
+        party.go()
+        status, out, err, events = party.end()
+        self.assertEqual((status, out, err, events), (0, "1\n", "", [{"event": "connected"}]))
+
+    def test_nothing_keeps_the_first_runtime(self):
+        party = self.ready("""
+            import gc, sys
+            from mpyc.runtime import mpc, Runtime
+            gc.collect()
+            every = [o for o in gc.get_objects() if isinstance(o, Runtime)]
+            print(every == [mpc], mpc is sys.modules["mpyc.asyncoro"].runtime)
+            print([n for n, m in sys.modules.items() if n.startswith("mpyc.")
+                   and isinstance(getattr(m, "runtime", None), Runtime) and m.runtime is not mpc])
+        """)
+        party.go()
+        self.assertEqual(party.end()[1], "True True\n[]\n")
+
+    def test_the_program_gets_its_arguments_untouched(self):
+        party = self.ready("""
+            import os, sys, helper
+            print(sys.argv, __name__, os.path.basename(__file__), sys.path[0] == os.getcwd(), helper.x)
+        """, args=["-h", "-M3", "--", "a b"])
+        (party.dir / "helper.py").write_text("x = 7")
+        party.go()
+        self.assertEqual(party.end()[1],
+                         "['main.py', '-h', '-M3', '--', 'a b'] __main__ main.py True 7\n")
+
+    def test_the_exit_code_is_the_programs(self):
+        for program, expected in (("raise SystemExit(7)", 7), ("raise SystemExit('no')", 1),
+                                  ("raise SystemExit", 0)):
+            party = self.ready(program)
+            party.go()
+            status, _, _, events = party.end()
+            self.assertEqual((status, events), (expected, []))
+
+    def test_a_thread_left_behind_does_not_hang_the_end(self):
+        party = self.ready("import threading, time\n"
+                           "threading.Thread(target=time.sleep, args=(500,)).start()\nprint('done')")
+        party.go()
+        status, out, err, _ = party.end()
+        self.assertEqual((status, out), (0, "done\n"))
+        self.assertIn("not its threads", err)
+
+    def test_the_memory_limit_holds(self):
+        party = self.ready("x = bytearray(4 << 30)",
+                           limits={"memory": 2 << 30, "cpu": 60, "processes": None})
+        party.go()
+        status, _, _, events = party.end()
+        self.assertEqual((status, events), (1, [{"event": "raised", "type": "MemoryError"}]))
+
+    # Refusals
+
+    def assert_refused(self, expected, program="", **order):
+        party = Party(self, program, **order)
+        self.assertEqual(party.first(), dict(expected, event="refused"))
+        self.assertEqual(party.end()[0], 3)
+
+    def test_an_old_python_is_refused(self):
+        with mock.patch.object(gate, "MIN_PYTHON", (99,)), self.assertRaises(gate.Refused) as caught:
+            gate.prepare(None, {})
+        self.assertEqual(caught.exception.fields,
+                         {"reason": "python-too-old", "has": platform.python_version()})
+
+    def test_another_mpyc_is_refused(self):
+        self.assert_refused({"reason": "mpyc-version", "has": self.mpyc_version, "pinned": "9.9"},
+                            mpyc_version="9.9")
+
+    def test_a_missing_module_is_refused(self):
+        self.assert_refused({"reason": "module-missing", "module": "no_such_module"},
+                            modules=["no_such_module"])
+
+    def test_a_module_of_the_programs_folder_is_no_module_of_the_machine(self):
+        party = Party(self, "", modules=["planted"])
+        (party.dir / "planted.py").write_text("")
+        self.assertEqual(party.first(),
+                         {"event": "refused", "reason": "module-missing", "module": "planted"})
+
+    def test_a_broken_mpyc_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(os.path.join(folder, "mpyc"))
+            pathlib.Path(folder, "mpyc", "__init__.py").write_text("def")
+            self.assert_refused({"reason": "import-failed", "module": "mpyc", "type": "SyntaxError"},
+                                mpyc_dir=folder)
+
+    def test_an_unknown_option_is_refused(self):
+        self.assert_refused({"reason": "bad-option", "option": "--no-such"}, flags=["--no-such"])
+
+    def test_a_program_that_does_not_compile_is_refused(self):
+        self.assert_refused({"reason": "program-invalid", "type": "SyntaxError"}, program="def")
+
+    # Failures
+
+    def test_an_exception_shows_its_type_to_the_agent_and_its_text_only_to_the_owner(self):
+        party = self.ready("print('before')\nraise ValueError('secret 42')")
+        party.go()
+        status, out, err, events = party.end()
+        self.assertEqual((status, out, events),
+                         (1, "before\n", [{"event": "raised", "type": "ValueError"}]))
+        self.assertIn("secret 42", err)
+        self.assertNotIn("gate.py", err)
+
+    def test_a_failing_task_is_told(self):
+        party = self.ready("""
+            import asyncio
+            from mpyc.runtime import mpc
+            async def fail():
+                raise KeyError('private')
+            async def main():
+                asyncio.ensure_future(fail())
+                await asyncio.sleep(0.2)
+                import gc; gc.collect()
+            mpc.run(main())
+        """)
+        party.go()
+        self.assertIn({"event": "task-error", "type": "KeyError"}, party.end()[3])
+
+    def test_a_port_in_use_is_told(self):
+        party = self.ready(SUM)
+        ports = free_ports(2)
+        with socket.socket() as taken:
+            taken.bind(("", ports[1]))
+            taken.listen()
+            party.go(1, ports)
+            status, _, _, events = party.end()
+        self.assertEqual((status, events), (1, [{"event": "port-in-use", "port": ports[1]}]))
+
+    def test_a_missing_peer_is_told_at_most_once_a_second(self):
+        party = self.ready(SUM)
+        party.go(0, free_ports(2))
+        self.assertEqual(party.event()["event"], "connecting")
+        start = time.monotonic()
+        event = party.event()
+        self.assertGreater(time.monotonic() - start, 0.8)
+        self.assertIn("ConnectionRefusedError", event["error"])
+
+    # The agent's death
+
+    def assert_ends(self, party):
+        party.process.wait(timeout=5)
+        self.assertNotEqual(party.process.returncode, 0)
+
+    def test_the_gate_ends_when_the_agent_hangs_up_before_the_go(self):
+        party = self.ready(SUM)
+        party.socket.shutdown(socket.SHUT_RDWR)
+        self.assert_ends(party)
+
+    def test_the_run_ends_when_the_agent_hangs_up(self):
+        party = self.ready("import subprocess\nprint(subprocess.Popen(['sleep', '1000']).pid)\n"
+                           "while True: pass")
+        party.go()
+        child = int(party.process.stdout.readline())
+        party.socket.shutdown(socket.SHUT_RDWR)
+        self.assert_ends(party)
+        time.sleep(0.3)  # for init to collect it
+        stat = pathlib.Path("/proc/%d/stat" % child)
+        self.assertTrue(not stat.exists() or " Z " in stat.read_text(), "a child lives on")
+
+    def test_the_gate_dies_with_its_parent_even_if_the_socket_stays_open(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen(1)
+                listener.settimeout(PATIENCE_S)
+                code = ("import subprocess, sys, time\n"
+                        "p = subprocess.Popen([sys.argv[1], '-I', sys.argv[2], sys.argv[3]])\n"
+                        "print(p.pid, flush=True)\ntime.sleep(1000)")
+                parent = subprocess.Popen([sys.executable, "-c", code, PYTHON, str(GATE), path],
+                                          stdout=subprocess.PIPE)
+                gate = int(parent.stdout.readline())
+                connection = listener.accept()[0]
+                parent.send_signal(signal.SIGKILL)
+                parent.wait()
+                parent.stdout.close()
+                connection.settimeout(5)
+                self.assertEqual(connection.recv(1), b"", "gate %d is alive" % gate)
+                connection.close()
+
+    # Attacks on the connections
+
+    def test_strangers_are_refused_and_the_run_goes_on(self):
+        parties = [self.ready(SUM, flags=["--ssl"]) for _ in range(3)]
+        self.certify(parties)
+        ports = free_ports(3)
+        parties[2].go(2, ports, ssl=True)  # it waits for the other two
+        stranger = parties[2].dir / "stranger"
+        stranger.mkdir()
+        certificate, key = make_certificate(stranger, "MPyC party 0")
+        for identity in ([], ["-cert", certificate, "-key", key]):
+            self.assertFalse(self.accepted(ports[2], identity), identity)
+        config = parties[0].dir / ".config"  # to show that a refusal means something
+        self.assertTrue(self.accepted(
+            ports[2], ["-cert", config / "party_0.crt", "-key", config / "party_0.key"]))
+        with socket.create_connection(("127.0.0.1", ports[2])) as plain:
+            plain.sendall(bytes(50))  # in plain MPyC this makes the sender party 0
+        for index in (0, 1):
+            parties[index].go(index, ports, ssl=True)
+        self.assert_sum(parties, 6)
+
+    def test_an_authority_of_the_system_is_none_of_the_session(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            for name in ("ca", "leaf"):
+                (folder / name).mkdir()
+            authority = make_certificate(folder / "ca", "An authority", ca=True)
+            leaf = make_certificate(folder / "leaf", "MPyC party 0", issuer=authority)
+            parties = [self.ready(SUM, flags=["--ssl"], env={"SSL_CERT_FILE": str(authority[0])})
+                       for _ in range(2)]
+            self.certify(parties)
+            ports = free_ports(2)
+            parties[1].go(1, ports, ssl=True)
+            self.assertFalse(self.accepted(ports[1], ["-cert", leaf[0], "-key", leaf[1]]))
+            parties[0].go(0, ports, ssl=True)
+            self.assert_sum(parties, 3)
+
+    def accepted(self, port, identity):
+        """Whether a listening party takes this TLS client: it hangs up on one that it does not."""
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        client = subprocess.Popen(
+            ["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, "-quiet", *identity],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            client.wait(timeout=3)
+            return False
+        except subprocess.TimeoutExpired:
+            client.kill()
+            return True
+        finally:
+            client.communicate()
+
+    def assert_impostor_found(self, parties):
+        self.go_all(parties[:2], ssl=True)
+        status, out, _, events = parties[1].end()
+        self.assertEqual((status, out), (5, ""))
+        self.assertEqual(events[-1], {"event": "impostor", "party": 0})
+
+    def test_a_party_that_poses_as_another_is_found_out(self):
+        parties = [self.ready(SUM, flags=["--ssl"]) for _ in range(3)]
+        self.certify(parties)
+        for kind in ("crt", "key"):  # party 2 has a place in the session, but not this one
+            shutil.copy(parties[2].dir / ".config" / ("party_2." + kind),
+                        parties[0].dir / ".config" / ("party_0." + kind))
+        self.assert_impostor_found(parties)
+
+    def test_a_party_that_signs_itself_anothers_name_is_found_out(self):
+        parties = [self.ready(SUM, flags=["--ssl"]) for _ in range(3)]
+        bundle = self.certify(parties)
+        authority, forged = parties[2].dir / "authority", parties[0].dir / ".config"
+        authority.mkdir()
+        issuer = make_certificate(authority, "MPyC party 2", ca=True)
+        certificate, key = make_certificate(forged, "MPyC party 0", issuer=issuer)
+        certificate.rename(forged / "party_0.crt")
+        key.rename(forged / "party_0.key")
+        for party in parties:  # as if nobody had looked at what party 2 handed round
+            honest = bundle.split("-----END CERTIFICATE-----\n")[:2]
+            text = "".join(each + "-----END CERTIFICATE-----\n" for each in honest)
+            (party.dir / ".config" / "mpyc_ca.crt").write_text(text + issuer[0].read_text())
+        self.assert_impostor_found(parties)
+
+
+if __name__ == "__main__":
+    unittest.main()

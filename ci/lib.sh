@@ -1,0 +1,218 @@
+# What the scripts in ci/ share: where things are cached, how steps are shown, and how each tool is got on a machine that
+# has only Rust, Python, gcc and apt. Sourced, never run. Each need_* is cheap when what it needs is there.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/e3
+mkdir -p "$CACHE"
+# rust-toolchain.toml, deny.toml and the like are found from the working directory.
+cd "$ROOT"
+
+# Versions of what is fetched. MPyC's hash is PyPI's own, of the wheel.
+MPYC_VERSION=0.11
+MPYC_SHA256=059ffa3396089ebb77beb43ea2f8040f2a20f3fc7ff6d3c839df3b3f3c28d38e
+ZIG_PACKAGES=(cargo-zigbuild==0.24.0 ziglang==0.17.1)
+PARTY_PACKAGES=('numpy>=2,<3' 'gmpy2>=2.2,<3')
+DENY_VERSION=0.20.2
+MUSL_TARGETS=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "error: $*"
+  exit 1
+}
+
+# quietly TITLE COMMAND...: the command's output only if it fails. On a terminal one line counts the seconds and shows the
+# newest line of output, and goes away again; elsewhere the title is printed, so that a log shows where it stands.
+quietly() {
+  attempt "$@"
+  return "$STATUS"
+}
+
+# attempt TITLE COMMAND...: the same, but always succeeds and leaves the exit status in STATUS. Never put either into an
+# `if` or `||`: bash would then ignore `set -e` in everything that COMMAND does.
+STATUS=0
+attempt() {
+  local title=$1 log ticker=
+  shift
+  log=$(mktemp)
+  if [[ -t 2 ]]; then
+    (
+      begin=$SECONDS
+      # Not longer than the script itself, should that be killed.
+      while sleep 1 && kill -0 $$ 2>/dev/null; do
+        printf '\r\033[K%s … %d s  %.50s' "$title" $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r\033')" >&2
+      done
+    ) &
+    ticker=$!
+  else
+    say "$title …"
+  fi
+  set +e
+  (
+    set -e
+    "$@"
+  ) >"$log" 2>&1 </dev/null
+  STATUS=$?
+  set -e
+  if [[ -n $ticker ]]; then
+    kill "$ticker"
+    wait "$ticker" 2>/dev/null || true
+    printf '\r\033[K' >&2
+  fi
+  if ((STATUS)); then
+    cat "$log" >&2
+    say "error: $title failed with status $STATUS: $*"
+  fi
+  rm -f "$log"
+}
+
+# step NAME COMMAND...: a named part of a longer run, timed for `summary`. The first step that fails ends the run.
+STEPS=()
+NOTES=()
+step() {
+  local name=$1 begin=$SECONDS
+  attempt "$@"
+  if ((STATUS)); then
+    STEPS+=("$(printf '%5d s  FAILED  %s' $((SECONDS - begin)) "$name")")
+    summary
+    exit 1
+  fi
+  STEPS+=("$(printf '%5d s  ok      %s' $((SECONDS - begin)) "$name")")
+}
+
+# note TEXT: something a reader of the summary must not miss.
+note() { NOTES+=("$*"); }
+summary() {
+  say ''
+  printf '%s\n' "${STEPS[@]}" >&2
+  printf '%5d s  in all\n' "$SECONDS" >&2
+  if ((${#NOTES[@]})); then printf '!! %s\n' "${NOTES[@]}" >&2; fi
+}
+
+# locked NAME: makes other scripts of ours wait until this (sub)shell ends, or until `unlock`.
+locked() {
+  exec {LOCK}>"$CACHE/$1.lock"
+  flock -n "$LOCK" && return
+  say "waiting for another run that uses $CACHE/$1 …"
+  flock "$LOCK"
+}
+unlock() { exec {LOCK}>&-; }
+
+# Cargo's target directory, one for all clones of E3, so that a new clone does not compile the dependencies again.
+# Cargo names what it builds by the path inside the workspace and judges freshness by modification time: two clones would
+# take each other's stale crates for their own. So when another clone was here last, our own crates (not the
+# dependencies) are forgotten first. The lock lasts until the script ends or calls `unlock`.
+use_target_dir() {
+  local at
+  if [[ -z ${CARGO_TARGET_DIR:-} ]]; then
+    export CARGO_TARGET_DIR=$CACHE/target
+    locked target
+    mkdir -p "$CARGO_TARGET_DIR"
+    at=$CARGO_TARGET_DIR/.last-clone
+    if [[ ! -e $at || $(<"$at") != "$ROOT" ]]; then
+      rm -rf "$CARGO_TARGET_DIR"/*/.fingerprint/e3-* "$CARGO_TARGET_DIR"/*/*/.fingerprint/e3-*
+      printf '%s\n' "$ROOT" >"$at"
+    fi
+  fi
+  if ! cargo --version >/dev/null 2>&1; then
+    quietly 'installing the Rust toolchain' rustup toolchain install
+  fi
+}
+
+as_root() {
+  if ((EUID)); then sudo "$@"; else "$@"; fi
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@"
+}
+
+# need_apt PACKAGE...: installs what is missing. The package lists are fetched only if apt cannot do without.
+need_apt() {
+  local package missing=()
+  for package; do
+    [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == 'install ok installed' ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  command -v apt-get >/dev/null || die "these Debian packages are needed, and there is no apt-get: ${missing[*]}"
+  apt_install "${missing[@]}" >/dev/null 2>&1 && return
+  quietly 'apt-get update' as_root apt-get update -qq
+  quietly "apt-get install ${missing[*]}" apt_install "${missing[@]}"
+}
+
+# venv NAME PACKAGE...: a virtual environment $CACHE/NAME with these packages, made once and again when the list or the
+# Python changes; VENV is set to it.
+venv() {
+  VENV=$CACHE/$1
+  shift
+  local want
+  want="$(command -v python3) $*"
+  [[ -x $VENV/bin/python && -e $VENV/.complete && $(<"$VENV/.complete") == "$want" ]] && return
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    die "Python 3.10 or newer is needed; python3 is $(python3 --version 2>&1 || true)"
+  python3 -c 'import ensurepip' 2>/dev/null || need_apt python3-venv
+  (
+    locked "${VENV##*/}"
+    [[ -e $VENV/.complete && $(<"$VENV/.complete") == "$want" ]] && exit
+    rm -rf "$VENV"
+    python3 -m venv "$VENV"
+    quietly "fetching $*" "$VENV/bin/python" -m pip install --disable-pip-version-check --only-binary :all: "$@"
+    printf '%s\n' "$want" >"$VENV/.complete"
+  )
+}
+
+# need_python: the Python that parties run, with the optional modules that MPyC uses when it finds them; MPyC itself is
+# not in it, since each session names its own. Sets E3_PYTHON.
+need_python() {
+  venv party "${PARTY_PACKAGES[@]}"
+  export E3_PYTHON=$VENV/bin/python
+}
+
+# need_mpyc: the released MPyC, checked against its hash and unpacked. Sets E3_TEST_MPYC to the directory that has `mpyc/`.
+need_mpyc() {
+  export E3_TEST_MPYC=$CACHE/mpyc-$MPYC_SHA256
+  [[ -e $E3_TEST_MPYC ]] && return
+  need_python
+  (
+    tmp=$(mktemp -d "$CACHE/mpyc.XXXXXX")
+    trap 'rm -rf "$tmp"' EXIT
+    printf 'mpyc==%s --hash=sha256:%s\n' "$MPYC_VERSION" "$MPYC_SHA256" >"$tmp/requirements.txt"
+    quietly "fetching MPyC $MPYC_VERSION" "$E3_PYTHON" -m pip download --disable-pip-version-check --no-deps \
+      --only-binary :all: --require-hashes -r "$tmp/requirements.txt" -d "$tmp"
+    "$E3_PYTHON" -m zipfile -e "$tmp"/mpyc-*.whl "$tmp/unpacked"
+    # Whoever comes first wins; the content is the same.
+    mv -T "$tmp/unpacked" "$E3_TEST_MPYC" 2>/dev/null || [[ -e $E3_TEST_MPYC ]]
+  )
+}
+
+# need_zig: cargo-zigbuild and zig (a C compiler and linker for every target, in one Python package), first in PATH, and
+# Rust's standard library for the targets.
+need_zig() {
+  local target installed
+  venv zig "${ZIG_PACKAGES[@]}"
+  PATH=$VENV/bin:$PATH
+  installed=$(rustup target list --installed)
+  for target in "${MUSL_TARGETS[@]}"; do
+    grep -qx "$target" <<<"$installed" || quietly "rustup target add $target" rustup target add "$target"
+  done
+}
+
+need_qemu_user() { need_apt qemu-user-static; }
+
+# need_deny: cargo-deny, first in PATH. It is compiled once per machine (about 250 s of CPU time, without the optimisation
+# that a check of seconds does not need): neither PyPI nor npm has a version that reads today's `cargo metadata`.
+need_deny() {
+  local dir=$CACHE/cargo-deny-$DENY_VERSION
+  PATH=$dir/bin:$PATH
+  [[ -x $dir/bin/cargo-deny ]] && return
+  (
+    locked cargo-deny
+    [[ -x $dir/bin/cargo-deny ]] && exit
+    build=$(mktemp -d)
+    trap 'rm -rf "$build"' EXIT
+    quietly "compiling cargo-deny $DENY_VERSION (once)" env CARGO_TARGET_DIR="$build" \
+      cargo install cargo-deny --version "$DENY_VERSION" --locked --no-default-features --root "$dir" \
+      --config profile.release.lto=false --config profile.release.opt-level=1 --config profile.release.codegen-units=16
+  )
+}
