@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::document::{Document, DocumentError};
 use crate::key::{PublicKey, SecretKey};
 use crate::limits;
+use crate::text::{DETAIL, clean};
 
 /// A signed document as it travels: bytes, their type, and signatures over both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +79,24 @@ pub enum EnvelopeError {
 }
 
 /// The JSON form. Unknown fields are ignored, as DSSE asks of consumers: nothing in them is signed.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+pub(crate) struct Wire {
+    /// `application/vnd.e3.<kind>.v1+json`.
     payload_type: String,
+    /// The document, base64.
     payload: String,
+    /// Signatures over type and payload as DSSE encodes them together (PAE).
     signatures: Vec<WireSignature>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct WireSignature {
+/// One signature.
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
+pub(crate) struct WireSignature {
+    /// A hint whose key it may be; it decides nothing.
     #[serde(default)]
     keyid: String,
+    /// Ed25519, 64 bytes, base64.
     sig: String,
 }
 
@@ -146,7 +153,7 @@ impl Envelope {
         if bytes.len() > limit {
             return Err(EnvelopeError::TooLarge { size: bytes.len(), limit });
         }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(e.to_string()))?;
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(clean(&e.to_string(), DETAIL)))?;
         if wire.signatures.len() > limits::SIGNATURES {
             return Err(EnvelopeError::Malformed(format!("more than {} signatures", limits::SIGNATURES)));
         }
@@ -226,12 +233,13 @@ impl Envelope {
         if self.payload_type == expected {
             return Ok(());
         }
-        let found = self.payload_type.chars().take(80).collect();
+        let found = clean(&self.payload_type, 80);
         Err(EnvelopeError::WrongType { expected, found })
     }
 
     fn decode<T: Document>(&self) -> Result<T, DocumentError> {
-        let document: T = serde_json::from_slice(&self.payload).map_err(|e| DocumentError::Json(e.to_string()))?;
+        let document: T = serde_json::from_slice(&self.payload)
+            .map_err(|e| DocumentError::Json(clean(&e.to_string(), DETAIL)))?;
         document.check()?;
         Ok(document)
     }

@@ -83,7 +83,7 @@ impl FromStr for PublicKey {
     type Err = KeyError;
     fn from_str(text: &str) -> Result<Self, KeyError> {
         // Rule 3: base58 decoding takes quadratic time, so the length is looked at first.
-        let shown = || text.chars().take(80).collect::<String>();
+        let shown = || crate::text::clean(text, 80);
         let body = text.strip_prefix(METHOD).ok_or_else(|| KeyError::NotDid(shown()))?;
         if body.len() > 64 {
             return Err(KeyError::NotDid(shown()));

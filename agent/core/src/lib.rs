@@ -12,7 +12,72 @@
 //! | [`trust`] | what counts, what is current, what may run here (rules 4 to 12) |
 //! | [`session`] | the life of a session as a state machine, preflight, blame, verdict |
 //! | [`pack`] | programs as bytes |
+//! | [`text`] | texts of strangers, fit for a terminal |
+//! | [`schema`] | JSON schemas of all documents |
 //! | [`journal`] | the hash chain of accepts and refusals (rule 13) |
+//!
+//! ## Attacks
+//!
+//! Each attack, the rule that stops it (the numbers are those of the trust rules, also beside the
+//! code; "preflight" is the comparison before the barrier), where the rule is kept, and the tests in
+//! `agent/core/tests/attacks` that try it. Where the TUF specification has a name for the attack or
+//! for its countermeasure, it stands in the second column: E3 keeps those rules, in formats of its
+//! own, and is no implementation of TUF. `cargo test -p e3-core --test attacks` fails if a test is
+//! missing here, or named here and missing there.
+//!
+//! | attack | in the TUF specification | rule | code | tests |
+//! |---|---|---|---|---|
+//! | a forged document | arbitrary installation | 1 | [`envelope::Envelope::verify`] | `signatures::a_forged_document_is_refused` `signatures::every_flipped_bit_of_a_signature_is_noticed` |
+//! | a wrong key | wrong key: arbitrary installation | 1 | [`envelope::Envelope::signers`] | `signatures::a_wrong_key_does_not_count` |
+//! | a duplicate key counted twice | key compromise (thresholds of unique keys) | 1 | [`envelope::Envelope::signers`] | `signatures::a_key_that_signs_twice_counts_once` `signatures::a_key_listed_twice_makes_no_threshold` |
+//! | key ids that lie | key compromise | 1 | [`envelope::Envelope::signers`] | `signatures::key_ids_that_lie_decide_nothing` |
+//! | a threshold of zero | key compromise | 1 | [`envelope::Envelope::verify`] | `signatures::a_threshold_of_zero_is_never_reached` |
+//! | a malleable signature | – | 1 | [`key::PublicKey::verify`] | `signatures::a_malleable_signature_is_refused` |
+//! | a weak key | – | 1 | [`key::PublicKey::from_bytes`] | `signatures::a_weak_key_is_no_key` |
+//! | a second base64 spelling | – | 1, 6 | [`envelope::Envelope::parse`] | `signatures::a_second_spelling_of_the_same_base64_is_no_second_document` |
+//! | a wrong payload type | – | 2 | [`envelope::Envelope::verify`] | `signatures::a_document_of_another_type_is_refused` `signatures::one_signature_does_not_fit_two_kinds_of_document` |
+//! | endless data | endless data | 3 | [`limits`] | `sizes::endless_data_is_refused_before_it_is_parsed` `sizes::nested_data_does_not_exhaust_the_stack` `sizes::a_flood_of_signatures_is_refused` `sizes::a_long_key_text_is_refused_before_it_is_decoded` `sizes::too_many_keys_parties_and_sessions_are_refused` |
+//! | truncated data | – | 3 | [`envelope::Envelope::parse`] | `sizes::a_truncated_document_is_refused_at_every_length` |
+//! | an endless root chain | endless data | 3, 4 | [`trust::Trust::missing_roots`] | `sizes::a_hub_cannot_make_a_party_fetch_roots_for_ever` |
+//! | a first root of somebody else | root chain: trusted root metadata | 4 | [`trust::chain::first`] | `chain::the_first_root_is_the_pinned_one_or_none` |
+//! | a gap in the root chain, an older root | root chain: rollback | 4 | [`trust::chain::next`] | `chain::a_gap_in_the_root_chain_is_refused` |
+//! | a root that only the old keys signed | root chain: arbitrary installation | 4 | [`trust::chain::next`] | `chain::a_root_that_only_the_old_keys_signed_is_refused` |
+//! | a root that only the new keys signed | root chain: arbitrary installation | 4 | [`trust::chain::next`] | `chain::a_root_that_only_the_new_keys_signed_is_refused` |
+//! | a root of another fleet | wrong software installation | 4 | [`trust::chain::next`] | `chain::a_root_of_another_fleet_is_refused` |
+//! | a root that locks everybody out | – | 4 | [`document::Root`] | `chain::a_root_that_locks_everybody_out_is_refused` |
+//! | an epoch used again | fast-forward recovery | 4, 5 | [`trust::chain::next`] | `chain::an_epoch_never_goes_back_and_never_jumps` |
+//! | fast-forward, then recovery by a new root | fast-forward recovery | 4, 5 | [`trust::Trust::accept_root`] | `chain::a_fast_forward_is_undone_by_a_new_root` `chain::a_clock_run_forward_is_undone_by_a_new_root` `chain::a_new_root_without_a_new_epoch_keeps_the_floor` |
+//! | rollback | rollback | 5 | [`trust::Trust::accept_head`] | `current::a_rollback_is_refused` `current::a_refused_document_changes_nothing` |
+//! | equivocation: same counter, other digest | rollback (of the same version) | 5 | [`trust::Trust::accept_head`] | `current::an_equivocation_is_refused_and_told_from_a_repetition` `current::a_head_on_a_twin_of_the_root_is_an_equivocation` |
+//! | freeze | indefinite freeze | 5, 11 | [`trust::Trust::head_is_fresh`] | `current::a_frozen_head_starts_nothing_new` |
+//! | a head of an older root, epoch or fleet | rollback, mix-and-match | 5 | [`trust::Trust::accept_head`] | `current::a_head_of_an_older_root_is_refused` `current::a_head_of_a_newer_root_waits_for_the_chain` `current::a_head_of_another_epoch_is_refused` `current::a_head_of_another_fleet_is_refused` |
+//! | mix-and-match | mix-and-match | 6 | [`trust::Trust::open_session`] | `current::a_mix_of_old_and_new_documents_is_refused` |
+//! | consent missing one party | – | 7 | [`trust::Policy::judge`] | `policy::consent_missing_one_party_is_refused` `policy::an_owner_who_asks_for_consent_gets_no_session_without` |
+//! | an owner named falsely | – | 7 | [`trust::Policy::judge`] | `policy::an_owner_named_falsely_stops_the_session` |
+//! | a signer whom this owner does not trust | – | 7 | [`trust::Policy::judge`] | `policy::a_signer_whom_the_owner_does_not_trust_counts_nothing` `policy::a_signer_listed_twice_in_a_policy_counts_once` `policy::a_policy_with_a_threshold_of_zero_still_wants_a_signature` |
+//! | a key that the root has dropped | key compromise (revocation by a new root) | 4, 7 | [`trust::Trust::open_session`] | `sessions::a_session_signed_with_a_key_that_the_root_has_dropped_is_refused` |
+//! | a session among others | – | 7 | [`trust::Policy::judge`] | `policy::a_stranger_to_the_session_takes_no_part` |
+//! | a program, version, input, output or limit that the owner has not allowed | – | 7 | [`trust::Policy::judge`] | `policy::programs_and_versions_that_the_owner_has_not_listed_are_refused` `policy::an_input_is_given_only_to_what_the_owner_named` `policy::output_is_published_only_with_the_owners_word` `policy::a_session_over_the_owners_caps_is_refused` |
+//! | a replayed session | rollback | 8 | [`trust::session_counter`] | `sessions::a_replayed_session_is_refused` |
+//! | a revoked session | – | 8 | [`trust::Trust::revokes`] | `sessions::a_revoked_session_is_refused` |
+//! | a session of another epoch or fleet | rollback | 8 | [`trust::Trust::open_session`] | `sessions::a_session_of_an_older_epoch_is_refused` `sessions::a_session_of_another_fleet_is_refused` |
+//! | a session too early or too late | indefinite freeze | 8 | [`trust::Policy::judge`] | `sessions::a_session_runs_only_in_its_time` |
+//! | a release key signing a session, any role for another | key compromise (separation of roles) | 9 | [`trust::Trust::open_session`] | `signatures::a_release_key_signs_no_session_and_no_role_stands_in_for_another` `signatures::a_root_that_makes_one_key_release_and_session_key_is_refused` |
+//! | expired, under a clock set back | indefinite freeze | 10 | [`trust::Trust::now`] | `current::a_clock_set_back_revives_nothing` `current::a_machine_without_a_clock_is_at_least_at_its_image` |
+//! | a head from the future | fast-forward | 10 | [`trust::Trust::accept_head`] | `current::a_head_from_the_future_is_refused` |
+//! | missing trust state | rollback | 12 | [`trust::floor::found`] | `state::missing_trust_state_is_no_first_boot` `state::trust_state_survives_a_restart_unchanged` |
+//! | an edited journal | – | 13 | [`journal::Tail::verify`] | `state::a_journal_that_was_edited_does_not_verify` |
+//! | unknown or doubled fields, numbers out of range | – | 2, 3 | [`document::Document::check`] | `documents::unknown_fields_in_a_payload_are_refused` `documents::a_field_that_occurs_twice_is_refused` `documents::integers_out_of_range_are_refused` |
+//! | texts that act on an owner's terminal | – | 3 | [`text`] | `documents::texts_that_act_on_a_terminal_are_refused_in_documents` `documents::a_failure_in_another_partys_words_is_shown_on_one_line` `documents::an_error_about_a_strangers_document_does_not_repeat_its_control_characters` `documents::a_failure_too_long_or_of_nobody_is_refused_in_documents` |
+//! | a program outside its folder | – | 3 | [`document::file_name_is_safe`] | `documents::a_program_cannot_leave_its_folder` |
+//! | a party that votes twice | – | 1 | [`document::Session`] | `documents::a_party_named_twice_is_refused` |
+//! | a party with another program, MPyC, module or clock | wrong software installation | preflight | [`session::barrier::check`] | `readiness::a_party_that_differs_is_named_with_what_it_has` `readiness::a_ready_that_differs_fails_the_session_before_anybody_is_armed` `readiness::word_sizes_must_fit_unless_the_manifest_mixes_them` `readiness::a_clock_that_is_plainly_wrong_is_named` |
+//! | a proof of readiness replayed or stolen | – | preflight | [`session::barrier::check`] | `readiness::a_ready_for_another_session_or_place_is_refused` `readiness::two_parties_cannot_claim_one_endpoint` |
+//! | a party that says different things to different parties | – | preflight | [`session::step`] | `readiness::a_party_that_shows_different_proofs_to_different_parties_opens_nothing` |
+//! | a false accusation of nobody | – | preflight | [`session::step`] | `readiness::a_false_accusation_of_nobody_or_of_the_accuser_itself_does_no_harm` `readiness::a_refusal_names_its_rule_in_scripts_and_in_words` |
+//!
+//! Histories that nobody thought of are generated in `agent/core/tests/properties.rs`, whole fleets in
+//! which agents, programs and links die in `agent/testkit/src/sim`.
 
 pub mod digest;
 pub mod document;
@@ -22,7 +87,9 @@ pub mod key;
 pub mod limits;
 pub mod name;
 pub mod pack;
+pub mod schema;
 pub mod session;
+pub mod text;
 pub mod time;
 pub mod trust;
 

@@ -29,5 +29,7 @@ pub const PUBLISHED: usize = 64 * 1024;
 pub const ROOT_STEPS: u64 = 1024;
 /// Current sessions and revocations in one head.
 pub const HEAD_SESSIONS: usize = 256;
+/// A failure's reason as JSON: a handful of texts of 300 characters.
+pub const REASON: usize = 8 * 1024;
 /// One frame between two agents.
 pub const FRAME: usize = 128 * 1024;

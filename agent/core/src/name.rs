@@ -37,7 +37,7 @@ impl TryFrom<String> for Name {
     fn try_from(text: String) -> Result<Self, NameError> {
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         let fits = matches!(text.len(), 1..=63) && !text.starts_with('-') && text.bytes().all(allowed);
-        if fits { Ok(Self(text)) } else { Err(NameError(text.chars().take(80).collect())) }
+        if fits { Ok(Self(text)) } else { Err(NameError(crate::text::clean(&text, 80))) }
     }
 }
 

@@ -77,7 +77,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Files, PackError> {
         let name = String::from_utf8(entry.path_bytes().into_owned());
         let name = name.map_err(|_| PackError::Malformed("a name is not UTF-8".to_owned()))?;
         if entry.header().entry_type() != tar::EntryType::Regular || !file_name_is_safe(&name) {
-            return Err(PackError::Name(name.chars().take(100).collect()));
+            return Err(PackError::Name(crate::text::clean(&name, 100)));
         }
         if files.len() >= limits::PROGRAM_FILES {
             return Err(PackError::TooMany);

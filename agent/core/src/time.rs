@@ -62,10 +62,10 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| TimeError(text.to_owned()))?;
+        let time: jiff::Timestamp = text.parse().map_err(|_| TimeError(crate::text::clean(text, 80)))?;
         match time.as_second() {
-            second if second >= Self::MIN.0 && second <= Self::MAX.0 => Ok(Self(second)),
-            _ => Err(TimeError(text.to_owned())),
+            second if (Self::MIN.0..=Self::MAX.0).contains(&second) => Ok(Self(second)),
+            _ => Err(TimeError(crate::text::clean(text, 80))),
         }
     }
 }

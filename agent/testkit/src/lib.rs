@@ -1,1 +1,3 @@
-//! x
+//! What tests and the demo share.
+
+pub mod sim;

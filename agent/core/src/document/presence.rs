@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::key::PublicKey;
 use crate::name::Name;
 use crate::session::{Failure, Reason};
+use crate::text::{self, DETAIL, is_plain};
 use crate::time::Time;
 
 /// A party's own account of its state.
@@ -111,6 +112,26 @@ impl Document for Presence {
 
     fn check(&self) -> Result<(), DocumentError> {
         ensure(self.addresses.len() <= 16, "addresses", "has more than 16 addresses")?;
-        ensure(self.sessions.len() <= 32, "sessions", "has more than 32 sessions")
+        ensure(self.sessions.len() <= 32, "sessions", "has more than 32 sessions")?;
+        // Its texts end up on the screens of everybody in the fleet.
+        let address = |text: &String| is_plain(text, 300);
+        ensure(is_plain(&self.agent, text::VERSION), "agent", "is no version")?;
+        ensure(self.addresses.iter().all(address), "addresses", "has something that is no address")?;
+        match &self.mesh {
+            Mesh::None => {}
+            Mesh::Joined { addresses } => {
+                let fit = addresses.len() <= 16 && addresses.iter().all(address);
+                ensure(fit, "mesh.addresses", "has more than 16 addresses, or something that is none")?;
+            }
+            Mesh::NotJoined { reason } => {
+                // Up to four bytes a character.
+                let fits = is_plain(reason, 4 * DETAIL);
+                ensure(fits, "mesh.reason", "is too long or has control characters")?;
+            }
+        }
+        if let Some(reason) = &self.degraded {
+            reason.check("degraded")?;
+        }
+        self.sessions.iter().filter_map(|s| s.failure.as_ref()).try_for_each(|f| f.check("sessions.failure"))
     }
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, ensure};
 use crate::digest::Digest;
+use crate::limits;
+use crate::text::{self, is_plain, is_version};
 use crate::time::Time;
 
 /// Everything that must be equal, or at least known, before the barrier opens.
@@ -55,8 +57,26 @@ impl Document for Ready {
     const KIND: &'static str = "ready";
 
     fn check(&self) -> Result<(), DocumentError> {
-        ensure(self.endpoint.len() <= 300, "endpoint", "is longer than 300 bytes")?;
-        ensure(self.certificate.iter().all(|c| c.len() <= 8192), "certificate", "is longer than 8 KiB")?;
-        ensure(self.machine.modules.len() <= 64, "machine.modules", "has more than 64 entries")
+        ensure(self.party < limits::PARTIES, "party", "is beyond the 64 that a session can have")?;
+        let endpoint = is_plain(&self.endpoint, 300);
+        ensure(endpoint, "endpoint", "is longer than 300 bytes or has control characters")?;
+        let pem = |c: &String| c.len() <= 8192 && c.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n'));
+        ensure(self.certificate.iter().all(pem), "certificate", "is no PEM text of at most 8 KiB")?;
+        let places = self.rtt_us.len() <= limits::PARTIES && self.rtt_us.keys().all(|p| *p < limits::PARTIES);
+        ensure(places, "rtt_us", "names places beyond the 64 that a session can have")?;
+        self.machine.check()
+    }
+}
+
+impl Machine {
+    /// Its texts are shown to every owner of the session, and come from one of the parties.
+    pub(super) fn check(&self) -> Result<(), DocumentError> {
+        let version = |text: &String| is_plain(text, text::VERSION);
+        ensure(is_version(&self.python), "machine.python", "is no version")?;
+        ensure(is_version(&self.mpyc), "machine.mpyc", "is no version")?;
+        ensure(matches!(self.word_size, 32 | 64), "machine.word_size", "must be 32 or 64")?;
+        ensure(self.modules.len() <= 64, "machine.modules", "has more than 64 entries")?;
+        ensure(self.modules.keys().all(|name| is_plain(name, 100)), "machine.modules", "has a name that is none")?;
+        ensure(self.modules.values().all(version), "machine.modules", "has a version that is none")
     }
 }

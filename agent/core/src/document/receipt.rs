@@ -13,6 +13,7 @@ use crate::key::PublicKey;
 use crate::limits;
 use crate::name::Name;
 use crate::session::Failure;
+use crate::text::is_plain;
 use crate::time::Time;
 
 /// One party's account of one session.
@@ -146,7 +147,15 @@ impl Document for Receipt {
 
     fn check(&self) -> Result<(), DocumentError> {
         ensure(self.started <= self.finished, "finished", "is earlier than `started`")?;
+        ensure(self.party < limits::PARTIES, "party", "is beyond the 64 that a session can have")?;
         ensure(self.outputs.len() <= 16, "outputs", "has more than 16 entries")?;
+        ensure(self.outputs.iter().all(|o| is_plain(&o.name, 100)), "outputs", "has a name that is none")?;
+        if let Outcome::Failed { failure } = &self.outcome {
+            failure.check("outcome.failure")?;
+        }
+        if let Some(machine) = &self.machine {
+            machine.check()?;
+        }
         ensure(
             self.published.iter().all(|text| text.len() <= limits::PUBLISHED),
             "published",

@@ -3,12 +3,15 @@
 //! Signed by the `release` role alone (rule 9). How it is fetched, tried and rolled back is the
 //! daemon's business.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, ensure};
 use crate::digest::Blob;
 use crate::name::Name;
+use crate::text::is_version;
 use crate::time::Time;
 
 /// One version of the agent for every target.
@@ -47,6 +50,10 @@ impl Document for Release {
     fn check(&self) -> Result<(), DocumentError> {
         ensure(self.counter >= 1, "counter", "starts at 1")?;
         ensure(self.signed < self.expires, "expires", "must be later than `signed`")?;
-        ensure(!self.binaries.is_empty(), "binaries", "names no binary")
+        ensure(is_version(&self.version), "version", "must be 1 to 64 letters, digits and .+-_!~")?;
+        ensure((1..=64).contains(&self.binaries.len()), "binaries", "must name 1 to 64 binaries")?;
+        let targets: BTreeSet<_> = self.binaries.iter().map(|b| b.target.as_str()).collect();
+        ensure(targets.len() == self.binaries.len(), "binaries", "names a target twice")?;
+        ensure(targets.iter().all(|t| is_version(t)), "binaries", "has something that is no target triple")
     }
 }

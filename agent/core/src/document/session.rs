@@ -13,6 +13,7 @@ use crate::digest::Blob;
 use crate::key::PublicKey;
 use crate::limits;
 use crate::name::Name;
+use crate::text::{is_plain, is_version};
 use crate::time::Time;
 
 /// A session manifest.
@@ -239,7 +240,11 @@ impl Document for Session {
         ensure(file_name_is_safe(entry) && is_python, "program.entry", "must be a .py file inside the program")?;
         let args = &self.program.args;
         let args_fit = args.len() <= limits::ARGUMENTS && args.iter().all(|a| a.len() <= limits::ARGUMENT);
-        ensure(args_fit && args.iter().all(|a| !a.contains('\0')), "program.args", "has too many or too long arguments")?;
+        ensure(args_fit, "program.args", "has too many or too long arguments")?;
+        // People read them on a terminal before they sign.
+        let plain = args.iter().all(|a| is_plain(a, limits::ARGUMENT));
+        ensure(plain, "program.args", "has control characters or characters that turn text round")?;
+        ensure(is_version(&self.mpyc.version), "mpyc.version", "must be 1 to 64 letters, digits and .+-_!~")?;
         ensure(self.mpyc.wheel.size <= limits::MPYC, "mpyc.wheel", "is larger than 16 MiB")?;
         let wheel = file_name_is_safe(&self.mpyc.file) && self.mpyc.file.ends_with("-none-any.whl");
         ensure(wheel && !self.mpyc.file.contains('/'), "mpyc.file", "must be a pure Python wheel, …-none-any.whl")?;
@@ -251,6 +256,8 @@ impl Document for Session {
         ensure(self.mpyc.sec_param.is_none_or(|k| (1..=256).contains(&k)), "mpyc.sec_param", "must be 1 to 256")?;
         ensure(self.modules.len() <= 32, "modules", "has more than 32 modules")?;
         ensure(self.modules.iter().all(|m| module_name_is_safe(&m.name)), "modules", "has something that is no module name")?;
+        let versions = self.modules.iter().filter_map(|m| m.version.as_ref());
+        ensure(versions.into_iter().all(|v| is_version(v)), "modules", "has a version that is none")?;
         ensure(self.equal.iter().all(|o| o == "stdout"), "equal", "can only name `stdout`")?;
         ensure(self.equal.len() <= 1, "equal", "names an output twice")?;
         let Limits { memory, cpu, tasks, output } = self.limits;

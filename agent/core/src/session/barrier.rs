@@ -14,14 +14,24 @@ use crate::time::Time;
 /// for boards that have only the clock floor, and still finds a clock that is plainly wrong.
 pub const CLOCK_TOLERANCE: i64 = 3600;
 
-/// Checks one party's `Ready` against the manifest.
+/// Checks one party's `Ready` against the manifest; `party` is whose connection it came by.
 ///
-/// `party` is whose connection it came by, `clock` what this machine's clock said when it came.
-pub fn check(context: &Context, party: usize, ready: &Ready, clock: Time) -> Result<(), Failure> {
-    reason_against(context, party, ready, clock).map_or(Ok(()), |reason| Err(Failure::at(party, reason)))
+/// [`super::step`] does so with every `Ready`, the own one included: what is not checked here cannot
+/// reach the barrier.
+pub fn check(context: &Context, party: usize, ready: &Ready) -> Result<(), Failure> {
+    reason_against(context, party, ready).map_or(Ok(()), |reason| Err(Failure::at(party, reason)))
 }
 
-fn reason_against(context: &Context, party: usize, ready: &Ready, clock: Time) -> Option<Reason> {
+/// Compares the clock of another party with what this machine's clock said when the `Ready` came.
+///
+/// This is the daemon's to call, since the state machine has no clock; it passes a failure on as
+/// [`super::Event::PeerFailed`].
+pub fn check_clock(party: usize, ready: &Ready, clock: Time) -> Result<(), Failure> {
+    let seconds = ready.clock.since(clock);
+    if seconds.abs() <= CLOCK_TOLERANCE { Ok(()) } else { Err(Failure::at(party, Reason::ClockSkew { seconds })) }
+}
+
+fn reason_against(context: &Context, party: usize, ready: &Ready) -> Option<Reason> {
     let session = &context.session;
     let bad = |detail: &str| Some(Reason::BadReady { detail: detail.to_owned() });
     if ready.manifest != context.manifest {
@@ -56,8 +66,7 @@ fn reason_against(context: &Context, party: usize, ready: &Ready, clock: Time) -
             return Some(Reason::ModuleMismatch { module, pinned, has });
         }
     }
-    let seconds = ready.clock.since(clock);
-    (seconds.abs() > CLOCK_TOLERANCE).then_some(Reason::ClockSkew { seconds })
+    None
 }
 
 /// Compares what no party can judge alone, once all are here: word sizes and endpoints.
@@ -84,10 +93,8 @@ pub fn compare(context: &Context, readies: &[&Ready]) -> Result<(), Failure> {
 
 /// The digest of all `Ready`s, given their payloads' digests in the order of the parties.
 pub fn digest(manifest: &Digest, readies: impl Iterator<Item = Digest>) -> Digest {
-    let mut text = format!("e3 barrier 1\n{manifest}\n");
-    for ready in readies {
-        text.push_str(&format!("{ready}\n"));
-    }
+    let lines = readies.map(|ready| format!("{ready}\n"));
+    let text = format!("e3 barrier 1\n{manifest}\n") + &lines.collect::<String>();
     Digest::of(text.as_bytes())
 }
 

@@ -12,6 +12,7 @@ mod state;
 mod step;
 pub mod verdict;
 
+pub use blame::Candidates;
 pub use reason::{Failure, Reason};
 pub use state::{Action, Checkpoint, Context, Ended, Event, Peer, State, Tell, Timer};
 pub use step::{resume, step};

@@ -9,6 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::document::{DocumentError, ensure};
+use crate::limits;
+use crate::text::{self, clean};
 use crate::trust::Refusal;
 
 /// Whose fault, and why.
@@ -176,53 +179,63 @@ pub enum Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { refusal } => write!(f, "it refuses the session: {refusal}"),
-            Self::ProgramMismatch { pinned, has } => {
+        // Parts of it may be another party's words.
+        f.write_str(&clean(&Words(self).to_string(), 4 * text::DETAIL))
+    }
+}
+
+/// The text of a reason as it was given.
+struct Words<'a>(&'a Reason);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reason::Refused { refusal } => write!(f, "it refuses the session: {refusal}"),
+            Reason::ProgramMismatch { pinned, has } => {
                 write!(f, "its copy of the program is not the signed one (has {}, signed {})", has.short(), pinned.short())
             }
-            Self::MpycMismatch { pinned, has } => write!(f, "it has MPyC {has}, the manifest pins {pinned}"),
-            Self::MpycFileMismatch { pinned, has } => {
+            Reason::MpycMismatch { pinned, has } => write!(f, "it has MPyC {has}, the manifest pins {pinned}"),
+            Reason::MpycFileMismatch { pinned, has } => {
                 write!(f, "its copy of MPyC is not the pinned one (has {}, pinned {})", has.short(), pinned.short())
             }
-            Self::Unavailable { what, detail } => write!(f, "{what} could not be fetched: {detail}"),
-            Self::PythonMissing { detail } => write!(f, "no usable Python: {detail}"),
-            Self::PythonTooOld { has } => write!(f, "it has Python {has}; MPyC needs 3.10 or newer"),
-            Self::ModuleMissing { module } => write!(f, "the Python module {module} is not installed"),
-            Self::ModuleMismatch { module, pinned, has } => {
+            Reason::Unavailable { what, detail } => write!(f, "{what} could not be fetched: {detail}"),
+            Reason::PythonMissing { detail } => write!(f, "no usable Python: {detail}"),
+            Reason::PythonTooOld { has } => write!(f, "it has Python {has}; MPyC needs 3.10 or newer"),
+            Reason::ModuleMissing { module } => write!(f, "the Python module {module} is not installed"),
+            Reason::ModuleMismatch { module, pinned, has } => {
                 write!(f, "it has {module} {has}, the manifest pins {pinned}")
             }
-            Self::WordSizeMismatch { expected, has } => {
+            Reason::WordSizeMismatch { expected, has } => {
                 write!(f, "its Python has {has} bits, the others' {expected}; set `mixed_word_sizes = true` to allow it")
             }
-            Self::ClockSkew { seconds } => write!(f, "its clock is {seconds} s off; set it or turn on time sync"),
-            Self::BadReady { detail } => write!(f, "it sent a wrong proof of readiness: {detail}"),
-            Self::Missing { seconds } => write!(f, "it was not there within {seconds} s; is it running and reachable?"),
-            Self::Lost => write!(f, "it was lost: its agent died, its machine stopped, or the network parted"),
-            Self::BarrierMismatch => write!(f, "it saw other proofs of readiness than the rest"),
-            Self::PortInUse { port, holder: Some(holder) } => write!(f, "port {port} is held by {holder}"),
-            Self::PortInUse { port, holder: None } => write!(f, "port {port} is held by another process"),
-            Self::NotConnected { seconds, detail } if detail.is_empty() => {
+            Reason::ClockSkew { seconds } => write!(f, "its clock is {seconds} s off; set it or turn on time sync"),
+            Reason::BadReady { detail } => write!(f, "it sent a wrong proof of readiness: {detail}"),
+            Reason::Missing { seconds } => write!(f, "it was not there within {seconds} s; is it running and reachable?"),
+            Reason::Lost => write!(f, "it was lost: its agent died, its machine stopped, or the network parted"),
+            Reason::BarrierMismatch => write!(f, "it saw other proofs of readiness than the rest"),
+            Reason::PortInUse { port, holder: Some(holder) } => write!(f, "port {port} is held by {holder}"),
+            Reason::PortInUse { port, holder: None } => write!(f, "port {port} is held by another process"),
+            Reason::NotConnected { seconds, detail } if detail.is_empty() => {
                 write!(f, "MPyC did not connect all parties within {seconds} s")
             }
-            Self::NotConnected { seconds, detail } => {
+            Reason::NotConnected { seconds, detail } => {
                 write!(f, "MPyC did not connect all parties within {seconds} s ({detail})")
             }
-            Self::Exited { code, exception: Some(exception) } => {
+            Reason::Exited { code, exception: Some(exception) } => {
                 write!(f, "the program ended with exit code {code} ({exception})")
             }
-            Self::Exited { code, exception: None } => write!(f, "the program ended with exit code {code}"),
-            Self::Killed { signal } => write!(f, "the program was killed by signal {signal}"),
-            Self::TimedOut { seconds } => write!(f, "the program did not end within {seconds} s"),
-            Self::OutputTooLarge { limit } => write!(f, "the program printed more than {limit} bytes"),
-            Self::OutputDiffers { output } => write!(f, "its {output} differs from the other parties'"),
-            Self::AgentRestarted => write!(f, "its agent was restarted in the middle of the session"),
-            Self::Stopped => write!(f, "the session was stopped"),
-            Self::Disk { detail } => write!(f, "its disk failed: {detail}"),
-            Self::TrustStateMissing => write!(f, "its trust state is gone; its owner must look into it"),
-            Self::HeadExpired => write!(f, "the fleet's head has expired; renew it with `e3 hub renew`"),
-            Self::HubContradicts { detail } => write!(f, "the hub contradicts itself: {detail}"),
-            Self::Supervisor { detail } => write!(f, "the program could not be started: {detail}"),
+            Reason::Exited { code, exception: None } => write!(f, "the program ended with exit code {code}"),
+            Reason::Killed { signal } => write!(f, "the program was killed by signal {signal}"),
+            Reason::TimedOut { seconds } => write!(f, "the program did not end within {seconds} s"),
+            Reason::OutputTooLarge { limit } => write!(f, "the program printed more than {limit} bytes"),
+            Reason::OutputDiffers { output } => write!(f, "its {output} differs from the other parties'"),
+            Reason::AgentRestarted => write!(f, "its agent was restarted in the middle of the session"),
+            Reason::Stopped => write!(f, "the session was stopped"),
+            Reason::Disk { detail } => write!(f, "its disk failed: {detail}"),
+            Reason::TrustStateMissing => write!(f, "its trust state is gone; its owner must look into it"),
+            Reason::HeadExpired => write!(f, "the fleet's head has expired; renew it with `e3 hub renew`"),
+            Reason::HubContradicts { detail } => write!(f, "the hub contradicts itself: {detail}"),
+            Reason::Supervisor { detail } => write!(f, "the program could not be started: {detail}"),
         }
     }
 }
@@ -238,6 +251,18 @@ impl Failure {
     pub const fn at(party: usize, reason: Reason) -> Self {
         Self { party, reason }
     }
+
+    /// Whether it is short enough to travel, and names a place that can exist.
+    pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
+        ensure(self.party < limits::PARTIES, field, "names a party beyond the 64 that a session can have")?;
+        self.reason.check(field)
+    }
+
+    /// The same with every text cleaned and cut, as [`Reason::cleaned`] does.
+    #[must_use]
+    pub fn cleaned(&self) -> Self {
+        Self { party: self.party, reason: self.reason.cleaned() }
+    }
 }
 
 impl Reason {
@@ -245,5 +270,29 @@ impl Reason {
     pub fn kind(&self) -> String {
         let json = serde_json::to_value(self).expect("reasons always serialise");
         json["kind"].as_str().expect("reasons are tagged").to_owned()
+    }
+
+    /// Whether it is short enough to travel.
+    pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
+        let size = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
+        ensure(size <= limits::REASON, field, "is a reason of more than 8 KiB")
+    }
+
+    /// The same with every text on one line, without control characters, and cut after 300
+    /// characters: an error of the operating system or another party's words go into documents and
+    /// onto screens only like this.
+    #[must_use]
+    pub fn cleaned(&self) -> Self {
+        fn walk(value: &mut serde_json::Value) {
+            match value {
+                serde_json::Value::String(text) => *text = clean(text, text::DETAIL),
+                serde_json::Value::Object(fields) => fields.values_mut().for_each(walk),
+                _ => {}
+            }
+        }
+        let mut json = serde_json::to_value(self).expect("reasons always serialise");
+        walk(&mut json);
+        // Names, keys, digests and times are short and plain already, so only free texts change.
+        serde_json::from_value(json).expect("a cleaned reason is still one")
     }
 }

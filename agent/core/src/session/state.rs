@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::{Candidates, Failure};
 use crate::digest::Digest;
 use crate::document::{Exit, Outcome, OutputHash, Progress, Ready, Session};
 use crate::envelope::Verified;
@@ -44,12 +44,14 @@ pub enum State {
         barrier: Digest,
         /// MPyC has connected all parties.
         connected: bool,
+        /// MPyC's last complaint while connecting; empty if it had none.
+        complaint: String,
     },
     /// Something failed. For a moment all explanations are collected, so that every party names the
     /// same culprit.
     Failing {
-        /// What has been said so far; the first one is this party's own finding or the first heard.
-        candidates: Vec<Failure>,
+        /// What has been said so far, and by whom.
+        candidates: Candidates,
     },
     /// Every party's program ended well.
     Done {
@@ -83,13 +85,14 @@ pub enum Event {
     Staged(Result<(), super::Reason>),
     /// Python stands at the gate, and this is what the party signed; or it cannot.
     AtGate(Result<Box<Verified<Ready>>, super::Reason>),
-    /// A party's proof of readiness, its signature and place checked.
+    /// A party's proof of readiness: signed by that party, and its clock compared with this
+    /// machine's ([`super::barrier::check_clock`]). What it says is compared with the manifest here.
     PeerReady(usize, Box<Verified<Ready>>),
     /// A party is armed.
     PeerArmed(usize, Digest),
     /// A party's program ended well, with these hashes.
     PeerFinished(usize, Vec<OutputHash>),
-    /// A party says that the session failed.
+    /// A party says that the session failed; also what the daemon finds out about that party.
     PeerFailed(usize, Failure),
     /// The connection to a party broke or fell silent.
     PeerLost(usize),
@@ -97,7 +100,7 @@ pub enum Event {
     Connected,
     /// MPyC's last complaint while connecting.
     ConnectError(String),
-    /// The own program ended.
+    /// The own program ended, at the gate or later.
     Ended(Ended),
     /// The own program cannot go on for a reason the daemon found.
     Broken(super::Reason),
@@ -114,6 +117,8 @@ pub struct Ended {
     pub exit: Exit,
     /// The type of the Python exception that ended it.
     pub exception: Option<String>,
+    /// It ended because of [`Action::Kill`]: that explains nothing. False if it had ended before.
+    pub killed_by_agent: bool,
     /// The hashes of the outputs declared equal.
     pub equal: Vec<OutputHash>,
 }
@@ -162,13 +167,13 @@ pub enum Timer {
     Connect,
     /// Until the program ends: `deadlines.run`.
     Run,
-    /// Collecting explanations: [`Timer::GRACE_MS`].
+    /// Collecting explanations: [`Timer::GRACE_MS`] from the first one.
     Grace,
 }
 
 impl Timer {
-    /// How long explanations are collected, in milliseconds: longer than a message takes between any
-    /// two places on earth, shorter than a person notices.
+    /// How long explanations are collected, in milliseconds: longer than a message takes to any place
+    /// on earth and back, shorter than a person notices.
     pub const GRACE_MS: u64 = 400;
 
     /// The length of the timer in milliseconds.
@@ -248,7 +253,7 @@ impl State {
             Self::Verified(_) => Checkpoint::Verified,
             Self::Staged(_) | Self::Preflight { armed: None, .. } => Checkpoint::Staged,
             Self::Preflight { armed: Some(_), .. } | Self::Running { .. } => Checkpoint::Committed,
-            Self::Failing { candidates } => Checkpoint::Failing { failure: super::blame::best(candidates).clone() },
+            Self::Failing { candidates } => Checkpoint::Failing { failure: candidates.best().clone() },
             Self::Done { barrier } => Checkpoint::Done { barrier: *barrier },
             Self::Failed { failure } => Checkpoint::Failed { failure: failure.clone() },
         }

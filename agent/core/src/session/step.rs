@@ -1,54 +1,80 @@
 //! The transitions: a total function, so an event that comes too late or too early is harmless.
 
 use super::barrier;
-use super::blame::best;
+use super::blame::Candidates;
 use super::state::{Action, Checkpoint, Context, Ended, Event, Peer, State, Tell, Timer};
 use super::{Failure, Reason};
 use crate::digest::Digest;
 use crate::document::{Exit, Outcome, OutputHash, Ready};
+use crate::text;
 
 /// One step. `state` is consumed; the returned state must be on disk before the actions are carried out.
 pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action>) {
+    if !event_makes_sense(context, &event) {
+        return (state, Vec::new());
+    }
     match (state, event) {
         // Nothing happens after the end.
         (state @ (State::Done { .. } | State::Failed { .. }), _) => (state, Vec::new()),
 
-        (State::Failing { candidates }, event) => failing(candidates, event),
+        (State::Failing { candidates }, event) => failing(context, candidates, event),
 
         // What fails, fails from every state.
-        (state, Event::PeerFailed(_, failure)) if failure.party < context.session.parties.len() => {
-            fail(context, &state, failure)
-        }
-        (state, Event::Broken(reason)) => fail(context, &state, Failure::at(context.me, reason)),
-        (state, Event::Stop) => fail(context, &state, Failure::at(context.me, Reason::Stopped)),
+        (_, Event::PeerFailed(by, failure)) => fail_because(context, by, &failure),
+        (_, Event::Broken(reason)) => fail(context, &Failure::at(context.me, reason)),
+        (_, Event::Stop) => fail(context, &Failure::at(context.me, Reason::Stopped)),
 
         (State::Fetched(peers), Event::Judged(Ok(()))) => {
             (State::Verified(peers), vec![Action::StartTimer(Timer::Preflight), Action::Stage])
         }
-        (state @ State::Fetched(_), Event::Judged(Err(refusal))) => {
-            fail(context, &state, Failure::at(context.me, Reason::Refused { refusal }))
+        (State::Fetched(_), Event::Judged(Err(refusal))) => {
+            fail(context, &Failure::at(context.me, Reason::Refused { refusal }))
         }
 
         (State::Verified(peers), Event::Staged(Ok(()))) => (State::Staged(peers), vec![Action::StartGate]),
-        (state @ State::Verified(_), Event::Staged(Err(reason))) => {
-            fail(context, &state, Failure::at(context.me, reason))
-        }
-
         (State::Staged(mut peers), Event::AtGate(Ok(ready))) => {
+            // The own one is held to the same as everybody's.
+            if let Err(failure) = barrier::check(context, context.me, &ready.document) {
+                return fail(context, &failure);
+            }
             peers[context.me].ready = Some((ready.digest, ready.document));
             let (state, mut actions) = arm(context, State::Preflight { peers, armed: None });
             actions.insert(0, Action::Tell(Tell::Ready));
             (state, actions)
         }
-        (state @ State::Staged(_), Event::AtGate(Err(reason))) => {
-            fail(context, &state, Failure::at(context.me, reason))
+        (State::Verified(_), Event::Staged(Err(reason))) | (State::Staged(_), Event::AtGate(Err(reason))) => {
+            fail(context, &Failure::at(context.me, reason))
+        }
+
+        // The program must wait at the gate; one that ends there cannot be let through any more.
+        (State::Staged(_) | State::Preflight { .. }, Event::Ended(ended)) if !ended.killed_by_agent => {
+            fail(context, &Failure::at(context.me, reason_of(&ended)))
         }
 
         (state, Event::Timer(Timer::Preflight)) => preflight_over(context, state),
         (state, Event::PeerReady(party, ready)) => peer_ready(context, state, party, ready.digest, ready.document),
         (state, Event::PeerArmed(party, digest)) => peer_armed(context, state, party, digest),
         (state, Event::PeerLost(party)) => peer_lost(context, state, party),
+        // The others may all be armed, and one of them done, while an armed message is still under way.
+        (State::Preflight { mut peers, armed: Some(armed) }, Event::PeerFinished(party, outputs)) => {
+            note_finished(&mut peers, party, outputs);
+            (State::Preflight { peers, armed: Some(armed) }, Vec::new())
+        }
         (state, event) => running(context, state, event),
+    }
+}
+
+/// Whether an event about a party names another one of this session, and a failure one at all.
+fn event_makes_sense(context: &Context, event: &Event) -> bool {
+    let parties = context.session.parties.len();
+    let other = |party: usize| party < parties && party != context.me;
+    match event {
+        Event::PeerFailed(by, failure) => other(*by) && failure.party < parties,
+        Event::PeerReady(party, _)
+        | Event::PeerArmed(party, _)
+        | Event::PeerFinished(party, _)
+        | Event::PeerLost(party) => other(*party),
+        _ => true,
     }
 }
 
@@ -63,65 +89,85 @@ pub fn resume(context: &Context, checkpoint: Checkpoint) -> (State, Vec<Action>)
         }
         Checkpoint::Committed => {
             let failure = Failure::at(context.me, Reason::AgentRestarted);
-            fail(context, &State::Verified(peers), failure)
+            fail(context, &failure)
         }
-        Checkpoint::Failing { failure } => fail(context, &State::Verified(peers), failure),
+        Checkpoint::Failing { failure } => fail(context, &failure),
         // The receipt may not have been written.
         Checkpoint::Done { barrier } => (State::Done { barrier }, vec![Action::Kill, Action::Conclude(Outcome::Done)]),
+        // Neither the receipt nor the last word to the others may have gone out.
         Checkpoint::Failed { failure } => {
+            let tell = Action::Tell(Tell::Failed(failure.clone()));
             let conclude = Action::Conclude(Outcome::Failed { failure: failure.clone() });
-            (State::Failed { failure }, vec![Action::Kill, conclude])
+            (State::Failed { failure }, vec![Action::Kill, tell, conclude])
         }
     }
+}
+
+/// Fails because of what this party itself has found.
+fn fail(context: &Context, failure: &Failure) -> (State, Vec<Action>) {
+    fail_because(context, context.me, failure)
 }
 
 /// Stops the own program, tells the others, and collects explanations for a moment.
-fn fail(context: &Context, state: &State, failure: Failure) -> (State, Vec<Action>) {
-    // After the barrier everything that went wrong elsewhere, too, comes in within the grace; alone
-    // there is nobody to wait for.
-    let mut actions = vec![Action::Kill];
-    if context.session.parties.len() == 1 && !state.is_final() {
-        actions.push(Action::Conclude(Outcome::Failed { failure: failure.clone() }));
-        return (State::Failed { failure }, actions);
+///
+/// `by` is who gave this explanation. What went wrong elsewhere comes in within the grace.
+fn fail_because(context: &Context, by: usize, failure: &Failure) -> (State, Vec<Action>) {
+    // Texts in it may be the operating system's or another party's.
+    let failure = failure.cleaned();
+    // Alone there is nobody to wait for.
+    if context.session.parties.len() == 1 {
+        let conclude = Action::Conclude(Outcome::Failed { failure: failure.clone() });
+        return (State::Failed { failure }, vec![Action::Kill, conclude]);
     }
-    actions.push(Action::Tell(Tell::Failed(failure.clone())));
-    actions.push(Action::StartTimer(Timer::Grace));
-    (State::Failing { candidates: vec![failure] }, actions)
+    let tell = Action::Tell(Tell::Failed(failure.clone()));
+    let actions = vec![Action::Kill, tell, Action::StartTimer(Timer::Grace)];
+    (State::Failing { candidates: Candidates::new(by, failure) }, actions)
 }
 
-fn failing(mut candidates: Vec<Failure>, event: Event) -> (State, Vec<Action>) {
-    match event {
-        Event::PeerFailed(_, failure) => {
-            // Bounded: each party can add one explanation per party and no more.
-            if !candidates.contains(&failure) && candidates.len() < crate::limits::PARTIES {
-                candidates.push(failure);
-            }
-            (State::Failing { candidates }, Vec::new())
+fn failing(context: &Context, mut candidates: Candidates, event: Event) -> (State, Vec<Action>) {
+    let own = match event {
+        Event::PeerFailed(by, failure) => {
+            candidates.add(by, failure.cleaned());
+            None
         }
         Event::Timer(Timer::Grace) => {
-            let failure = best(&candidates).clone();
+            let failure = candidates.best().clone();
             let conclude = Action::Conclude(Outcome::Failed { failure: failure.clone() });
             // Whoever connects from now on hears the conclusion, not the first guess.
             let tell = Action::Tell(Tell::Failed(failure.clone()));
-            (State::Failed { failure }, vec![tell, conclude])
+            return (State::Failed { failure }, vec![tell, conclude]);
         }
-        _ => (State::Failing { candidates }, Vec::new()),
-    }
+        // The others can feel the end of a program, or of a party, before it is noticed here. Their
+        // word for it came first; this is nearer to the cause, so it is said, too.
+        Event::Ended(ended) if !ended.killed_by_agent && !ended.exit.is_success() => {
+            Some(Failure::at(context.me, reason_of(&ended)))
+        }
+        Event::Broken(reason) => Some(Failure::at(context.me, reason)),
+        // Whoever has said why the session fails may go.
+        Event::PeerLost(party) if !candidates.has(party) => Some(Failure::at(party, Reason::Lost)),
+        _ => None,
+    };
+    let news = own.map(|failure| failure.cleaned()).filter(|failure| candidates.add(context.me, failure.clone()));
+    let actions = news.map(|failure| Action::Tell(Tell::Failed(failure))).into_iter().collect();
+    (State::Failing { candidates }, actions)
 }
 
 fn preflight_over(context: &Context, state: State) -> (State, Vec<Action>) {
     let seconds = context.session.deadlines.preflight;
-    let peers = match &state {
-        State::Fetched(peers) | State::Verified(peers) | State::Staged(peers) | State::Preflight { peers, .. } => peers,
-        _ => return (state, Vec::new()),
+    let (State::Fetched(peers) | State::Verified(peers) | State::Staged(peers) | State::Preflight { peers, .. }) = &state
+    else {
+        return (state, Vec::new());
     };
     // The first party that has said nothing; if all have, the first that is not armed.
     let silent = peers.iter().position(|peer| peer.ready.is_none());
     let party = silent.or_else(|| peers.iter().position(|peer| peer.armed.is_none())).unwrap_or(context.me);
-    fail(context, &state, Failure::at(party, Reason::Missing { seconds }))
+    fail(context, &Failure::at(party, Reason::Missing { seconds }))
 }
 
 fn peer_ready(context: &Context, state: State, party: usize, digest: Digest, ready: Ready) -> (State, Vec<Action>) {
+    if let Err(failure) = barrier::check(context, party, &ready) {
+        return fail(context, &failure);
+    }
     let known = |peers: &[Peer]| peers.get(party).is_some_and(|p| p.ready.as_ref().is_some_and(|r| r.0 == digest));
     match state {
         State::Fetched(mut peers) => {
@@ -143,7 +189,7 @@ fn peer_ready(context: &Context, state: State, party: usize, digest: Digest, rea
         // Said again over a new connection: no news.
         State::Preflight { ref peers, .. } | State::Running { ref peers, .. } if known(peers) => (state, Vec::new()),
         // A new `Ready` after this party was armed: the other one has started over, this one cannot.
-        state => fail(context, &state, Failure::at(party, Reason::AgentRestarted)),
+        _ => fail(context, &Failure::at(party, Reason::AgentRestarted)),
     }
 }
 
@@ -155,10 +201,7 @@ fn note_ready(peers: &mut [Peer], party: usize, digest: Digest, ready: Ready) {
 
 fn peer_armed(context: &Context, state: State, party: usize, digest: Digest) -> (State, Vec<Action>) {
     match state {
-        State::Staged(mut peers) => {
-            note_armed(&mut peers, party, digest);
-            (State::Staged(peers), Vec::new())
-        }
+        // Nobody can be armed for a barrier of which this party's `Ready` is not a part yet.
         State::Preflight { mut peers, armed } => {
             note_armed(&mut peers, party, digest);
             open(context, peers, armed)
@@ -173,6 +216,13 @@ fn note_armed(peers: &mut [Peer], party: usize, digest: Digest) {
     }
 }
 
+/// The first word counts: nobody can take back an output.
+fn note_finished(peers: &mut [Peer], party: usize, outputs: Vec<OutputHash>) {
+    if let Some(peer) = peers.get_mut(party) {
+        peer.finished.get_or_insert(outputs);
+    }
+}
+
 /// Arms this party if everybody's `Ready` is here.
 fn arm(context: &Context, state: State) -> (State, Vec<Action>) {
     let State::Preflight { mut peers, armed: None } = state else { return (state, Vec::new()) };
@@ -182,7 +232,7 @@ fn arm(context: &Context, state: State) -> (State, Vec<Action>) {
     }
     let documents: Vec<&Ready> = readies.iter().map(|ready| &ready.1).collect();
     if let Err(failure) = barrier::compare(context, &documents) {
-        return fail(context, &State::Preflight { peers, armed: None }, failure);
+        return fail(context, &failure);
     }
     let digest = barrier::digest(&context.manifest, readies.iter().map(|ready| ready.0));
     peers[context.me].armed = Some(digest);
@@ -196,7 +246,7 @@ fn open(context: &Context, peers: Vec<Peer>, armed: Option<Digest>) -> (State, V
     let Some(barrier) = armed else { return (State::Preflight { peers, armed }, Vec::new()) };
     if let Some(party) = peers.iter().position(|peer| peer.armed.is_some_and(|other| other != barrier)) {
         let failure = Failure::at(party, Reason::BarrierMismatch);
-        return fail(context, &State::Preflight { peers, armed }, failure);
+        return fail(context, &failure);
     }
     if peers.iter().any(|peer| peer.armed.is_none()) {
         return (State::Preflight { peers, armed }, Vec::new());
@@ -204,7 +254,7 @@ fn open(context: &Context, peers: Vec<Peer>, armed: Option<Digest>) -> (State, V
     let readies = peers.iter().filter_map(|peer| peer.ready.as_ref()).map(|ready| ready.1.clone()).collect();
     let actions =
         vec![Action::Open(readies), Action::StartTimer(Timer::Connect), Action::StartTimer(Timer::Run)];
-    (State::Running { peers, barrier, connected: false }, actions)
+    (State::Running { peers, barrier, connected: false, complaint: String::new() }, actions)
 }
 
 fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Action>) {
@@ -224,66 +274,69 @@ fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Actio
         State::Running { ref peers, .. } if peers.get(party).is_none_or(|peer| peer.finished.is_some()) => {
             (state, Vec::new())
         }
-        state => fail(context, &state, Failure::at(party, Reason::Lost)),
+        _ => fail(context, &Failure::at(party, Reason::Lost)),
     }
 }
 
 fn running(context: &Context, state: State, event: Event) -> (State, Vec<Action>) {
-    let State::Running { mut peers, barrier, connected } = state else { return (state, Vec::new()) };
+    let State::Running { mut peers, barrier, connected, complaint } = state else { return (state, Vec::new()) };
     let me = context.me;
     let seconds = &context.session.deadlines;
     let mine_ended = peers[me].finished.is_some();
-    let keep = |peers, connected| (State::Running { peers, barrier, connected }, Vec::new());
-    let failed = |peers, party, reason| {
-        fail(context, &State::Running { peers, barrier, connected }, Failure::at(party, reason))
-    };
-    match event {
-        Event::Connected => keep(peers, true),
-        Event::Ended(ended) => match reason_of(&ended) {
-            Some(reason) => failed(peers, me, reason),
-            None => {
-                peers[me].finished = Some(ended.equal.clone());
-                let (state, mut actions) = finish(context, peers, barrier, connected);
-                actions.insert(0, Action::Tell(Tell::Finished(ended.equal)));
-                (state, actions)
-            }
-        },
-        Event::PeerFinished(party, outputs) if party < peers.len() => {
-            peers[party].finished = Some(outputs);
-            finish(context, peers, barrier, connected)
+    let finding = match event {
+        Event::Ended(ended) if !mine_ended && ended.exit.is_success() => {
+            note_finished(&mut peers, me, ended.equal.clone());
+            let (state, mut actions) = finish(context, State::Running { peers, barrier, connected, complaint });
+            actions.insert(0, Action::Tell(Tell::Finished(ended.equal)));
+            return (state, actions);
+        }
+        Event::Ended(ended) if !mine_ended => Some((me, reason_of(&ended))),
+        Event::PeerFinished(party, outputs) => {
+            note_finished(&mut peers, party, outputs);
+            return finish(context, State::Running { peers, barrier, connected, complaint });
+        }
+        Event::Connected => return (State::Running { peers, barrier, connected: true, complaint }, Vec::new()),
+        Event::ConnectError(complaint) => {
+            let complaint = text::clean(&complaint, text::DETAIL);
+            return (State::Running { peers, barrier, connected, complaint }, Vec::new());
         }
         Event::Timer(Timer::Connect) if !connected && !mine_ended && peers.len() > 1 => {
-            let reason = Reason::NotConnected { seconds: seconds.connect, detail: String::new() };
-            failed(peers, me, reason)
+            Some((me, Reason::NotConnected { seconds: seconds.connect, detail: complaint.clone() }))
         }
         Event::Timer(Timer::Run) => {
             // Whoever has not finished is named; this party first, as it knows itself best.
             let late = if mine_ended { peers.iter().position(|peer| peer.finished.is_none()) } else { Some(me) };
-            failed(peers, late.unwrap_or(me), Reason::TimedOut { seconds: seconds.run })
+            Some((late.unwrap_or(me), Reason::TimedOut { seconds: seconds.run }))
         }
-        _ => keep(peers, connected),
+        _ => None,
+    };
+    let state = State::Running { peers, barrier, connected, complaint };
+    match finding {
+        Some((party, reason)) => fail(context, &Failure::at(party, reason)),
+        None => (state, Vec::new()),
     }
 }
 
-fn reason_of(ended: &Ended) -> Option<Reason> {
+/// Why a program that ended like this has failed. Ending with 0 is wrong only at the gate.
+fn reason_of(ended: &Ended) -> Reason {
     match ended.exit {
-        Exit::Code(0) => None,
-        Exit::Code(code) => Some(Reason::Exited { code, exception: ended.exception.clone() }),
-        Exit::Signal(signal) => Some(Reason::Killed { signal }),
+        Exit::Code(code) => Reason::Exited { code, exception: ended.exception.clone() },
+        Exit::Signal(signal) => Reason::Killed { signal },
     }
 }
 
 /// Concludes if every party has finished.
-fn finish(context: &Context, peers: Vec<Peer>, barrier: Digest, connected: bool) -> (State, Vec<Action>) {
+fn finish(context: &Context, state: State) -> (State, Vec<Action>) {
+    let State::Running { peers, barrier, .. } = &state else { return (state, Vec::new()) };
     let outputs: Vec<&Vec<OutputHash>> = peers.iter().filter_map(|peer| peer.finished.as_ref()).collect();
     if outputs.len() < peers.len() {
-        return (State::Running { peers, barrier, connected }, Vec::new());
+        return (state, Vec::new());
     }
     match super::verdict::differing(&outputs) {
-        Some((party, output)) => {
-            let failure = Failure::at(party, Reason::OutputDiffers { output });
-            fail(context, &State::Running { peers, barrier, connected }, failure)
+        Some(party) => {
+            let output = super::verdict::output_name(&context.session);
+            fail(context, &Failure::at(party, Reason::OutputDiffers { output }))
         }
-        None => (State::Done { barrier }, vec![Action::Conclude(Outcome::Done)]),
+        None => (State::Done { barrier: *barrier }, vec![Action::Conclude(Outcome::Done)]),
     }
 }

@@ -33,9 +33,14 @@ pub struct Problem {
 /// Opens the receipt of one party: signed by that party's key, for this very manifest and place.
 pub fn open(session: &Verified<Session>, party: usize, bytes: &[u8]) -> Result<Receipt, String> {
     let envelope = Envelope::parse(bytes, limits::ENVELOPE).map_err(|error| error.to_string())?;
-    let key = session.document.parties[party].key;
+    let no_such_party = || format!("the session has no party {party}");
+    let key = session.document.parties.get(party).ok_or_else(no_such_party)?.key;
     let receipt: Receipt = envelope.verify(&[key], 1).map_err(|error| error.to_string())?.document;
-    let fits = receipt.manifest == session.digest && receipt.party == party && receipt.key == key;
+    let Session { fleet, name, .. } = &session.document;
+    let fits = receipt.manifest == session.digest
+        && receipt.party == party
+        && receipt.key == key
+        && (&receipt.fleet, &receipt.session) == (fleet, name);
     if fits { Ok(receipt) } else { Err("it is the receipt of another session or party".to_owned()) }
 }
 
@@ -75,18 +80,21 @@ pub fn judge(session: &Session, receipts: &[Option<Receipt>]) -> Verdict {
         }
         outputs.push((party, equal));
     }
-    if let Some((place, output)) = differing(&outputs.iter().map(|o| &o.1).collect::<Vec<_>>()) {
-        problem(outputs[place].0, format!("its {output} differs from the other parties'"));
+    if let Some(place) = differing(&outputs.iter().map(|o| &o.1).collect::<Vec<_>>()) {
+        problem(outputs[place].0, format!("its {} differs from the other parties'", output_name(session)));
     }
     Verdict { good: problems.is_empty(), problems }
 }
 
-/// The first place whose outputs differ from what most have, and the output's name.
-pub(super) fn differing(outputs: &[&Vec<OutputHash>]) -> Option<(usize, String)> {
+/// The first place whose outputs differ from what most have.
+pub(super) fn differing(outputs: &[&Vec<OutputHash>]) -> Option<usize> {
     let common = most_common(outputs)?;
-    let place = outputs.iter().position(|output| *output != common)?;
-    let output = outputs[place].first().or_else(|| common.first());
-    Some((place, output.map_or_else(|| "output".to_owned(), |output| output.name.clone())))
+    outputs.iter().position(|output| *output != common)
+}
+
+/// The name of the output that is compared: the manifest's word for it, never another party's.
+pub(super) fn output_name(session: &Session) -> String {
+    session.equal.first().cloned().unwrap_or_else(|| "output".to_owned())
 }
 
 /// What most of them are; among equals the one that comes first.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Trust, TrustError};
 use crate::digest::Digest;
 use crate::document::{Head, Root, Session};
 use crate::envelope::Verified;
@@ -43,6 +44,21 @@ pub struct Mark {
     pub counter: u64,
     /// The digest of the document's payload.
     pub digest: Digest,
+}
+
+/// Rule 12: what a machine may conclude at start from what it finds on its disk.
+///
+/// `identity` and `journal` tell whether the machine has an identity key and a journal, `state` is
+/// the trust state that could be read. `None` is a first boot: nothing is there at all. An identity
+/// or a journal without trust state is none: somebody, or a failing disk, took the floor away, and
+/// starting over would accept every old document again.
+///
+/// For this to hold the daemon writes the trust state first, then the identity, then the journal.
+pub fn found(identity: bool, journal: bool, state: Option<Trust>) -> Result<Option<Trust>, TrustError> {
+    match state {
+        None if identity || journal => Err(TrustError::StateMissing),
+        state => Ok(state),
+    }
 }
 
 impl Floor {

@@ -1,0 +1,232 @@
+//! What must hold in every history, and who is blamed for one fault.
+
+use proptest::prelude::*;
+
+use super::{Difference, Fault, Plan, Report, run};
+
+/// Any fault of party `party` alone for which everybody can tell whose it is.
+fn fault_of(party: usize) -> impl Strategy<Value = Fault> {
+    let difference = prop::sample::select(&Difference::ALL[..]);
+    let died = (1_usize..16, 0_usize..4, prop::option::of(0_u64..40_000));
+    prop_oneof![
+        Just(Fault::Refuses { party }),
+        Just(Fault::CannotStage { party }),
+        Just(Fault::StagesForEver { party }),
+        Just(Fault::CannotStartGate { party }),
+        Just(Fault::EndsAtGate { party }),
+        difference.prop_map(move |what| Fault::Differs {
+            party,
+            what,
+            unaware: false
+        }),
+        (1..256).prop_map(move |code| Fault::Exits { party, code }),
+        Just(Fault::Killed { party }),
+        (0_u64..2500).prop_map(move |at_ms| Fault::Stopped { party, at_ms }),
+        died.prop_map(move |(step, actions, back_ms)| Fault::AgentDies {
+            party,
+            step,
+            actions,
+            back_ms
+        }),
+    ]
+}
+
+/// Any fault at all.
+fn fault(parties: usize) -> impl Strategy<Value = Fault> {
+    let party = || 0..parties;
+    let difference = prop::sample::select(&Difference::ALL[..]);
+    let link = (party(), 0_u64..4000, prop::option::of(0_u64..30_000));
+    prop_oneof![
+        6 => party().prop_flat_map(fault_of),
+        // Never all of them: parties that all differ in the same way do not differ.
+        1 => difference.prop_map(move |what| Fault::Differs { party: 0, what, unaware: parties > 1 }),
+        1 => party().prop_map(|party| Fault::NeverConnects { party }),
+        1 => party().prop_map(|party| Fault::Hangs { party }),
+        1 => party().prop_map(|party| Fault::OutputDiffers { party }),
+        2 => link.prop_map(move |(a, at_ms, for_ms)| Fault::LinkCut { a, b: (a + 1) % parties, at_ms, for_ms }),
+    ]
+}
+
+fn plan(parties: usize) -> impl Strategy<Value = Plan> {
+    let chances = (any::<u64>(), 0_u64..150, 0_u64..3000, 0_u64..1500);
+    (chances, any::<bool>(), any::<bool>()).prop_map(
+        move |((seed, latency, fetched, work), connect, outlive)| Plan {
+            seed,
+            latency_ms: 0..=latency,
+            fetched_ms: 0..=fetched,
+            work_ms: 0..=work,
+            programs_connect: connect,
+            programs_outlive_agents: outlive,
+            ..Plan::new(parties)
+        },
+    )
+}
+
+fn with_faults(plan: impl Strategy<Value = Plan>, count: usize) -> impl Strategy<Value = Plan> {
+    plan.prop_flat_map(move |plan| {
+        let faults = prop::collection::vec(fault(plan.parties), 0..=count);
+        (Just(plan), faults)
+    })
+    .prop_map(|(plan, faults)| Plan { faults, ..plan })
+}
+
+fn is_sound(report: &Report) -> Result<(), TestCaseError> {
+    prop_assert!(
+        report.violations.is_empty(),
+        "{:#?}\n{}",
+        report.violations,
+        report.history()
+    );
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn without_faults_every_party_runs_once_and_is_done(plan in (1_usize..6).prop_flat_map(plan)) {
+        let report = run(&plan);
+        is_sound(&report)?;
+        prop_assert!(report.is_done(), "{}", report.history());
+        prop_assert!(report.parties.iter().all(|party| party.opened == 1));
+    }
+
+    /// Never twice, never without everybody's equal proof, never again after a commitment, never
+    /// without an end, never done with different barriers: see [`super::Report::violations`].
+    #[test]
+    fn no_history_breaks_an_invariant(plan in with_faults((1_usize..6).prop_flat_map(plan), 4)) {
+        is_sound(&run(&plan))?;
+    }
+
+    #[test]
+    fn one_fault_is_blamed_on_its_party_by_everybody(
+        plan in (2_usize..6)
+            .prop_flat_map(|parties| (plan(parties), (0..parties).prop_flat_map(fault_of)))
+            .prop_map(|(plan, fault)| plan.with(fault)),
+    ) {
+        let report = run(&plan);
+        is_sound(&report)?;
+        let guilty = guilty(&plan.faults[0]);
+        for failure in report.failures().flatten() {
+            prop_assert_eq!(failure.party, guilty, "{}\n{}", failure, report.history());
+        }
+        // Only an agent that dies can leave the others unhurt, and only a stop can come too late.
+        if !matches!(plan.faults[0], Fault::AgentDies { .. } | Fault::Stopped { .. }) {
+            prop_assert!(report.failures().all(|failure| failure.is_some()), "{}", report.history());
+        }
+    }
+
+    #[test]
+    fn a_party_that_differs_never_lets_anybody_open(
+        plan in (2_usize..6).prop_flat_map(plan),
+        at in any::<prop::sample::Index>(),
+        what in prop::sample::select(&Difference::ALL[..]),
+        unaware in any::<bool>(),
+    ) {
+        let party = at.index(plan.parties);
+        let report = run(&plan.with(Fault::Differs { party, what, unaware }));
+        is_sound(&report)?;
+        prop_assert!(!report.anybody_opened());
+        prop_assert!(report.failures().all(|failure| failure.is_some()));
+    }
+}
+
+const fn guilty(fault: &Fault) -> usize {
+    match fault {
+        Fault::Refuses { party }
+        | Fault::CannotStage { party }
+        | Fault::StagesForEver { party }
+        | Fault::CannotStartGate { party }
+        | Fault::Differs { party, .. }
+        | Fault::EndsAtGate { party }
+        | Fault::NeverConnects { party }
+        | Fault::Exits { party, .. }
+        | Fault::Killed { party }
+        | Fault::Hangs { party }
+        | Fault::OutputDiffers { party }
+        | Fault::Stopped { party, .. }
+        | Fault::AgentDies { party, .. }
+        | Fault::LinkCut { a: party, .. } => *party,
+    }
+}
+
+#[test]
+fn an_agent_that_dies_anywhere_resumes_or_fails_and_is_named() {
+    let mut died = 0;
+    for (party, step) in (0..3).flat_map(|party| (1..14).map(move |step| (party, step))) {
+        for (actions, back_ms) in
+            (0..4).flat_map(|n| [None, Some(5), Some(30_000)].map(|back| (n, back)))
+        {
+            let plan = Plan::new(3).seeded(step as u64).with(Fault::AgentDies {
+                party,
+                step,
+                actions,
+                back_ms,
+            });
+            let report = run(&plan);
+            let here = || format!("{plan:?}\n{}", report.history());
+            assert!(
+                report.violations.is_empty(),
+                "{:?}\n{}",
+                report.violations,
+                here()
+            );
+            assert!(
+                report
+                    .failures()
+                    .flatten()
+                    .all(|failure| failure.party == party),
+                "{}",
+                here()
+            );
+            assert_eq!(
+                report.parties[party].alive,
+                back_ms.is_some() || !report.history().contains("dies")
+            );
+            died += usize::from(report.history().contains("the agent dies"));
+        }
+    }
+    assert!(died > 300, "only {died} agents died");
+}
+
+#[test]
+fn an_agent_that_dies_before_it_is_armed_and_comes_back_loses_nothing() {
+    for step in 1..4 {
+        let report = run(&Plan::new(3).with(Fault::AgentDies {
+            party: 1,
+            step,
+            actions: 1,
+            back_ms: Some(50),
+        }));
+        assert!(report.is_done(), "{}", report.history());
+    }
+}
+
+#[test]
+fn a_program_that_hangs_ends_at_the_deadline() {
+    for fault in [Fault::Hangs { party: 1 }, Fault::NeverConnects { party: 1 }] {
+        let report = run(&Plan::new(3).with(fault));
+        assert!(report.violations.is_empty());
+        assert!(
+            report.failures().all(|failure| failure.is_some()),
+            "{}",
+            report.history()
+        );
+    }
+}
+
+#[test]
+fn an_output_that_differs_is_blamed_on_the_odd_one_out() {
+    let report = run(&Plan::new(3).with(Fault::OutputDiffers { party: 1 }));
+    let kinds: Vec<_> = report
+        .failures()
+        .flatten()
+        .map(|f| (f.party, f.reason.kind()))
+        .collect();
+    assert_eq!(kinds, vec![(1, "output-differs".to_owned()); 3]);
+}
+
+#[test]
+fn the_same_plan_gives_the_same_history() {
+    let plan = Plan::new(4).seeded(7).with(Fault::Killed { party: 2 });
+    assert_eq!(run(&plan).history(), run(&plan).history());
+    assert_ne!(run(&plan).history(), run(&plan.clone().seeded(8)).history());
+}
