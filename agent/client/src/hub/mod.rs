@@ -1,0 +1,110 @@
+//! A hub, as its readers and writers see it.
+//!
+//! The same tree can lie behind a running hub, on any static web server, or in a folder
+//! (`file:///…`); the two latter can only be read. Every read is bounded, and blobs are checked
+//! against the digest they were asked for by.
+
+mod error;
+mod events;
+mod read;
+mod write;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use e3_core::digest::Digest;
+use reqwest::Certificate;
+
+pub use self::error::HubError;
+pub use self::events::{Events, HubEvent, Topic};
+pub use self::read::{Head, PartyRecord};
+
+/// Long enough for a phone line, short enough to notice a dead hub.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest silence within one answer.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// A hub. Cheap to clone; all clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    /// Without a trailing slash.
+    url: String,
+    way: Way,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Http {
+        requests: reqwest::Client,
+        events: reqwest::Client,
+    },
+    Folder(PathBuf),
+}
+
+impl Hub {
+    /// Opens `https://…`, `http://…` or `file:///…`. No connection is made yet.
+    ///
+    /// `ca` is a PEM text: only certificates under it are trusted. Without it the machine's own
+    /// certificate authorities are.
+    pub fn open(url: &str, ca: Option<&[u8]>) -> Result<Self, HubError> {
+        let address = || HubError::Address(url.chars().take(200).collect());
+        if let Some(path) = url.strip_prefix("file://") {
+            let way = Way::Folder(PathBuf::from(path));
+            return if path.starts_with('/') {
+                Ok(Self {
+                    url: url.to_owned(),
+                    way,
+                })
+            } else {
+                Err(address())
+            };
+        }
+        let parsed = reqwest::Url::parse(url).map_err(|_| address())?;
+        let is_web = matches!(parsed.scheme(), "http" | "https") && parsed.host_str().is_some();
+        if !is_web || parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(address());
+        }
+        let requests = client(ca, SILENCE)?;
+        // The hub breaks an event stream's silence every 30 s.
+        let events = client(ca, 3 * SILENCE + CONNECT)?;
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            way: Way::Http { requests, events },
+        })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+fn client(ca: Option<&[u8]>, silence: Duration) -> Result<reqwest::Client, HubError> {
+    crate::tls::install();
+    let certificate = |detail: String| HubError::Certificate {
+        url: "hub_ca".to_owned(),
+        detail,
+    };
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(silence)
+        .tcp_nodelay(true)
+        // A redirect could turn a PUT into something else, and a hub has no reason to send one.
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(pem) = ca {
+        let authorities =
+            Certificate::from_pem_bundle(pem).map_err(|error| certificate(error.to_string()))?;
+        if authorities.is_empty() {
+            return Err(certificate("it holds no certificate".to_owned()));
+        }
+        builder = builder.tls_certs_only(authorities);
+    }
+    builder
+        .build()
+        .map_err(|error| certificate(error.to_string()))
+}
+
+/// Where a blob lies.
+fn blob_path(digest: &Digest) -> String {
+    format!("sha256/{}", digest.hex())
+}

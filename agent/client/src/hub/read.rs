@@ -1,0 +1,245 @@
+//! Reading from a hub.
+
+use std::path::Path;
+
+use e3_core::digest::{Blob, Digest};
+use e3_core::key::PublicKey;
+use e3_core::limits;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Hub, HubError, Way, blob_path};
+use crate::files;
+
+/// A head as it was read, and the tag that tells whether it has changed since.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The envelope.
+    pub bytes: Vec<u8>,
+    /// For the next read and for publishing.
+    pub etag: String,
+}
+
+/// What a hub tells of one enrolled party; nothing of it is verified yet.
+#[derive(Debug, Clone)]
+pub struct PartyRecord {
+    /// The enrolment's envelope.
+    pub enrolment: Vec<u8>,
+    /// The invite's envelope.
+    pub invite: Vec<u8>,
+    /// The newest presence's envelope.
+    pub presence: Option<Vec<u8>>,
+}
+
+/// 64 parties with the largest envelopes would be more; a fleet of thousands still fits.
+const PARTIES_ANSWER: u64 = 16 * 1024 * 1024;
+
+enum Answer {
+    Body {
+        bytes: Vec<u8>,
+        etag: Option<String>,
+    },
+    NotModified,
+    NotFound,
+}
+
+impl Hub {
+    /// The head, or nothing if it is still the one with this tag.
+    pub async fn head(&self, known: Option<&str>) -> Result<Option<Head>, HubError> {
+        match self.get("head.json", limits::HEAD as u64, known).await? {
+            Answer::Body { bytes, etag } => {
+                let etag = etag.unwrap_or_else(|| format!("\"{}\"", Digest::of(&bytes).hex()));
+                Ok(Some(Head { bytes, etag }))
+            }
+            Answer::NotModified => Ok(None),
+            Answer::NotFound => Err(HubError::NotFound {
+                what: "head.json".to_owned(),
+            }),
+        }
+    }
+
+    /// Root version `version`, if there is one.
+    pub async fn root(&self, version: u64) -> Result<Option<Vec<u8>>, HubError> {
+        self.optional(&format!("root/{version}.json"), limits::ENVELOPE as u64)
+            .await
+    }
+
+    /// An immutable object: exactly the bytes that `blob` names, or an error.
+    pub async fn blob(&self, blob: &Blob) -> Result<Vec<u8>, HubError> {
+        let what = blob_path(&blob.digest);
+        let bytes = self.optional(&what, blob.size).await?;
+        let bytes = bytes.ok_or_else(|| HubError::NotFound { what: what.clone() })?;
+        if blob.names(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(HubError::NotAsNamed { what })
+        }
+    }
+
+    /// The receipt of one party, if there is one.
+    pub async fn receipt(
+        &self,
+        manifest: &Digest,
+        party: usize,
+    ) -> Result<Option<Vec<u8>>, HubError> {
+        let path = format!("receipts/{}/{party}.json", manifest.hex());
+        self.optional(&path, limits::ENVELOPE as u64).await
+    }
+
+    /// The receipts of all parties, in order.
+    pub async fn receipts(
+        &self,
+        manifest: &Digest,
+        parties: usize,
+    ) -> Result<Vec<Option<Vec<u8>>>, HubError> {
+        let mut receipts = Vec::with_capacity(parties);
+        for party in 0..parties {
+            receipts.push(self.receipt(manifest, party).await?);
+        }
+        Ok(receipts)
+    }
+
+    /// What a party said of itself last, if it has said anything.
+    pub async fn presence(&self, party: &PublicKey) -> Result<Option<Vec<u8>>, HubError> {
+        self.optional(&format!("presence/{party}.json"), limits::ENVELOPE as u64)
+            .await
+    }
+
+    /// All parties that have enrolled. Only a running hub knows them.
+    pub async fn parties(&self) -> Result<Vec<PartyRecord>, HubError> {
+        #[derive(Deserialize)]
+        struct Parties {
+            parties: Vec<Record>,
+        }
+        #[derive(Deserialize)]
+        struct Record {
+            enrolment: Box<RawValue>,
+            invite: Box<RawValue>,
+            presence: Option<Box<RawValue>>,
+        }
+        let what = "v1/parties";
+        let bytes = self.optional(what, PARTIES_ANSWER).await?;
+        let bytes = bytes.ok_or_else(|| HubError::NotFound {
+            what: what.to_owned(),
+        })?;
+        let malformed = |error: serde_json::Error| HubError::Malformed {
+            what: what.to_owned(),
+            detail: error.to_string(),
+        };
+        let parties: Parties = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let bytes = |raw: Box<RawValue>| raw.get().as_bytes().to_vec();
+        let record = |r: Record| PartyRecord {
+            enrolment: bytes(r.enrolment),
+            invite: bytes(r.invite),
+            presence: r.presence.map(bytes),
+        };
+        Ok(parties.parties.into_iter().map(record).collect())
+    }
+
+    async fn optional(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, HubError> {
+        match self.get(path, limit, None).await? {
+            Answer::Body { bytes, .. } => Ok(Some(bytes)),
+            Answer::NotModified | Answer::NotFound => Ok(None),
+        }
+    }
+
+    async fn get(&self, path: &str, limit: u64, known: Option<&str>) -> Result<Answer, HubError> {
+        match &self.way {
+            Way::Folder(folder) => read_folder(folder, path, limit, known),
+            Way::Http { requests, .. } => {
+                let mut request = requests.get(format!("{}/{path}", self.url));
+                if let Some(etag) = known {
+                    request = request.header(http::header::IF_NONE_MATCH, etag);
+                }
+                let response = request
+                    .send()
+                    .await
+                    .map_err(|error| HubError::of_request(&self.url, &error))?;
+                let status = response.status().as_u16();
+                let etag = response.headers().get(http::header::ETAG);
+                let etag = etag
+                    .and_then(|etag| etag.to_str().ok())
+                    .map(ToOwned::to_owned);
+                match status {
+                    200 => Ok(Answer::Body {
+                        bytes: self.body(response, path, limit).await?,
+                        etag,
+                    }),
+                    304 => Ok(Answer::NotModified),
+                    404 => Ok(Answer::NotFound),
+                    _ => Err(HubError::of_status(
+                        status,
+                        path,
+                        &self.body(response, path, 65_536).await?,
+                    )),
+                }
+            }
+        }
+    }
+
+    /// Reads a body, and stops at the first byte too many (rule 3).
+    pub(super) async fn body(
+        &self,
+        mut response: reqwest::Response,
+        what: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, HubError> {
+        let too_large = || HubError::TooLarge {
+            what: what.to_owned(),
+            limit,
+        };
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit)
+        {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| HubError::of_request(&self.url, &error))?
+        {
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+fn read_folder(
+    folder: &Path,
+    path: &str,
+    limit: u64,
+    known: Option<&str>,
+) -> Result<Answer, HubError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let bytes = match files::read_bounded(&folder.join(path), limit) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() && folder.is_dir() => return Ok(Answer::NotFound),
+        Err(files::FileError::TooLarge { .. }) => {
+            return Err(HubError::TooLarge {
+                what: path.to_owned(),
+                limit: limit as u64,
+            });
+        }
+        Err(error) => {
+            let url = format!("file://{}", folder.display());
+            return Err(HubError::Unreachable {
+                url,
+                detail: error.to_string(),
+            });
+        }
+    };
+    let etag = format!("\"{}\"", Digest::of(&bytes).hex());
+    if known == Some(etag.as_str()) {
+        Ok(Answer::NotModified)
+    } else {
+        Ok(Answer::Body {
+            bytes,
+            etag: Some(etag),
+        })
+    }
+}

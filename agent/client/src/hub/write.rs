@@ -1,0 +1,138 @@
+//! Writing to a hub. There are no passwords: the hub takes what the fleet's keys have signed, and
+//! what such a document names.
+
+use e3_core::digest::Digest;
+use e3_core::key::PublicKey;
+use http::Method;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+
+use super::{Hub, HubError, Way, blob_path};
+
+/// A hub's answer to a write is a word or an error.
+const ANSWER: u64 = 65_536;
+
+impl Hub {
+    /// Publishes a head in place of the one with this tag, or as the first one.
+    pub async fn put_head(&self, head: Vec<u8>, replaces: Option<&str>) -> Result<(), HubError> {
+        let condition = match replaces {
+            Some(etag) => (IF_MATCH, etag),
+            None => (IF_NONE_MATCH, "*"),
+        };
+        self.send(Method::PUT, "head.json", head, Some(condition))
+            .await
+    }
+
+    /// Publishes the next root.
+    pub async fn put_root(&self, version: u64, root: Vec<u8>) -> Result<(), HubError> {
+        self.send(Method::PUT, &format!("root/{version}.json"), root, None)
+            .await
+    }
+
+    /// Uploads a session's envelope and returns the digest it is stored by.
+    pub async fn put_session(&self, envelope: Vec<u8>) -> Result<Digest, HubError> {
+        let digest = Digest::of(&envelope);
+        self.send(
+            Method::PUT,
+            &format!("{}?kind=session", blob_path(&digest)),
+            envelope,
+            None,
+        )
+        .await?;
+        Ok(digest)
+    }
+
+    /// Uploads something that an uploaded session names.
+    pub async fn put_blob(&self, session: &Digest, bytes: Vec<u8>) -> Result<(), HubError> {
+        let path = format!(
+            "{}?session={}",
+            blob_path(&Digest::of(&bytes)),
+            session.hex()
+        );
+        self.send(Method::PUT, &path, bytes, None).await
+    }
+
+    /// Uploads a release's envelope.
+    pub async fn put_release(&self, envelope: Vec<u8>) -> Result<Digest, HubError> {
+        let digest = Digest::of(&envelope);
+        self.send(
+            Method::PUT,
+            &format!("{}?kind=release", blob_path(&digest)),
+            envelope,
+            None,
+        )
+        .await?;
+        Ok(digest)
+    }
+
+    /// Publishes a party's receipt for the session whose envelope is stored by `session`.
+    pub async fn put_receipt(
+        &self,
+        session: &Digest,
+        manifest: &Digest,
+        party: usize,
+        receipt: Vec<u8>,
+    ) -> Result<(), HubError> {
+        let path = format!(
+            "receipts/{}/{party}.json?session={}",
+            manifest.hex(),
+            session.hex()
+        );
+        self.send(Method::PUT, &path, receipt, None).await
+    }
+
+    /// Publishes a party's presence.
+    pub async fn put_presence(&self, party: &PublicKey, presence: Vec<u8>) -> Result<(), HubError> {
+        self.send(
+            Method::PUT,
+            &format!("presence/{party}.json"),
+            presence,
+            None,
+        )
+        .await
+    }
+
+    /// Enrols a machine. Doing it again with the same identity is no error.
+    pub async fn enrol(&self, enrolment: &[u8], invite: &[u8]) -> Result<(), HubError> {
+        let body = [b"{\"enrolment\":", enrolment, b",\"invite\":", invite, b"}"].concat();
+        self.send(Method::POST, "v1/enrol", body, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        condition: Option<(http::HeaderName, &str)>,
+    ) -> Result<(), HubError> {
+        let Way::Http { requests, .. } = &self.way else {
+            return Err(HubError::ReadOnly {
+                url: self.url.clone(),
+            });
+        };
+        let mut request = requests
+            .request(method, format!("{}/{path}", self.url))
+            .body(body);
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|error| HubError::of_request(&self.url, &error))?;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(());
+        }
+        // A static host answers 405 or 501 to everything but reads.
+        if matches!(status, 405 | 501) {
+            return Err(HubError::ReadOnly {
+                url: self.url.clone(),
+            });
+        }
+        Err(HubError::of_status(
+            status,
+            path,
+            &self.body(response, path, ANSWER).await?,
+        ))
+    }
+}
