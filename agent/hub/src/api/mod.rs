@@ -1,0 +1,176 @@
+//! The HTTP API: which request goes where, and what all of them share.
+//!
+//! Reads are the static tree; each write is judged by `e3-core`'s rules before it touches the store.
+//! There are no accounts: a signature of the right key is the only permission.
+
+mod blob;
+mod body;
+mod enrol;
+mod head;
+mod listing;
+mod page;
+mod path;
+mod presence;
+mod pure;
+mod read;
+mod receipt;
+mod refusal;
+mod root;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use e3_core::digest::Digest;
+use e3_core::time::Time;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+pub(crate) use self::refusal::FromStore;
+use self::refusal::Refusal;
+use crate::events::{Subscribers, Topics};
+use crate::metrics::Metrics;
+use crate::roots::Chain;
+use crate::settings::Limits;
+use crate::store::Store;
+
+/// What all requests share. Nothing in it is needed after a restart.
+pub(crate) struct Hub {
+    pub(crate) store: Store,
+    pub(crate) chain: Chain,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: Limits,
+    pub(crate) clock: fn() -> Time,
+    head: head::Cache,
+    listing: listing::Cache,
+    page: page::Cache,
+    /// Bytes of request bodies that may still be taken into memory.
+    bodies: Arc<Semaphore>,
+    /// How often each signed document has been stored by this process under another name.
+    copies: Mutex<HashMap<Digest, u32>>,
+}
+
+/// Envelopes that one signed document may be stored as: its signatures can be left out and put in
+/// another order by anybody, and each arrangement has another digest.
+const COPIES: u32 = 64;
+
+impl Hub {
+    pub(crate) fn new(store: Store, chain: Chain, limits: Limits, clock: fn() -> Time) -> Self {
+        Self {
+            store,
+            chain,
+            subscribers: Arc::default(),
+            metrics: Metrics::default(),
+            bodies: Arc::new(Semaphore::new(limits.bodies.min(Semaphore::MAX_PERMITS))),
+            limits,
+            clock,
+            head: head::Cache::default(),
+            listing: listing::Cache::default(),
+            page: page::Cache::default(),
+            copies: Mutex::default(),
+        }
+    }
+
+    /// Whether one more envelope of a document may be stored.
+    fn check_copies(&self, document: Digest) -> Result<(), Refusal> {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = copies.get(&document).is_some_and(|count| *count >= COPIES);
+        if full {
+            Err(Refusal::TooManyCopies)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts one more; only what has been stored counts, so that nobody is shut out by a full disk.
+    fn count_copy(&self, document: Digest) {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        *copies.entry(document).or_default() += 1;
+    }
+}
+
+/// The routes.
+pub(crate) fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/", get(page::show))
+        .route("/head.json", get(head::read).put(head::write))
+        .route("/root/{name}", get(read::root).put(root::write))
+        .route("/sha256/{name}", get(read::blob).put(blob::write))
+        .route(
+            "/receipts/{manifest}/{name}",
+            get(read::receipt).put(receipt::write),
+        )
+        .route("/presence/{name}", get(read::presence).put(presence::write))
+        .route("/parties/{name}", get(read::party))
+        .route("/invites/{name}", get(read::invite))
+        .route("/v1/enrol", post(enrol::enrol))
+        .route("/v1/parties", get(listing::parties))
+        .route("/v1/sessions/{manifest}/receipts", get(listing::receipts))
+        .route("/v1/events", get(events))
+        .route("/metrics", get(metrics))
+        .fallback(async || Refusal::NotFound)
+        .method_not_allowed_fallback(async || Refusal::Method)
+        .with_state(hub)
+}
+
+/// Carries a write out to its end, also when whoever asked for it has gone away: what has been
+/// stored is announced.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(work).await.unwrap_or(Err(Refusal::Stopped))
+}
+
+/// 201 for what is new, 200 for what was there already.
+fn stored(new: bool) -> Response {
+    if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    }
+    .into_response()
+}
+
+const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
+/// Caches must ask before they use it.
+const MUTABLE: (HeaderName, &str) = (CACHE_CONTROL, "no-cache");
+
+#[derive(Deserialize)]
+struct EventsQuery {
+    topics: String,
+}
+
+async fn events(
+    State(hub): State<Arc<Hub>>,
+    query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Refusal> {
+    let topics = query
+        .ok()
+        .and_then(|query| Topics::read(&query.topics))
+        .ok_or(Refusal::Topics)?;
+    // What other hubs have published since nobody was here to be told.
+    hub.refresh_head().await?;
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        MUTABLE,
+        // nginx would hold events back.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((
+        headers,
+        axum::body::Body::new(hub.subscribers.subscribe(topics)),
+    )
+        .into_response())
+}
+
+async fn metrics(State(hub): State<Arc<Hub>>) -> Response {
+    let text = hub.metrics.render(hub.subscribers.count());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4"), MUTABLE], text).into_response()
+}

@@ -1,0 +1,280 @@
+//! Every way in which the hub says no: status, a word for scripts, what happened, what to do.
+//!
+//! Nothing in here tells of the machine: no paths, no causes from below; those go to the log.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use e3_core::envelope::EnvelopeError;
+use e3_core::time::Time;
+use e3_core::trust::TrustError;
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// Why a request is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("There is no such document here.")]
+    NotFound,
+    #[error("This cannot be done with that address.")]
+    Method,
+    #[error("The question after `?` is missing or not understood.")]
+    Query,
+    #[error("`topics` is missing or names something unknown.")]
+    Topics,
+    #[error("The body is larger than {limit} bytes.")]
+    TooLarge { limit: u64 },
+    #[error("The body came too slowly.")]
+    Slow,
+    #[error("The body ended early.")]
+    CutOff,
+    #[error("The body is not the JSON that this address takes.")]
+    Json,
+    #[error("The hub holds as many uploads as it can.")]
+    Busy,
+    #[error("The bytes are not the ones that their name says.")]
+    NotAsNamed,
+    #[error("The {what} is refused: {error}.")]
+    Envelope {
+        what: &'static str,
+        error: EnvelopeError,
+    },
+    #[error("The root is refused: {0}.")]
+    Root(TrustError),
+    #[error("The head is refused: {0}.")]
+    Head(TrustError),
+    #[error(
+        "Publishing a head needs `If-Match` with the tag of the head that it replaces, or `If-None-Match: *`."
+    )]
+    Unconditional,
+    #[error("The head has changed since it was read.")]
+    Changed,
+    #[error("There is another root of this version.")]
+    OtherRoot,
+    #[error("The {what} carries signatures of keys that have no say in it.")]
+    Strangers { what: &'static str },
+    #[error("This document has been stored in too many variants.")]
+    TooManyCopies,
+    #[error("The session's envelope is not here.")]
+    SessionUnknown,
+    #[error("The session does not name this object.")]
+    NotNamed,
+    #[error("The receipt is refused: {0}.")]
+    Receipt(String),
+    #[error("There is another receipt of this party for this session.")]
+    OtherReceipt,
+    #[error("This party has not enrolled here.")]
+    NotEnrolled,
+    #[error("The presence is of another fleet or party.")]
+    PresenceOf,
+    #[error("A presence with counter {stored} is here already, this one has {found}.")]
+    PresenceOld { stored: u64, found: u64 },
+    #[error("The enrolment is refused: {0}.")]
+    Enrolment(EnvelopeError),
+    #[error("The invite expired at {0}.")]
+    InviteExpired(Time),
+    #[error("Another machine has used this invite.")]
+    InviteUsed,
+    #[error("The hub's disk is full; nothing has been stored.")]
+    Full,
+    #[error("The hub's store does not work at the moment.")]
+    Store(#[source] Arc<StoreError>),
+    #[error("The hub is stopping.")]
+    Stopped,
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full(_) => Self::Full,
+            other => Self::Store(Arc::new(other)),
+        }
+    }
+}
+
+impl Refusal {
+    /// Status, kind and remedy: the whole table.
+    fn row(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::NotFound => (S::NOT_FOUND, "not-found", "Check the address."),
+            Self::Method => (
+                S::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Documents are read with GET and published with PUT.",
+            ),
+            Self::Query => (
+                S::BAD_REQUEST,
+                "bad-query",
+                "Say `?kind=session`, `?kind=release` or `?session=<digest of the session's envelope>`.",
+            ),
+            Self::Topics => (
+                S::BAD_REQUEST,
+                "bad-topics",
+                "Say `?topics=` and any of head,receipt,presence.",
+            ),
+            Self::TooLarge { .. } => (
+                S::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "Send a smaller document.",
+            ),
+            Self::Slow => (
+                S::REQUEST_TIMEOUT,
+                "too-slow",
+                "Send it again over a faster connection.",
+            ),
+            Self::CutOff => (S::BAD_REQUEST, "cut-off", "Send it again."),
+            Self::Json => (
+                S::BAD_REQUEST,
+                "bad-json",
+                "Send {\"enrolment\": envelope, \"invite\": envelope}.",
+            ),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Try again in a minute."),
+            Self::NotAsNamed => (
+                S::BAD_REQUEST,
+                "not-as-named",
+                "Name the object by the SHA-256 of its bytes, and send all of them.",
+            ),
+            Self::Envelope { .. } => (
+                S::FORBIDDEN,
+                "refused",
+                "Have it signed by enough keys of the role that the fleet's root names.",
+            ),
+            Self::Root(_) => (
+                S::FORBIDDEN,
+                "root-refused",
+                "Sign the next root with enough keys of the old and of the new root.",
+            ),
+            Self::Head(_) => (
+                S::FORBIDDEN,
+                "head-refused",
+                "Read the current root and head, then sign a head that follows them.",
+            ),
+            Self::Unconditional => (
+                S::PRECONDITION_REQUIRED,
+                "condition-missing",
+                "Read the head first, then publish with its tag.",
+            ),
+            Self::Changed => (
+                S::PRECONDITION_FAILED,
+                "changed",
+                "Read the head again, add to it what is yours, and publish that.",
+            ),
+            Self::OtherRoot => (
+                S::CONFLICT,
+                "root-exists",
+                "Read it, and sign the version after it.",
+            ),
+            Self::Strangers { .. } => (
+                S::FORBIDDEN,
+                "strange-signature",
+                "Leave out signatures of keys that are neither in the role nor a party's owner, and signatures that are not valid.",
+            ),
+            Self::TooManyCopies => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-copies",
+                "Use one of the envelopes that are here.",
+            ),
+            Self::SessionUnknown => (
+                S::FORBIDDEN,
+                "session-unknown",
+                "Upload the session's envelope first.",
+            ),
+            Self::NotNamed => (
+                S::FORBIDDEN,
+                "not-named",
+                "Upload only what a signed session names as its program or its MPyC.",
+            ),
+            Self::Receipt(_) => (
+                S::FORBIDDEN,
+                "receipt-refused",
+                "A receipt is signed by its own party, for its own place in that session.",
+            ),
+            Self::OtherReceipt => (
+                S::CONFLICT,
+                "receipt-exists",
+                "The first receipt stands; read it.",
+            ),
+            Self::NotEnrolled => (S::FORBIDDEN, "not-enrolled", "Enrol the machine first."),
+            Self::PresenceOf => (
+                S::FORBIDDEN,
+                "presence-refused",
+                "A party publishes its own presence, in its own fleet.",
+            ),
+            Self::PresenceOld { .. } => (
+                S::CONFLICT,
+                "presence-old",
+                "Sign a presence with a higher counter.",
+            ),
+            Self::Enrolment(_) => (
+                S::FORBIDDEN,
+                "enrolment-refused",
+                "Ask the owner for a new join token of this fleet.",
+            ),
+            Self::InviteExpired(_) => (
+                S::FORBIDDEN,
+                "invite-expired",
+                "Ask the owner for a new join token.",
+            ),
+            Self::InviteUsed => (
+                S::CONFLICT,
+                "invite-used",
+                "Ask the owner for a new join token; if nobody else should have had this one, tell the owner.",
+            ),
+            Self::Full => (
+                S::INSUFFICIENT_STORAGE,
+                "disk-full",
+                "Make room on the hub; reading goes on.",
+            ),
+            Self::Store(_) => (
+                S::INTERNAL_SERVER_ERROR,
+                "store-error",
+                "Try again; the hub's log says more.",
+            ),
+            Self::Stopped => (S::SERVICE_UNAVAILABLE, "stopping", "Try again in a moment."),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    message: &'a str,
+    remedy: &'a str,
+}
+
+/// Marks an answer whose cause lies in the store, so that it is counted.
+#[derive(Clone)]
+pub(crate) struct FromStore;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, kind, remedy) = self.row();
+        let message = self.to_string();
+        let body = serde_json::to_vec(&Body {
+            error: kind,
+            message: &message,
+            remedy,
+        })
+        .unwrap_or_default();
+        let mut response = (status, [super::JSON], body).into_response();
+        if let Self::Store(source) = &self {
+            tracing::error!(error = %chain(source.as_ref()), "the store failed");
+        }
+        if matches!(self, Self::Store(_) | Self::Full) {
+            response.extensions_mut().insert(FromStore);
+        }
+        response
+    }
+}
+
+/// An error and its causes on one line, for the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

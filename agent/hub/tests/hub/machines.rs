@@ -1,0 +1,208 @@
+//! Enrolment, presence, and the page that shows both.
+
+use e3_core::document::{Mesh, Presence};
+use e3_core::time::Time;
+
+use crate::common::*;
+
+fn later() -> Time {
+    now().plus(60)
+}
+
+#[tokio::test]
+async fn a_machine_enrols_once_and_may_ask_again() {
+    let fleet = Fleet::start().await;
+    let (enrolment, invite) = enrolment(20, 11, later());
+    assert_eq!(fleet.enrol(&enrolment, &invite).await, yes(201));
+    // The answer was lost.
+    assert_eq!(fleet.enrol(&enrolment, &invite).await, yes(200));
+    // Whoever else has the join file comes too late: the owner learns of it by a machine that cannot enrol.
+    let thief = answer(&invite, 20, 12);
+    assert_eq!(fleet.enrol(&thief, &invite).await, no(409, "invite-used"));
+    let parties = fleet.client().parties().await.unwrap();
+    assert_eq!(parties.len(), 1);
+    assert_eq!(
+        (&parties[0].enrolment, &parties[0].invite),
+        (&enrolment, &invite)
+    );
+    assert!(parties[0].presence.is_none());
+}
+
+#[tokio::test]
+async fn of_two_machines_with_one_invite_at_two_hubs_one_enrols() {
+    let one = Fleet::start().await;
+    let two = Fleet::over(&one.folder, |_| {}).await;
+    let (_, invite) = enrolment(20, 11, later());
+    let answers = [(&one, 11), (&two, 12), (&one, 13), (&two, 14)].map(|(fleet, party)| {
+        let (invite, enrolment) = (invite.clone(), answer(&invite, 20, party));
+        async move { fleet.enrol(&enrolment, &invite).await }
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    assert_eq!(
+        answers.iter().filter(|answer| **answer == yes(201)).count(),
+        1,
+        "{answers:?}"
+    );
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| **answer == no(409, "invite-used"))
+            .count(),
+        3
+    );
+    assert_eq!(two.client().parties().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn stolen_expired_and_forged_invites_enrol_nobody() {
+    let fleet = Fleet::start().await;
+    let refused = no(403, "enrolment-refused");
+    let (enrolment, invite) = enrolment(20, 11, later());
+    // The invite was seen on its way; the one-time secret was not.
+    assert_eq!(
+        fleet.enrol(&answer(&invite, 21, 12), &invite).await,
+        refused
+    );
+    // A good answer to another invite.
+    let (_, other) = crate::common::enrolment(22, 11, later());
+    assert_eq!(fleet.enrol(&enrolment, &other).await, refused);
+    // Not signed by an owner of this fleet.
+    let forged = e3_core::document::Invite {
+        fleet: name("fleet"),
+        name: name("p"),
+        owner: key(9).public(),
+        key: key(20).public(),
+        expires: later(),
+    };
+    let forged = sign(&forged, &[9]);
+    assert_eq!(
+        fleet.enrol(&answer(&forged, 20, 11), &forged).await,
+        refused
+    );
+    // Too late.
+    let (late, expired) = crate::common::enrolment(23, 11, now());
+    assert_eq!(
+        fleet.enrol(&late, &expired).await,
+        no(403, "invite-expired")
+    );
+    for body in ["", "{}", "[]", "{\"enrolment\":1,\"invite\":2}"] {
+        let request = fleet
+            .http
+            .post(format!("{}/v1/enrol", fleet.url()))
+            .body(body);
+        let (status, kind) = fleet.send(request).await;
+        assert!(
+            matches!(
+                (status, &*kind),
+                (400, "bad-json") | (403, "enrolment-refused")
+            ),
+            "{body}: {status} {kind}"
+        );
+    }
+    assert!(fleet.client().parties().await.unwrap().is_empty());
+    assert!(!fleet.folder.join("invites").exists());
+}
+
+#[tokio::test]
+async fn a_kill_between_invite_and_party_is_mended_by_the_same_machine_even_later() {
+    let fleet = Fleet::start().await;
+    // As an earlier hub left it, before the invite expired.
+    let (enrolment, invite) = enrolment(20, 11, now());
+    std::fs::create_dir(fleet.folder.join("invites")).unwrap();
+    let used = format!("{{\"party\":\"{}\"}}", key(11).public());
+    std::fs::write(
+        fleet
+            .folder
+            .join(format!("invites/{}.json", digest(&invite).hex())),
+        used,
+    )
+    .unwrap();
+    assert_eq!(
+        fleet.enrol(&answer(&invite, 20, 12), &invite).await,
+        no(409, "invite-used")
+    );
+    assert_eq!(fleet.enrol(&enrolment, &invite).await, yes(200));
+    assert_eq!(fleet.client().parties().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn presences_are_the_partys_own_and_only_rise() {
+    let fleet = Fleet::start().await;
+    let path = format!("presence/{}.json", key(11).public());
+    let put = async |presence: Presence, by: u8| fleet.put(&path, sign(&presence, &[by])).await;
+    assert_eq!(put(presence(11, 5), 11).await, no(403, "not-enrolled"));
+    let (enrolment, invite) = enrolment(20, 11, later());
+    fleet.client().enrol(&enrolment, &invite).await.unwrap();
+    assert_eq!(put(presence(11, 5), 12).await, no(403, "refused"));
+    assert_eq!(put(presence(12, 5), 11).await, no(403, "presence-refused"));
+    let mut other = presence(11, 5);
+    other.fleet = name("other");
+    assert_eq!(put(other, 11).await, no(403, "presence-refused"));
+    assert_eq!(put(presence(11, 5), 11).await, yes(201));
+    assert_eq!(put(presence(11, 5), 11).await, yes(200));
+    assert_eq!(put(presence(11, 4), 11).await, no(409, "presence-old"));
+    let mut same = presence(11, 5);
+    same.head = 2;
+    assert_eq!(put(same, 11).await, no(409, "presence-old"));
+    assert_eq!(put(presence(11, 6), 11).await, yes(201));
+    let expected = sign(&presence(11, 6), &[11]);
+    let hub = fleet.client();
+    assert_eq!(
+        hub.presence(&key(11).public()).await.unwrap().as_ref(),
+        Some(&expected)
+    );
+    assert_eq!(
+        hub.parties().await.unwrap()[0].presence.as_ref(),
+        Some(&expected)
+    );
+}
+
+#[tokio::test]
+async fn the_page_shows_parties_and_sessions_and_runs_nothing() {
+    let fleet = Fleet::start().await;
+    let page = async || {
+        let response = fleet.http.get(fleet.url()).send().await.unwrap();
+        let policy = response.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        response.text().await.unwrap()
+    };
+    let hub = fleet.client();
+    let (enrolment, invite) = enrolment(20, 11, later());
+    hub.enrol(&enrolment, &invite).await.unwrap();
+    let mut hostile = presence(11, 1);
+    hostile.name = name("posing-as-another");
+    hostile.mesh = Mesh::NotJoined {
+        reason: "<script src=//evil>&\"'".to_owned(),
+    };
+    hub.put_presence(&key(11).public(), sign(&hostile, &[11]))
+        .await
+        .unwrap();
+    let session = session_bytes();
+    let envelope = hub.put_session(session.clone()).await.unwrap();
+    let head = sign(&head(2, vec![session_ref(&session)]), &[2]);
+    hub.put_head(head, Some(&fleet.etag().await)).await.unwrap();
+    hub.put_receipt(&envelope, &digest(&session), 1, sign(&receipt(1), &[12]))
+        .await
+        .unwrap();
+    let page = page().await;
+    assert!(
+        !page.contains("<script") && page.contains("&lt;script src=//evil&gt;"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("posing") && page.contains("<td>p11<td>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("session #1") && page.contains("<td>1 p12<td>signed<td>done at"),
+        "{page}"
+    );
+    assert!(page.contains("<td>0 p11<td>not yet<td>"), "{page}");
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "{page}"
+    );
+}

@@ -1,0 +1,482 @@
+//! What may be published, and every way of trying to publish something else.
+
+use crate::common::*;
+use e3_client::hub::{Hub, HubError};
+use e3_core::digest::{Blob, Digest};
+use e3_hub::{Location, ServeError};
+
+#[tokio::test]
+async fn a_whole_fleet_is_published_and_the_bare_folder_reads_the_same() {
+    let fleet = Fleet::start().await;
+    let hub = fleet.client();
+    let read = hub.head(None).await.unwrap().unwrap();
+    assert_eq!(read.bytes, head_bytes(1));
+    assert!(hub.head(Some(&read.etag)).await.unwrap().is_none());
+    let session = session_bytes();
+    let envelope = hub.put_session(session.clone()).await.unwrap();
+    hub.put_blob(&envelope, PROGRAM.to_vec()).await.unwrap();
+    hub.put_blob(&envelope, WHEEL.to_vec()).await.unwrap();
+    hub.put_release(sign(&release(), &[5])).await.unwrap();
+    let new = sign(&head(2, vec![session_ref(&session)]), &[2]);
+    hub.put_head(new.clone(), Some(&read.etag)).await.unwrap();
+    let manifest = digest(&session);
+    for party in [0, 2] {
+        let keys = [11 + u8::try_from(party).unwrap()];
+        hub.put_receipt(&envelope, &manifest, party, sign(&receipt(party), &keys))
+            .await
+            .unwrap();
+    }
+    hub.put_root(2, sign(&root(2), &[1])).await.unwrap();
+
+    // The same reads from the running hub, from the folder, and from the folder behind any web server.
+    let folder = Hub::open(&format!("file://{}", fleet.folder.display()), None).unwrap();
+    let host = Hub::open(&static_host(fleet.folder.clone()).await, None).unwrap();
+    let unpublished = host.put_head(head_bytes(3), None).await;
+    assert!(
+        matches!(unpublished, Err(HubError::ReadOnly { .. })),
+        "{unpublished:?}"
+    );
+    for reader in [hub, folder, host] {
+        let head = reader.head(None).await.unwrap().unwrap();
+        assert_eq!(head.bytes, new);
+        assert_eq!(head.etag, fleet.etag().await);
+        assert_eq!(reader.blob(&Blob::of(&session)).await.unwrap(), session);
+        assert_eq!(reader.blob(&Blob::of(PROGRAM)).await.unwrap(), PROGRAM);
+        assert_eq!(reader.root(2).await.unwrap().unwrap(), sign(&root(2), &[1]));
+        assert!(reader.root(3).await.unwrap().is_none());
+        let receipts = reader.receipts(&manifest, 3).await.unwrap();
+        assert_eq!(
+            receipts.iter().map(Option::is_some).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+    }
+    let listed = fleet.http.get(format!(
+        "{}/v1/sessions/{}/receipts",
+        fleet.url(),
+        manifest.hex()
+    ));
+    let listed = listed.send().await.unwrap().text().await.unwrap();
+    let third = String::from_utf8(sign(&receipt(2), &[13])).unwrap();
+    assert!(listed.ends_with(&format!(",null,{third}]}}")), "{listed}");
+}
+
+/// Files over HTTP, as any web server gives them: no tags, no writes.
+async fn static_host(folder: std::path::PathBuf) -> String {
+    let files = async move |request: axum::extract::Request| {
+        if request.method() != "GET" {
+            return (axum::http::StatusCode::METHOD_NOT_ALLOWED, vec![]);
+        }
+        match std::fs::read(folder.join(request.uri().path().trim_start_matches('/'))) {
+            Ok(bytes) => (axum::http::StatusCode::OK, bytes),
+            Err(_) => (axum::http::StatusCode::NOT_FOUND, vec![]),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = axum::Router::new().fallback(files);
+    tokio::spawn(async move { axum::serve(listener, server).await });
+    url
+}
+
+#[tokio::test]
+async fn heads_that_do_not_follow_are_refused() {
+    let fleet = Fleet::start().await;
+    let etag = fleet.etag().await;
+    let refused = no(403, "head-refused");
+    // Forged, or of another role (rule 9).
+    assert_eq!(
+        fleet.put_head(sign(&head(2, vec![]), &[9]), &etag).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put_head(sign(&head(2, vec![]), &[3, 4]), &etag).await,
+        refused
+    );
+    assert_eq!(fleet.put_head(session_bytes(), &etag).await, refused);
+    // Expired, from the future, of another root, of another fleet.
+    let mut bad = head(2, vec![]);
+    (bad.signed, bad.expires) = (e3_core::time::Time::MIN, now());
+    assert_eq!(fleet.put_head(sign(&bad, &[2]), &etag).await, refused);
+    let mut bad = head(2, vec![]);
+    (bad.signed, bad.expires) = (now().plus(90_000), now().plus(100_000));
+    assert_eq!(fleet.put_head(sign(&bad, &[2]), &etag).await, refused);
+    let mut bad = head(2, vec![]);
+    bad.root.version = 2;
+    assert_eq!(fleet.put_head(sign(&bad, &[2]), &etag).await, refused);
+    let mut bad = head(2, vec![]);
+    bad.fleet = name("other");
+    assert_eq!(fleet.put_head(sign(&bad, &[2]), &etag).await, refused);
+    // Rollback and equivocation.
+    assert_eq!(fleet.put_head(head_bytes(5), &etag).await, yes(200));
+    let etag = fleet.etag().await;
+    assert_eq!(fleet.put_head(head_bytes(4), &etag).await, refused);
+    let mut other = head(5, vec![]);
+    other.expires = now().plus(2000);
+    assert_eq!(fleet.put_head(sign(&other, &[2]), &etag).await, refused);
+    assert_eq!(
+        fleet.client().head(None).await.unwrap().unwrap().bytes,
+        head_bytes(5)
+    );
+}
+
+#[tokio::test]
+async fn a_head_replaces_only_the_one_that_was_read() {
+    let fleet = Fleet::start().await;
+    let old = fleet.etag().await;
+    let unconditional = fleet.put("head.json", head_bytes(2)).await;
+    assert_eq!(unconditional, no(428, "condition-missing"));
+    assert_eq!(fleet.put_head(head_bytes(2), &old).await, yes(200));
+    assert_eq!(
+        fleet.put_head(head_bytes(3), &old).await,
+        no(412, "changed")
+    );
+    assert!(matches!(
+        fleet.client().put_head(head_bytes(3), None).await,
+        Err(HubError::Conflict)
+    ));
+    // The answer was lost and the head is sent again: it is there.
+    assert_eq!(fleet.put_head(head_bytes(2), &old).await, yes(200));
+    // Anybody can reformat a signed head; that must not make a new file of it.
+    let spaced = [&head_bytes(3)[..], b" "].concat();
+    assert_eq!(
+        fleet.put_head(spaced, &fleet.etag().await).await,
+        no(403, "refused")
+    );
+}
+
+#[tokio::test]
+async fn of_many_publishers_at_once_through_two_hubs_one_wins() {
+    let one = Fleet::start().await;
+    let two = Fleet::over(&one.folder, |_| {}).await;
+    let etag = one.etag().await;
+    let tries = (0..16_u64).map(|n| {
+        let hub = if n % 2 == 0 {
+            one.client()
+        } else {
+            two.client()
+        };
+        let etag = etag.clone();
+        tokio::spawn(async move { hub.put_head(head_bytes(2 + n), Some(&etag)).await })
+    });
+    let mut won = 0;
+    for each in tries.collect::<Vec<_>>() {
+        match each.await.unwrap() {
+            Ok(()) => won += 1,
+            Err(error) => assert!(matches!(error, HubError::Conflict), "{error}"),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+#[tokio::test]
+async fn roots_follow_one_another() {
+    let fleet = Fleet::start().await;
+    let refused = no(403, "root-refused");
+    assert_eq!(
+        fleet.put("root/2.json", sign(&root(2), &[9])).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put("root/3.json", sign(&root(3), &[1])).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put("root/3.json", sign(&root(2), &[1])).await,
+        no(400, "not-as-named")
+    );
+    assert_eq!(
+        fleet.put("root/2.json", sign(&root(2), &[1])).await,
+        yes(201)
+    );
+    assert_eq!(
+        fleet.put("root/2.json", sign(&root(2), &[1])).await,
+        yes(200)
+    );
+    assert_eq!(
+        fleet.put("root/1.json", sign(&root(2), &[1])).await,
+        no(409, "root-exists")
+    );
+    // A head must now stand on the new root.
+    assert_eq!(
+        fleet.put_head(head_bytes(2), &fleet.etag().await).await,
+        no(403, "head-refused")
+    );
+    let mut new = head(2, vec![]);
+    new.root = e3_core::document::RootRef {
+        version: 2,
+        digest: digest(&sign(&root(2), &[1])),
+    };
+    assert_eq!(
+        fleet.put_head(sign(&new, &[2]), &fleet.etag().await).await,
+        yes(200)
+    );
+}
+
+#[tokio::test]
+async fn only_what_fleet_keys_signed_or_named_is_stored() {
+    let fleet = Fleet::start().await;
+    let path = |bytes: &[u8], query: &str| format!("sha256/{}?{query}", Digest::of(bytes).hex());
+    let session = session_bytes();
+    let envelope = Digest::of(&session).hex();
+    let by = format!("session={envelope}");
+    // Nobody asked for it.
+    assert_eq!(
+        fleet.put(&path(PROGRAM, &by), PROGRAM).await,
+        no(403, "session-unknown")
+    );
+    for query in [
+        "",
+        "kind=other",
+        "kind=session&session=00",
+        "session=../../head.json",
+    ] {
+        assert_eq!(
+            fleet.put(&path(PROGRAM, query), PROGRAM).await,
+            no(400, "bad-query"),
+            "{query}"
+        );
+    }
+    // One signature of two; a release key; another type.
+    for bad in [
+        sign(&crate::common::session(), &[3]),
+        sign(&crate::common::session(), &[3, 5]),
+        sign(&release(), &[3, 4]),
+    ] {
+        assert_eq!(
+            fleet.put(&path(&bad, "kind=session"), bad.clone()).await,
+            no(403, "refused")
+        );
+    }
+    let bad = sign(&release(), &[3]);
+    assert_eq!(
+        fleet.put(&path(&bad, "kind=release"), bad.clone()).await,
+        no(403, "refused")
+    );
+    // Another epoch.
+    let mut other = crate::common::session();
+    other.epoch = 2;
+    let bad = sign(&other, &[3, 4]);
+    assert_eq!(
+        fleet.put(&path(&bad, "kind=session"), bad.clone()).await,
+        no(403, "refused")
+    );
+    // Another name than its digest.
+    let elsewhere = path(b"x", "kind=session");
+    assert_eq!(
+        fleet.put(&elsewhere, session.clone()).await,
+        no(400, "not-as-named")
+    );
+    // A stranger's signature beside the good ones would be a new file for everybody who adds one.
+    let strange = sign(&crate::common::session(), &[3, 4, 9]);
+    assert_eq!(
+        fleet
+            .put(&path(&strange, "kind=session"), strange.clone())
+            .await,
+        no(403, "strange-signature")
+    );
+
+    assert_eq!(
+        fleet
+            .put(&path(&session, "kind=session"), session.clone())
+            .await,
+        yes(201)
+    );
+    assert_eq!(
+        fleet
+            .put(&path(&session, "kind=session"), session.clone())
+            .await,
+        yes(200)
+    );
+    // Larger than named, shorter than named, other bytes, not named.
+    let long = [PROGRAM, b"!"].concat();
+    assert_eq!(
+        fleet.put(&path(PROGRAM, &by), long.clone()).await,
+        no(413, "too-large")
+    );
+    assert_eq!(
+        fleet.put(&path(PROGRAM, &by), &PROGRAM[1..]).await,
+        no(400, "not-as-named")
+    );
+    assert_eq!(
+        fleet.put(&path(PROGRAM, &by), "A program").await,
+        no(400, "not-as-named")
+    );
+    assert_eq!(
+        fleet.put(&path(&long, &by), long.clone()).await,
+        no(403, "not-named")
+    );
+    assert_eq!(fleet.put(&path(PROGRAM, &by), PROGRAM).await, yes(201));
+    assert_eq!(fleet.put(&path(PROGRAM, &by), PROGRAM).await, yes(200));
+    // Nothing that was refused has left anything.
+    let stored = std::fs::read_dir(fleet.folder.join("sha256"))
+        .unwrap()
+        .count();
+    assert_eq!(stored, 2);
+}
+
+#[tokio::test]
+async fn a_signed_session_cannot_be_stored_in_endless_variants() {
+    let fleet = Fleet::start().await;
+    let keys: Vec<u8> = (20..26).collect();
+    let mut root = root(2);
+    root.session.keys = keys.iter().map(|n| key(*n).public()).collect();
+    assert_eq!(fleet.put("root/2.json", sign(&root, &[1])).await, yes(201));
+    // The same signatures in another order, again and again.
+    let mut answers = Vec::new();
+    for n in 0..720_usize {
+        let mut order = Vec::new();
+        let (mut rest, mut n) = (keys.clone(), n);
+        while !rest.is_empty() {
+            order.push(rest.remove(n % rest.len()));
+            n /= rest.len() + 1;
+        }
+        let bytes = sign(&session(), &order);
+        let path = format!("sha256/{}?kind=session", Digest::of(&bytes).hex());
+        answers.push(fleet.put(&path, bytes).await);
+        if answers.last() == Some(&no(429, "too-many-copies")) {
+            break;
+        }
+    }
+    assert_eq!(answers.pop(), Some(no(429, "too-many-copies")));
+    assert_eq!(answers, vec![yes(201); 64]);
+}
+
+#[tokio::test]
+async fn receipts_come_from_their_party_and_the_first_one_stands() {
+    let fleet = Fleet::start().await;
+    let session = session_bytes();
+    let manifest = digest(&session).hex();
+    let envelope = fleet
+        .client()
+        .put_session(session.clone())
+        .await
+        .unwrap()
+        .hex();
+    let path = |place: &str| format!("receipts/{manifest}/{place}.json?session={envelope}");
+    let refused = no(403, "receipt-refused");
+    // A stranger, another party, another place, a place that there is not.
+    assert_eq!(
+        fleet.put(&path("0"), sign(&receipt(0), &[9])).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put(&path("0"), sign(&receipt(0), &[12])).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put(&path("1"), sign(&receipt(0), &[11])).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put(&path("3"), sign(&receipt(0), &[11])).await,
+        refused
+    );
+    assert_eq!(
+        fleet.put(&path("64"), sign(&receipt(0), &[11])).await,
+        no(404, "not-found")
+    );
+    // Another manifest, an envelope that is not here, none at all.
+    let other = format!(
+        "receipts/{}/0.json?session={envelope}",
+        Digest::of(b"x").hex()
+    );
+    assert_eq!(fleet.put(&other, sign(&receipt(0), &[11])).await, refused);
+    let unknown = format!(
+        "receipts/{manifest}/0.json?session={}",
+        Digest::of(b"x").hex()
+    );
+    assert_eq!(
+        fleet.put(&unknown, sign(&receipt(0), &[11])).await,
+        no(403, "session-unknown")
+    );
+    let silent = format!("receipts/{manifest}/0.json");
+    assert_eq!(
+        fleet.put(&silent, sign(&receipt(0), &[11])).await,
+        no(400, "bad-query")
+    );
+
+    assert_eq!(
+        fleet.put(&path("0"), sign(&receipt(0), &[11])).await,
+        yes(201)
+    );
+    assert_eq!(
+        fleet.put(&path("0"), sign(&receipt(0), &[11])).await,
+        yes(200)
+    );
+    let mut second = receipt(0);
+    second.finished = now().plus(1);
+    assert_eq!(
+        fleet.put(&path("0"), sign(&second, &[11])).await,
+        no(409, "receipt-exists")
+    );
+
+    // Keys are replaced while the session runs: its last receipt is still taken.
+    let mut root = root(2);
+    root.session.keys = vec![key(30).public(), key(31).public()];
+    assert_eq!(fleet.put("root/2.json", sign(&root, &[1])).await, yes(201));
+    assert_eq!(
+        fleet.put(&path("1"), sign(&receipt(1), &[12])).await,
+        yes(201)
+    );
+    // But nothing new can be uploaded in its name.
+    let blob = format!("sha256/{}?session={envelope}", Digest::of(PROGRAM).hex());
+    assert_eq!(fleet.put(&blob, PROGRAM).await, no(403, "refused"));
+}
+
+#[tokio::test]
+async fn a_store_is_initialised_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Folder(folder.path().to_owned());
+    let settings = e3_hub::Settings::new(location.clone(), ([127, 0, 0, 1], 0).into(), now);
+    let start = e3_hub::serve(settings, std::future::pending()).await;
+    assert!(matches!(start, Err(ServeError::NotInitialised { .. })));
+    let init =
+        async |root: &[u8], head: Option<&[u8]>| e3_hub::init(&location, root, head, now()).await;
+    assert!(matches!(
+        init(b"{}", None).await,
+        Err(ServeError::Envelope(_))
+    ));
+    assert!(matches!(
+        init(&sign(&root(1), &[9]), None).await,
+        Err(ServeError::Root(_))
+    ));
+    assert!(matches!(
+        init(&sign(&root(2), &[1]), None).await,
+        Err(ServeError::RootVersion { version: 2 })
+    ));
+    let forged = sign(&head(1, vec![]), &[9]);
+    assert!(matches!(
+        init(&root_bytes(), Some(&forged)).await,
+        Err(ServeError::Head(_))
+    ));
+    assert!(!folder.path().join("root").exists());
+    init(&root_bytes(), None).await.unwrap();
+    init(&root_bytes(), Some(&head_bytes(1))).await.unwrap();
+    init(&root_bytes(), Some(&head_bytes(1))).await.unwrap();
+    assert!(matches!(
+        init(&root_bytes(), Some(&head_bytes(2))).await,
+        Err(ServeError::AlreadyInitialised { .. })
+    ));
+    let mut other = root(1);
+    other.fleet = name("other");
+    let other = init(&sign(&other, &[1]), None).await;
+    assert!(matches!(other, Err(ServeError::AlreadyInitialised { .. })));
+}
+
+#[tokio::test]
+async fn the_first_head_needs_none_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Folder(folder.path().to_owned());
+    e3_hub::init(&location, &root_bytes(), None, now())
+        .await
+        .unwrap();
+    let fleet = Fleet::over(folder.path(), |_| {}).await;
+    let hub = fleet.client();
+    assert!(matches!(
+        hub.head(None).await,
+        Err(HubError::NotFound { .. })
+    ));
+    assert_eq!(fleet.put_head(head_bytes(1), "*").await, no(412, "changed"));
+    hub.put_head(head_bytes(1), None).await.unwrap();
+    assert_eq!(hub.head(None).await.unwrap().unwrap().bytes, head_bytes(1));
+}
