@@ -1,1 +1,86 @@
-fn main() {}
+//! `e3-agent`: the appliance's daemon.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use e3_agent::args::{Args, Command, Journal, Policy};
+use e3_agent::commands::{self, Answer};
+use e3_agent::config::Settings;
+use e3_agent::error::AgentError;
+use e3_agent::{agent, logging, text};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    e3_client::tls::install();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&args, &error),
+    };
+    match runtime.block_on(act(&args)) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(answer)) => {
+            let shown = if args.json { format!("{}\n", answer.json) } else { answer.text };
+            // A closed pipe is the reader's business.
+            let _ = std::io::stdout().write_all(shown.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&args, &error),
+    }
+}
+
+async fn act(args: &Args) -> Result<Option<Answer>, AgentError> {
+    let settings = Settings::load(&args.config)?;
+    match &args.command {
+        Command::Run { while_stdin } => {
+            logging::start();
+            let ended = async {
+                tokio::select! {
+                    () = terminated() => {}
+                    () = stdin_ended(*while_stdin) => {}
+                }
+            };
+            agent::run(settings, ended).await.map(|()| None)
+        }
+        Command::Status => commands::status(&settings).await.map(Some),
+        Command::Journal(Journal::Verify) => commands::journal_verify(&settings).map(Some),
+        Command::Policy(Policy::Show) => commands::policy_show(&settings).map(Some),
+        Command::Result { session } => commands::result(&settings, session).map(Some),
+        Command::SelfCheck => commands::self_check().map(Some),
+    }
+}
+
+/// Resolves when the agent is told to stop.
+async fn terminated() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// Resolves when standard input has ended, if that is asked for.
+async fn stdin_ended(asked: bool) {
+    if !asked {
+        return std::future::pending().await;
+    }
+    // Read by a plain thread: a blocked one of the runtime would keep the process from ending.
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = tell.send(());
+    });
+    let _ = told.await;
+}
+
+fn fail(args: &Args, error: &dyn std::error::Error) -> ExitCode {
+    let message = text::chain(error);
+    if args.json {
+        println!("{}", serde_json::json!({ "error": message }));
+    }
+    eprintln!("e3-agent: {message}");
+    ExitCode::FAILURE
+}

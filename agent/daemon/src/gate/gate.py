@@ -1,19 +1,21 @@
 """The gate: starts one party's MPyC program, for the agent, in a private directory.
 
 `python3 -I gate.py SOCKET` connects to the agent, makes everything ready that
-can be made ready (limits, MPyC, the declared modules, the compiled program),
-says so, and waits. When all parties are ready the agent says go, and what is
-left is the computation. MPyC is used as released: nothing in it is patched.
+can be made ready (limits, the listening socket, MPyC, the declared modules,
+the compiled program), says so, and waits. When all parties are ready the agent
+says go, and what is left is the computation. MPyC is used as released: nothing
+in it is patched.
 
 Left to others: fetching and checking files, certificates, the sandbox and the
 deadlines (the agent). The gate only tells what it sees, and dies with the agent.
 
-The talk is one JSON object per line; agent.rs has the other side:
+The talk is one JSON object per line; the daemon has the other side:
 
-    agent  {"mpyc_dir", "mpyc_version", "modules", "flags", "args", "script", "limits"}
-    gate   {"event": "ready", ...}  or  {"event": "refused", "reason": ...} and exit 3
+    agent  {"mpyc_dir", "mpyc_version", "modules", "flags", "args", "script", "limits",
+            "listen": {"host", "port", "required"} or null}
+    gate   {"event": "ready", "port", ...}  or  {"event": "refused", "reason": ...} and exit 3
     agent  {"go": {"index", "parties", "ssl"}}
-    gate   {"event": "connecting" | "connected" | "port-in-use" | "impostor"
+    gate   {"event": "connecting" | "connected" | "stranger" | "impostor"
                      | "task-error" | "raised", ...}
 
 Exit codes: the program's own; 1 the program raised; 2 started wrongly;
@@ -26,6 +28,7 @@ import contextlib
 import errno
 import importlib
 import io
+import ipaddress
 import json
 import logging
 import os
@@ -46,6 +49,8 @@ MIN_PYTHON = (3, 10)
 MAX_LINE_BYTES = 1 << 20  # a manifest's worth; more is a mistake
 MAX_TEXT = 200  # characters of an error text that go to the agent
 MAX_TASK_ERRORS = 16  # a broken program may fail thousands of times: a few tell it all
+MAX_STRANGERS = 16  # addresses told to the agent
+BACKLOG = 100  # as asyncio's
 CONNECTING_EVERY_S = 1.0  # MPyC retries ten times a second
 LOOK_EVERY_S = 0.2  # how often to look for a connection that the log did not show
 EXIT_GRACE_S = 5.0  # for the program's own threads and atexit functions
@@ -146,6 +151,51 @@ def set_limits(limits):
             hard = resource.getrlimit(what)[1]
             value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
             resource.setrlimit(what, (value, value))
+
+
+def listen(host, port, required):
+    """The socket that this party's peers will dial, bound to the one address and listening.
+
+    It exists before any party is told to go, so a peer's first dial succeeds even
+    if it comes before MPyC serves it, and nobody can take the port meanwhile. A
+    preferred port that is taken is replaced by a free one, unless it is required.
+    Not inheritable, as all of Python's sockets. Several addresses of a name: the
+    first that this machine has.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            try:
+                return listen_at(family, kind, protocol, address)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    if required:
+                        raise Refused("port-in-use", port=port)
+                    return listen_at(family, kind, protocol, (address[0], 0) + address[2:])
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    except (OSError, UnicodeError) as error:  # the latter: not even a host's name
+        text = "{}: {}".format(type(error).__name__, error)
+        raise Refused("address", error=text[:MAX_TEXT])
+
+
+def listen_at(family, kind, protocol, address):
+    """A socket listening at one address; OSError if it cannot be."""
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if address[1]:
+            # The last session's connections may linger on the port. Not for port 0:
+            # there it would let the kernel choose one that another program has bound.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)  # also fails if the port is taken, by a bind between these two
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def under(path, folder):
@@ -262,19 +312,52 @@ class Tap(logging.Handler):
             self._session.set_connected()
 
 
+class Door(asyncio.Protocol):
+    """Meets one connection, and hands it to MPyC's protocol if it comes from a party.
+
+    Without TLS an address is all there is to know a party by. After the hand-over
+    the door is out of the way: it costs nothing per message.
+    """
+
+    def __init__(self, factory, addresses, on_stranger):
+        self._factory = factory
+        self._addresses = addresses
+        self._on_stranger = on_stranger
+
+    def connection_made(self, transport):
+        peer = transport.get_extra_info("peername")  # None: gone again
+        if peer and to_address(peer[0]) in self._addresses:
+            protocol = self._factory()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        else:
+            transport.abort()
+            if peer:
+                self._on_stranger(peer[0])
+
+
+def to_address(host):
+    """A literal address in the form to compare; None for a name."""
+    try:
+        return ipaddress.ip_address(host.split("%")[0])  # the zone is each machine's own
+    except ValueError:
+        return None
+
+
 class Session:
     """One run of the program, from the go to its end."""
 
-    def __init__(self, agent, runtime, order, code, handler):
+    def __init__(self, agent, runtime, order, code, handler, listener):
         self.agent = agent
         self.runtime = runtime
         self.order = order
         self.code = code
         self.handler = handler
+        self.listener = listener
         self.mpc = None
-        self.port = None
         self._connected = False
         self._task_errors = 0
+        self._strangers = set()
         self._lock = threading.Lock()
 
     def go(self, index, parties, ssl):
@@ -282,22 +365,61 @@ class Session:
         for party in parties:
             if not re.match(r"\S+:\d+$", party):
                 raise ValueError("no host:port: {!r}".format(party))
-        self.port = int(parties[index].rsplit(":", 1)[1])
         # Joined to their letters, and without the program's arguments, so that
         # nothing in either can be taken for another option.
         sys.argv = [self.order["script"]] + self.order["flags"] + (["--ssl"] if ssl else [])
         sys.argv += ["-P" + party for party in parties] + ["-I{}".format(index)]
-        # MPyC's TLS trusts the system's authorities beside the session's bundle,
-        # and any client certificate of theirs would do. So the bundle, which has
-        # the parties' certificates in their order, becomes the system's too.
-        os.environ["SSL_CERT_FILE"] = os.path.abspath(os.path.join(".config", "mpyc_ca.crt"))
-        os.environ["SSL_CERT_DIR"] = os.devnull
-        logging.root.setLevel(logging.DEBUG)  # till connected; the handler's level decides what shows
+        logging.root.setLevel(logging.DEBUG)  # till connected; the handler shows no more for it
         logging.root.addHandler(Tap(self, self.runtime.Runtime.start))
         self.mpc = self.runtime.mpc = self.runtime.setup()
+        if self.mpc.options.ssl:
+            # MPyC's TLS trusts the system's authorities beside the session's bundle,
+            # and any client certificate of theirs would do. So the bundle, which has
+            # the parties' certificates in their order, becomes the system's too.
+            os.environ["SSL_CERT_FILE"] = os.path.abspath(os.path.join(".config", "mpyc_ca.crt"))
+            os.environ["SSL_CERT_DIR"] = os.devnull
         loop = self.mpc._loop
         loop.set_exception_handler(self._on_task_error(loop.get_exception_handler()))
+        if self.mpc.pid:
+            self._serve(loop)
+        elif self.listener:
+            self.listener.close()  # party 0 dials all others, nobody dials it
         threading.Thread(target=self.agent.watch, args=(self.look,), daemon=True).start()
+
+    def _serve(self, loop):
+        """Has MPyC's loop.create_server(factory, port=...) serve the gate's socket.
+
+        Otherwise it would bind a new one, to all interfaces. It gets a copy, because
+        it closes it when all are connected, and a program may start MPyC again:
+        the port stays this session's to the end.
+        """
+        listener, ours = self.listener, self.mpc.parties[self.mpc.pid].port
+        if listener is None or listener.getsockname()[1] != ours:
+            raise ValueError("party {} does not listen on port {}".format(self.mpc.pid, ours))
+        # With a party known by its name only, any address could be its own.
+        addresses = {to_address(party.host) for party in self.mpc.parties}
+        guarded = not self.mpc.options.ssl and None not in addresses
+        create_server = loop.create_server
+
+        def door(factory):
+            return lambda: Door(factory, addresses, self._on_stranger)
+
+        async def create(factory, host=None, port=None, **options):
+            if host is None and port == ours:
+                if guarded:
+                    factory = door(factory)
+                return await create_server(factory, sock=listener.dup(), **options)
+            return await create_server(factory, host, port, **options)
+
+        # On the instance: asyncio's loops and uvloop's have room for it, and nothing
+        # else of the loop becomes slower or different.
+        loop.create_server = create
+
+    def _on_stranger(self, host):
+        """Tells of a connection from an address that no party has, once per address."""
+        if host not in self._strangers and len(self._strangers) < MAX_STRANGERS:
+            self._strangers.add(host)
+            self.agent.tell("stranger", address=host)
 
     def _on_task_error(self, mpycs):
         """A handler that tells the agent, then does what MPyC's does."""
@@ -376,11 +498,7 @@ class Session:
         while trace and trace.tb_frame.f_code is not self.code:
             trace = trace.tb_next  # the gate's own frames
         traceback.print_exception(type(error), error, trace or error.__traceback__)
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        if taken and not self._connected:
-            self.agent.tell("port-in-use", port=self.port)
-        else:
-            self.agent.tell("raised", type=type(error).__name__[:MAX_TEXT])
+        self.agent.tell("raised", type=type(error).__name__[:MAX_TEXT])
 
 
 def exit_status(error):
@@ -398,6 +516,7 @@ def prepare(agent, order):
     if sys.version_info < MIN_PYTHON:
         raise Refused("python-too-old", has=platform.python_version())
     set_limits(order["limits"])
+    listener = listen(**order["listen"]) if order["listen"] else None
     # The runtime's directory is shared between sessions: leave nothing in it.
     sys.dont_write_bytecode = True
     # MPyC logs to stdout unless the root logger has a handler; stdout is the result's.
@@ -416,6 +535,7 @@ def prepare(agent, order):
     logging.root.setLevel(handler.level)
     used = [name for name in ("numpy", "gmpy2", "uvloop") if name in sys.modules]
     ready = {
+        "port": listener and listener.getsockname()[1],
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "mpyc": sys.modules["mpyc"].__version__,
@@ -423,7 +543,7 @@ def prepare(agent, order):
         "word_size": struct.calcsize("P") * 8,
     }
     code = compile_program(order["script"])
-    return Session(agent, runtime, order, code, handler), ready
+    return Session(agent, runtime, order, code, handler, listener), ready
 
 
 def finish(status):

@@ -6,10 +6,13 @@ Needs the openssl command for certificates. E3_TEST_PYTHON names another Python
 to run the gates with. What the Rust side does is not tested here.
 """
 
+import contextlib
+import errno
 import json
 import os
 import pathlib
 import platform
+import select
 import shutil
 import signal
 import socket
@@ -64,6 +67,15 @@ def free_ports(count):
     return ports
 
 
+def listen_on(host="127.0.0.1", port=0, required=False):
+    return {"host": host, "port": port, "required": required}
+
+
+def connects(port, host="127.0.0.1"):
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
 def openssl(*args):
     subprocess.run(["openssl", *args], check=True, capture_output=True)
 
@@ -105,7 +117,7 @@ class Party:
         self.order = {
             "mpyc_dir": str(test.mpyc_dir), "mpyc_version": test.mpyc_version, "modules": [],
             "flags": [], "args": [], "script": "main.py",
-            "limits": {"memory": None, "cpu": None, "processes": None},
+            "limits": {"memory": None, "cpu": None, "processes": None}, "listen": listen_on(),
         }
         self.order.update(order)
 
@@ -127,17 +139,20 @@ class Party:
 
     def first(self):
         self.say(self.order)
-        return self.event()
+        event = self.event()
+        self.port = event and event.get("port")
+        return event
 
-    def go(self, index=0, ports=None, ssl=False):
-        ports = ports or free_ports(1)
-        parties = ["127.0.0.1:%d" % port for port in ports]
+    def go(self, index=0, ports=None, ssl=False, host="127.0.0.1"):
+        """Without ports it is a single party."""
+        parties = ["%s:%d" % (host, port) for port in ports or [self.port]]
         self.say({"go": {"index": index, "parties": parties, "ssl": ssl}})
 
     def end(self):
         """(exit code, stdout, stderr, events)"""
         out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out.decode(), err.decode(), list(map(json.loads, self.lines))
+        events = [json.loads(line) for line in self.lines]
+        return self.process.returncode, out.decode(), err.decode(), events
 
 
 class GateTest(unittest.TestCase):
@@ -169,17 +184,25 @@ class GateTest(unittest.TestCase):
             (party.dir / ".config" / "mpyc_ca.crt").write_text(bundle)
         return bundle
 
-    def go_all(self, parties, ssl):
-        ports = free_ports(len(parties))
+    def mesh(self, count, ssl=False, program=SUM, **more):
+        """Ready parties, and their ports; as with the agent, party 0 does not listen."""
+        parties = [self.ready(program, listen=listen_on() if index else None, **more)
+                   for index in range(count)]
+        if ssl:
+            self.certify(parties)
+        return parties, [party.port or 1 for party in parties]
+
+    def go_all(self, parties, ports, ssl=False):
         for index, party in enumerate(parties):
             party.go(index, ports, ssl)
-        return ports
 
-    def assert_sum(self, parties, total):
+    def assert_sum(self, parties, total, also=()):
+        """All print the sum, and nothing happened but that they connected."""
         for party in parties:
             status, out, err, events = party.end()
             self.assertEqual((status, out), (0, "%d\n" % total), err)
-            self.assertIn({"event": "connected"}, events)
+            events = [event for event in events if event["event"] not in also]
+            self.assertEqual(events, [{"event": "connected"}], err)
 
     # The run
 
@@ -195,19 +218,18 @@ class GateTest(unittest.TestCase):
         self.assertIn("Start MPyC runtime", err)
 
     def test_three_parties_compute_over_tls(self):
-        parties = [self.ready(SUM, flags=["-T", "1", "--ssl"]) for _ in range(3)]
-        self.certify(parties)
-        self.go_all(parties, ssl=True)
+        parties, ports = self.mesh(3, ssl=True, flags=["-T", "1", "--ssl"])
+        self.go_all(parties, ports, ssl=True)
         self.assert_sum(parties, 6)
 
     def test_three_parties_connect_without_a_log(self):
-        parties = [self.ready(SUM, flags=["--no-log"]) for _ in range(3)]
-        self.go_all(parties, ssl=False)
+        parties, ports = self.mesh(3, flags=["--no-log"])
+        self.go_all(parties, ports)
         self.assert_sum(parties, 6)
 
     def test_no_log_and_muted_programs_are_still_seen_to_connect(self):
-        party = self.ready("from mpyc.runtime import mpc\nmpc.logging(False)\n" + textwrap.dedent(SUM),
-                           flags=["--no-log"])
+        muted = "from mpyc.runtime import mpc\nmpc.logging(False)\n" + textwrap.dedent(SUM)
+        party = self.ready(muted, flags=["--no-log"])
         party.go()
         status, out, err, events = party.end()
         self.assertEqual((status, out, err, events), (0, "1\n", "", [{"event": "connected"}]))
@@ -228,12 +250,13 @@ class GateTest(unittest.TestCase):
     def test_the_program_gets_its_arguments_untouched(self):
         party = self.ready("""
             import os, sys, helper
-            print(sys.argv, __name__, os.path.basename(__file__), sys.path[0] == os.getcwd(), helper.x)
+            print(sys.argv, __name__, os.path.basename(__file__))
+            print(sys.path[0] == os.getcwd(), helper.x)
         """, args=["-h", "-M3", "--", "a b"])
         (party.dir / "helper.py").write_text("x = 7")
         party.go()
         self.assertEqual(party.end()[1],
-                         "['main.py', '-h', '-M3', '--', 'a b'] __main__ main.py True 7\n")
+                         "['main.py', '-h', '-M3', '--', 'a b'] __main__ main.py\nTrue 7\n")
 
     def test_the_exit_code_is_the_programs(self):
         for program, expected in (("raise SystemExit(7)", 7), ("raise SystemExit('no')", 1),
@@ -244,8 +267,11 @@ class GateTest(unittest.TestCase):
             self.assertEqual((status, events), (expected, []))
 
     def test_a_thread_left_behind_does_not_hang_the_end(self):
-        party = self.ready("import threading, time\n"
-                           "threading.Thread(target=time.sleep, args=(500,)).start()\nprint('done')")
+        party = self.ready("""
+            import threading, time
+            threading.Thread(target=time.sleep, args=(500,)).start()
+            print('done')
+        """)
         party.go()
         status, out, err, _ = party.end()
         self.assertEqual((status, out), (0, "done\n"))
@@ -266,8 +292,9 @@ class GateTest(unittest.TestCase):
         self.assertEqual(party.end()[0], 3)
 
     def test_an_old_python_is_refused(self):
-        with mock.patch.object(gate, "MIN_PYTHON", (99,)), self.assertRaises(gate.Refused) as caught:
-            gate.prepare(None, {})
+        with mock.patch.object(gate, "MIN_PYTHON", (99,)):
+            with self.assertRaises(gate.Refused) as caught:
+                gate.prepare(None, {})
         self.assertEqual(caught.exception.fields,
                          {"reason": "python-too-old", "has": platform.python_version()})
 
@@ -289,8 +316,8 @@ class GateTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             os.mkdir(os.path.join(folder, "mpyc"))
             pathlib.Path(folder, "mpyc", "__init__.py").write_text("def")
-            self.assert_refused({"reason": "import-failed", "module": "mpyc", "type": "SyntaxError"},
-                                mpyc_dir=folder)
+            expected = {"reason": "import-failed", "module": "mpyc", "type": "SyntaxError"}
+            self.assert_refused(expected, mpyc_dir=folder)
 
     def test_an_unknown_option_is_refused(self):
         self.assert_refused({"reason": "bad-option", "option": "--no-such"}, flags=["--no-such"])
@@ -324,16 +351,6 @@ class GateTest(unittest.TestCase):
         party.go()
         self.assertIn({"event": "task-error", "type": "KeyError"}, party.end()[3])
 
-    def test_a_port_in_use_is_told(self):
-        party = self.ready(SUM)
-        ports = free_ports(2)
-        with socket.socket() as taken:
-            taken.bind(("", ports[1]))
-            taken.listen()
-            party.go(1, ports)
-            status, _, _, events = party.end()
-        self.assertEqual((status, events), (1, [{"event": "port-in-use", "port": ports[1]}]))
-
     def test_a_missing_peer_is_told_at_most_once_a_second(self):
         party = self.ready(SUM)
         party.go(0, free_ports(2))
@@ -342,6 +359,164 @@ class GateTest(unittest.TestCase):
         event = party.event()
         self.assertGreater(time.monotonic() - start, 0.8)
         self.assertIn("ConnectionRefusedError", event["error"])
+
+    # Listening
+
+    def test_only_the_one_address_is_listened_on(self):
+        parties, ports = self.mesh(2)
+        self.assertTrue(connects(ports[1]))
+        self.assertFalse(connects(ports[1], "127.0.0.9"))
+        parties[1].go(1, ports)
+        self.assertEqual(self.stranger(ports[1]).recv(1), b"")  # so by now MPyC serves
+        self.assertFalse(connects(ports[1], "127.0.0.9"))
+
+    def test_nobody_else_can_take_the_port(self):
+        parties, ports = self.mesh(2)
+        for host in ("127.0.0.1", ""):
+            with socket.socket() as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with self.assertRaises(OSError):
+                    other.bind((host, ports[1]))
+                    other.listen()
+        self.go_all(parties, ports)
+        self.assert_sum(parties, 3)
+
+    def test_the_preferred_port_is_taken_if_it_is_free(self):
+        port = free_ports(1)[0]
+        self.assertEqual(self.ready(SUM, listen=listen_on(port=port)).port, port)
+
+    def test_a_preferred_port_that_is_taken_is_replaced_unless_required(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            party = self.ready(SUM, listen=listen_on(port=port))
+            self.assertNotEqual(party.port, port)
+            self.assertTrue(connects(party.port))
+            self.assert_refused({"reason": "port-in-use", "port": port},
+                                listen=listen_on(port=port, required=True))
+
+    def test_an_address_of_another_machine_is_refused(self):
+        error = "OSError: [Errno %d] Cannot assign requested address" % errno.EADDRNOTAVAIL
+        self.assert_refused({"reason": "address", "error": error},
+                            listen=listen_on("203.0.113.1", 11366))
+
+    def test_no_host_is_not_every_interface(self):
+        party = Party(self, SUM, listen=listen_on(""))
+        self.assertEqual(party.first()["reason"], "address")
+
+    def test_it_listens_on_ipv6(self):
+        with socket.socket(socket.AF_INET6) as probe:
+            if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
+                self.skipTest("no IPv6 on this machine")
+        parties, ports = self.mesh(2)
+        parties[1] = self.ready(SUM, listen=listen_on("::1"))
+        ports[1] = parties[1].port
+        self.assertFalse(connects(ports[1]))
+        for index, party in enumerate(parties):
+            party.go(index, ports, host="::1")
+        self.assert_sum(parties, 3)
+
+    def test_party_0_hangs_up_at_the_go(self):
+        party = self.ready("""
+            import socket
+            from mpyc.runtime import mpc
+            print(socket.socket().connect_ex(("127.0.0.1", mpc.parties[0].port)) == 0)
+        """)
+        self.assertTrue(connects(party.port))
+        party.go(0, [party.port, 1])
+        self.assertEqual(party.end()[1], "False\n")
+
+    def test_children_of_the_program_do_not_get_the_socket(self):
+        parties, ports = self.mesh(2, program="""
+            import subprocess
+            subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, check=True)
+        """)
+        parties[1].go(1, ports)
+        out = parties[1].end()[1]
+        self.assertIn("pipe:", out)
+        self.assertNotIn("socket:", out)
+
+    def test_a_party_that_would_listen_elsewhere_does_not_run(self):
+        for flags, listen, wrong in (([], None, 0), ([], listen_on(), 1),
+                                     (["-B", "20000"], listen_on(), 0)):
+            party = self.ready(SUM, flags=flags, listen=listen)
+            party.go(1, [1, (party.port or 1) + wrong])
+            status, out, _, events = party.end()
+            self.assertEqual((status, out, events),
+                             (1, "", [{"event": "raised", "type": "ValueError"}]))
+
+    def test_a_program_may_start_mpyc_again_and_open_servers_of_its_own(self):
+        again = textwrap.dedent(SUM) + textwrap.dedent("""
+            async def own():
+                server = await asyncio.get_running_loop().create_server(asyncio.Protocol, port=0)
+                print(server.sockets[0].getsockname()[1] != mpc.parties[mpc.pid].port)
+            import asyncio
+            mpc.run(own())
+            mpc.run(main())
+        """)
+        parties, ports = self.mesh(3, program=again)
+        self.go_all(parties, ports)
+        for party in parties:
+            self.assertEqual(party.end()[:2], (0, "6\nTrue\n6\n"))
+
+    # The first dial
+
+    def test_every_first_dial_succeeds(self):
+        for _ in range(5):
+            parties, ports = self.mesh(3)
+            self.go_all(parties, ports)
+            self.assert_sum(parties, 6)
+
+    def test_a_dial_before_the_others_go_waits(self):
+        for ssl in (False, True):
+            parties, ports = self.mesh(3, ssl=ssl)
+            parties[0].go(0, ports, ssl)
+            if ssl:  # it waits in the handshake, and a failed dial would be told at once
+                self.assertEqual(select.select([parties[0].socket], [], [], 0.5)[0], [])
+            else:
+                self.assertEqual(parties[0].event(), {"event": "connected"})
+            parties[2].go(2, ports, ssl)
+            parties[1].go(1, ports, ssl)
+            self.assert_sum(parties if ssl else parties[1:], 6)
+
+    # Strangers who come before the go
+
+    def stranger(self, port, data=b"", host="127.0.0.9"):
+        """A connection from an address of no party; it stays open."""
+        stranger = socket.create_connection(("127.0.0.1", port), PATIENCE_S, (host, 0))
+        self.addCleanup(stranger.close)
+        stranger.sendall(data)
+        return stranger
+
+    def test_early_strangers_do_not_break_a_run_with_tls(self):
+        parties, ports = self.mesh(3, ssl=True)
+        for port in ports[1:]:
+            for data in (b"", b"GET / HTTP/1.0\r\n\r\n", bytes(50), b"\x16\x03\x01\x02\x00"):
+                self.stranger(port, data, "127.0.0.1")
+            self.stranger(port).close()
+        self.go_all(parties, ports, ssl=True)
+        self.assert_sum(parties, 6)
+
+    def test_strangers_by_address_are_hung_up_on_and_told_once_each(self):
+        parties, ports = self.mesh(2)
+        strangers = [self.stranger(ports[1], bytes(50)), self.stranger(ports[1]),
+                     self.stranger(ports[1], bytes(50), "127.0.0.8")]  # zeros pose as party 0
+        parties[1].go(1, ports)
+        told = sorted(parties[1].event()["address"] for _ in range(2))
+        self.assertEqual(told, ["127.0.0.8", "127.0.0.9"])
+        for stranger in strangers:
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(stranger.recv(1), b"")
+        parties[0].go(0, ports)
+        self.assert_sum(parties, 3)
+
+    def test_where_a_party_has_a_name_any_address_may_be_its_own(self):
+        parties, ports = self.mesh(2)
+        self.stranger(ports[1])
+        for index, party in enumerate(parties):
+            party.go(index, ports, host="localhost")
+        self.assert_sum(parties, 3)
 
     # The agent's death
 
@@ -389,9 +564,7 @@ class GateTest(unittest.TestCase):
     # Attacks on the connections
 
     def test_strangers_are_refused_and_the_run_goes_on(self):
-        parties = [self.ready(SUM, flags=["--ssl"]) for _ in range(3)]
-        self.certify(parties)
-        ports = free_ports(3)
+        parties, ports = self.mesh(3, ssl=True)
         parties[2].go(2, ports, ssl=True)  # it waits for the other two
         stranger = parties[2].dir / "stranger"
         stranger.mkdir()
@@ -405,7 +578,8 @@ class GateTest(unittest.TestCase):
             plain.sendall(bytes(50))  # in plain MPyC this makes the sender party 0
         for index in (0, 1):
             parties[index].go(index, ports, ssl=True)
-        self.assert_sum(parties, 6)
+        # MPyC raises when a party hangs up without a word, as the third client did.
+        self.assert_sum(parties, 6, also=["task-error"])
 
     def test_an_authority_of_the_system_is_none_of_the_session(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -414,10 +588,7 @@ class GateTest(unittest.TestCase):
                 (folder / name).mkdir()
             authority = make_certificate(folder / "ca", "An authority", ca=True)
             leaf = make_certificate(folder / "leaf", "MPyC party 0", issuer=authority)
-            parties = [self.ready(SUM, flags=["--ssl"], env={"SSL_CERT_FILE": str(authority[0])})
-                       for _ in range(2)]
-            self.certify(parties)
-            ports = free_ports(2)
+            parties, ports = self.mesh(2, ssl=True, env={"SSL_CERT_FILE": str(authority[0])})
             parties[1].go(1, ports, ssl=True)
             self.assertFalse(self.accepted(ports[1], ["-cert", leaf[0], "-key", leaf[1]]))
             parties[0].go(0, ports, ssl=True)
@@ -425,11 +596,6 @@ class GateTest(unittest.TestCase):
 
     def accepted(self, port, identity):
         """Whether a listening party takes this TLS client: it hangs up on one that it does not."""
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
         client = subprocess.Popen(
             ["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, "-quiet", *identity],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -443,7 +609,7 @@ class GateTest(unittest.TestCase):
             client.communicate()
 
     def assert_impostor_found(self, parties):
-        self.go_all(parties[:2], ssl=True)
+        self.go_all(parties[:2], [party.port for party in parties[:2]], ssl=True)
         status, out, _, events = parties[1].end()
         self.assertEqual((status, out), (5, ""))
         self.assertEqual(events[-1], {"event": "impostor", "party": 0})

@@ -1,0 +1,53 @@
+//! Where the other parties can be reached: from their presence on the hub, remembered.
+//!
+//! Addresses are hints. A presence must be signed by the party, but whoever answers at an address
+//! still has to prove the party's identity.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use e3_core::document::Presence;
+use e3_core::envelope::Envelope;
+use e3_core::key::PublicKey;
+use e3_core::limits;
+
+use crate::peer::link::Addresses;
+use crate::shared::Shared;
+
+/// The address book of one session. Cheap to clone.
+#[derive(Clone)]
+pub struct Book {
+    shared: Shared,
+    known: Arc<Mutex<HashMap<PublicKey, Vec<String>>>>,
+}
+
+impl Book {
+    /// An empty book.
+    pub fn new(shared: &Shared) -> Self {
+        Self { shared: shared.clone(), known: Arc::default() }
+    }
+
+    async fn ask(&self, party: PublicKey) -> Option<Vec<String>> {
+        let bytes = self.shared.hub.presence(&party).await.ok()??;
+        let envelope = Envelope::parse(&bytes, limits::ENVELOPE).ok()?;
+        let presence: Presence = envelope.verify(&[party], 1).ok()?.document;
+        (presence.party == party && presence.fleet == self.shared.join.fleet).then_some(presence.addresses)
+    }
+}
+
+impl Addresses for Book {
+    async fn of(&self, party: PublicKey, fresh: bool) -> Vec<String> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = known().get(&party).cloned().unwrap_or_default();
+        if !fresh && !remembered.is_empty() {
+            return remembered;
+        }
+        match self.ask(party).await {
+            Some(addresses) => {
+                known().insert(party, addresses.clone());
+                addresses
+            }
+            None => remembered,
+        }
+    }
+}

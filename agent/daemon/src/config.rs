@@ -1,0 +1,130 @@
+//! The agent's settings: `agent.toml`, where every key has a default.
+//!
+//! What a machine needs to find its fleet is not here but in the join file ([`crate::join`]); what
+//! its owner allows is the policy's business.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use e3_client::files;
+use serde::Deserialize;
+
+/// A configuration file is small; anything larger is a mistake.
+const LIMIT: usize = 64 * 1024;
+/// The port on which agents meet.
+pub const PORT: u16 = 7332;
+
+/// The file as it is written: everything may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Fragment {
+    state: Option<PathBuf>,
+    run: Option<PathBuf>,
+    join: Option<Vec<PathBuf>>,
+    policy: Option<PathBuf>,
+    listen: Option<String>,
+    advertise: Option<Vec<String>>,
+    poll_seconds: Option<u64>,
+    python: Option<PathBuf>,
+    stores: Option<Vec<PathBuf>>,
+    supervisor: Option<Supervisor>,
+}
+
+/// Complete settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What must survive: identity, trust, sessions. Default `/var/lib/e3`.
+    pub state: PathBuf,
+    /// What need not: sockets. Default `/run/e3`.
+    pub run: PathBuf,
+    /// Where a join file may lie, in order. Default `/etc/e3/e3.toml`.
+    pub join: Vec<PathBuf>,
+    /// The owner's policy. Default `/etc/e3/policy.toml`; the join file's `[policy]` if that is not there.
+    pub policy: PathBuf,
+    /// Where to listen for other agents. Default `[::]:7332`.
+    pub listen: String,
+    /// Addresses to tell the others, without port. Default: every address of this machine that is not local.
+    pub advertise: Vec<String>,
+    /// How often the hub is asked when it does not push. Default 5 minutes.
+    pub poll: Duration,
+    /// The Python that runs sessions. Default `python3`.
+    pub python: PathBuf,
+    /// Read-only stores of blobs that came with the image.
+    pub stores: Vec<PathBuf>,
+    /// Who starts and stops programs.
+    pub supervisor: Supervisor,
+}
+
+/// Who starts and stops programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Supervisor {
+    /// The agent itself: for a laptop or a demo.
+    Process,
+    /// systemd, through units that ship with the image.
+    Systemd,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration cannot be read")]
+    File(#[from] files::FileError),
+    /// The file is not what it should be.
+    #[error("{path} is not a configuration of e3-agent")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and what is wrong.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Settings {
+    /// Reads a file; a file that is not there means all defaults.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = match files::read_bounded(path, LIMIT) {
+            Err(error) if error.is_not_found() => Vec::new(),
+            other => other?,
+        };
+        let syntax = |source: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
+        Ok(Self::from(toml::from_slice::<Fragment>(&bytes).map_err(syntax)?))
+    }
+}
+
+impl From<Fragment> for Settings {
+    fn from(file: Fragment) -> Self {
+        let or = |path: Option<PathBuf>, default: &str| path.unwrap_or_else(|| default.into());
+        Self {
+            state: or(file.state, "/var/lib/e3"),
+            run: or(file.run, "/run/e3"),
+            join: file.join.unwrap_or_else(|| vec!["/etc/e3/e3.toml".into()]),
+            policy: or(file.policy, "/etc/e3/policy.toml"),
+            listen: file.listen.unwrap_or_else(|| format!("[::]:{PORT}")),
+            advertise: file.advertise.unwrap_or_default(),
+            // A second at least: a typing mistake must not become an attack on the hub.
+            poll: Duration::from_secs(file.poll_seconds.unwrap_or(300).max(1)),
+            python: or(file.python, "python3"),
+            stores: file.stores.unwrap_or_default(),
+            supervisor: file.supervisor.unwrap_or(Supervisor::Process),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_file_means_defaults_and_a_typing_mistake_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        assert_eq!(Settings::load(&path).unwrap().poll, Duration::from_secs(300));
+        files::write_atomic(&path, b"pol_seconds = 5\n").unwrap();
+        let error = Settings::load(&path).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("pol_seconds") && source.contains("line 1"), "{source}");
+    }
+}

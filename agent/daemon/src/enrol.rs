@@ -1,0 +1,67 @@
+//! First contact with a fleet: the pinned root, and the one-time token.
+
+use e3_client::hub::{Hub, HubError};
+use e3_core::document::{Enrolment, Token, TokenError};
+use e3_core::envelope::Envelope;
+use e3_core::key::SecretKey;
+use e3_core::time::Time;
+
+use crate::join::Join;
+use crate::keeper::{Keeper, KeeperError};
+use crate::ledger::Ledger;
+
+/// Why a machine has not joined yet.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// The hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The trust rules, or the disk.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    /// The token.
+    #[error("the token in the join file cannot be used")]
+    Token(#[from] TokenError),
+    /// The hub has no root.
+    #[error("the hub has no root yet; start it with the fleet's folder")]
+    NoRoot,
+    /// The invite is for another party.
+    #[error("the token is for another fleet, name or owner than the join file says")]
+    OtherInvite,
+}
+
+impl EnrolError {
+    /// Whether the same attempt may succeed later.
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Hub(error) => error.is_passing() || matches!(error, HubError::NotFound { .. }),
+            Self::NoRoot => true,
+            _ => false,
+        }
+    }
+}
+
+/// Fetches the first root and begins to trust it.
+///
+/// Root 1 is what the join file pins; later ones are walked to when a head names them (rule 4).
+pub async fn meet(ledger: &Ledger, hub: &Hub, join: &Join, built: Time) -> Result<Keeper, EnrolError> {
+    let root = hub.root(1).await?.ok_or(EnrolError::NoRoot)?;
+    let now = e3_core::time::now(e3_client::clock::now(), built);
+    Ok(Keeper::first(ledger, &root, &join.root, built, now)?)
+}
+
+/// Uses the token. Doing it again with the same identity is harmless, so a lost answer is, too.
+pub async fn enrol(hub: &Hub, join: &Join, token: &str, key: &SecretKey, now: Time) -> Result<(), EnrolError> {
+    let token = Token::from_text(token)?;
+    // Not verified here: the hub and the owners do. This only finds mixed-up files.
+    let invite: e3_core::document::Invite =
+        token.invite.unverified().map_err(|error| EnrolError::Token(TokenError::Invite(error)))?;
+    if (&invite.fleet, &invite.name, &invite.owner) != (&join.fleet, &join.name, &join.owner) {
+        return Err(EnrolError::OtherInvite);
+    }
+    let enrolment =
+        Enrolment { fleet: join.fleet.clone(), invite: token.invite.digest(), party: key.public(), signed: now };
+    let enrolment = Envelope::sign(&enrolment, &[key, &token.key]).expect("an enrolment made here is valid");
+    hub.enrol(&enrolment.to_bytes(), &token.invite.to_bytes()).await?;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The join file `e3.toml`: what a fresh machine needs to find its fleet.
+//!
+//! It holds one secret, the token, which is burnt after the first use; everything else may lie open.
+
+use std::path::{Path, PathBuf};
+
+use e3_client::files;
+use e3_core::digest::Digest;
+use e3_core::key::PublicKey;
+use e3_core::name::Name;
+use e3_core::trust::Policy;
+use serde::{Deserialize, Serialize};
+
+const LIMIT: usize = 512 * 1024;
+
+/// A join file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// The fleet.
+    pub fleet: Name,
+    /// Where signed documents are published.
+    pub hub: String,
+    /// The certificate authority of the hub, as PEM, if it is not a public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub_ca: Option<String>,
+    /// The digest of the first root: where trust begins.
+    pub root: Digest,
+    /// This party's name.
+    pub name: Name,
+    /// Whose policy it follows.
+    pub owner: PublicKey,
+    /// The one-time secret. Never written to the state folder.
+    #[serde(default, skip_serializing)]
+    pub token: Option<String>,
+    /// The owner's policy, unless it lies in a file of its own; without `owner`, which stands above.
+    #[serde(default, skip_serializing)]
+    pub policy: Option<toml::Table>,
+}
+
+/// Why a join file or policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// It cannot be read.
+    #[error("the file cannot be read")]
+    File(#[from] files::FileError),
+    /// It is not TOML, or not a join file.
+    #[error("{path} is broken")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and what is wrong.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Join {
+    /// The first join file that is there.
+    pub fn find(paths: &[PathBuf]) -> Result<Option<(PathBuf, Self)>, JoinError> {
+        for path in paths {
+            match files::read_bounded(path, LIMIT) {
+                Err(error) if error.is_not_found() => {}
+                bytes => return Ok(Some((path.clone(), parse(path, &bytes?)?))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The policy: the file `path` if it is there, else the join file's, else the owner alone decides.
+    pub fn policy(&self, path: &Path, joined_from: &Path) -> Result<Policy, JoinError> {
+        let (source, mut table) = match files::read_bounded(path, LIMIT) {
+            Ok(bytes) => (path, parse::<toml::Table>(path, &bytes)?),
+            Err(error) if error.is_not_found() => (joined_from, self.policy.clone().unwrap_or_default()),
+            Err(error) => return Err(error.into()),
+        };
+        table.entry("owner").or_insert_with(|| toml::Value::String(self.owner.to_string()));
+        let broken = |error: toml::de::Error| JoinError::Syntax { path: source.to_owned(), source: Box::new(error) };
+        table.try_into().map_err(broken)
+    }
+}
+
+/// Takes the token out of a join file that has served, if the medium can be written. Everything else
+/// in the file, comments included, stays.
+pub fn burn_token(path: &Path) -> Result<(), JoinError> {
+    let bytes = files::read_bounded(path, LIMIT)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let kept = text.lines().filter(|line| !is_token(line));
+    let burnt: String = kept.flat_map(|line| [line, "\n"]).collect();
+    Ok(files::write_private(path, burnt.as_bytes())?)
+}
+
+fn is_token(line: &str) -> bool {
+    line.trim_start().strip_prefix("token").is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, JoinError> {
+    toml::from_slice(bytes)
+        .map_err(|source| JoinError::Syntax { path: path.to_owned(), source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_burnt_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e3.toml");
+        let owner = e3_core::key::SecretKey::from_seed(&[1; 32]).public();
+        let root = Digest::of(b"root");
+        let text = format!(
+            "# mine\nfleet = \"f\"\nhub = \"http://h\"\nroot = \"{root}\"\nname = \"a\"\nowner = \"{owner}\"\ntoken = \"e3-join-x\"\n\n[policy]\npublish = true\n"
+        );
+        files::write_atomic(&path, text.as_bytes()).unwrap();
+        let (found, join) = Join::find(&[folder.path().join("none"), path.clone()]).unwrap().unwrap();
+        assert_eq!((&found, join.token.as_deref()), (&path, Some("e3-join-x")));
+        assert!(join.policy(&folder.path().join("policy.toml"), &path).unwrap().publish);
+        burn_token(&path).unwrap();
+        let (_, join) = Join::find(&[path.clone()]).unwrap().unwrap();
+        assert_eq!(join.token, None);
+        assert!(files::read_bounded(&path, LIMIT).unwrap().starts_with(b"# mine\n"));
+        assert!(!toml::to_string(&join).unwrap().contains("token"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Keeps the trust state: every change is journalled and on the disk before anybody acts on it
+//! (rules 5 and 13). What is accepted is decided in `e3_core::trust`.
+
+use e3_core::digest::Digest;
+use e3_core::document::{Head, Session, SessionRef};
+use e3_core::envelope::Verified;
+use e3_core::key::PublicKey;
+use e3_core::time::Time;
+use e3_core::trust::policy::Judgement;
+use e3_core::trust::{Policy, Refusal, Trust, TrustError, session_counter};
+
+use crate::journal::{Journal, JournalFileError};
+use crate::ledger::{self, Ledger, LedgerError};
+
+/// The trust state of this party, and its journal.
+pub struct Keeper {
+    ledger: Ledger,
+    trust: Trust,
+    journal: Journal,
+}
+
+/// Why trust state could not be advanced.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The rules say no.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The disk says no; nothing was accepted.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The journal says no; nothing was accepted.
+    #[error(transparent)]
+    Journal(#[from] JournalFileError),
+}
+
+impl Keeper {
+    /// Opens the state that is there; `None` on a machine that has never had any.
+    pub fn load(ledger: &Ledger) -> Result<Option<Self>, KeeperError> {
+        let Some(trust) = ledger::load(&ledger.trust())? else { return Ok(None) };
+        let journal = Journal::open(&ledger.journal())?;
+        Ok(Some(Self { ledger: ledger.clone(), trust, journal }))
+    }
+
+    /// First contact: the root that the join file pins.
+    pub fn first(ledger: &Ledger, root: &[u8], pinned: &Digest, built: Time, now: Time) -> Result<Self, KeeperError> {
+        let trust = Trust::first(root, pinned, built)?;
+        let mut journal = Journal::open(&ledger.journal())?;
+        journal.append(now, "root", "accepted", Some(*pinned), "pinned by the join file")?;
+        ledger::save(&ledger.trust(), &trust)?;
+        Ok(Self { ledger: ledger.clone(), trust, journal })
+    }
+
+    /// What is held to be true.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Rule 10.
+    pub fn now(&self) -> Time {
+        self.trust.now(e3_client::clock::now())
+    }
+
+    /// Takes one step along the root chain.
+    pub fn accept_root(&mut self, bytes: &[u8]) -> Result<(), KeeperError> {
+        let mut trust = self.trust.clone();
+        let result = trust.accept_root(bytes);
+        self.advance("root", trust, result)
+    }
+
+    /// Takes a newer head. Returns whether it was news.
+    pub fn accept_head(&mut self, bytes: &[u8]) -> Result<bool, KeeperError> {
+        let mut trust = self.trust.clone();
+        match trust.accept_head(bytes, e3_client::clock::now()) {
+            // The same head again, as every poll shows it: nothing to write.
+            Ok(false) => Ok(false),
+            Ok(true) => self.advance("head", trust, Ok(())).map(|()| true),
+            Err(error) => self.advance("head", trust, Err(error)).map(|()| false),
+        }
+    }
+
+    /// The newest head.
+    pub const fn head(&self) -> Option<&Head> {
+        self.trust.head.as_ref()
+    }
+
+    /// Opens a session by the fleet's rules and judges it by the owner's policy. If both accept,
+    /// the session's counter is taken: neither it nor an older one will be accepted again (rule 8).
+    pub fn judge(
+        &mut self,
+        session: &Verified<Session>,
+        policy: &Policy,
+        me: &PublicKey,
+    ) -> Result<Result<Judgement, Refusal>, KeeperError> {
+        let now = self.now();
+        let judged = if self.trust.revokes(&session.digest) {
+            Err(Refusal::Revoked)
+        } else {
+            session_counter(&self.trust.floor, session).and_then(|()| policy.judge(me, session, now))
+        };
+        if matches!(judged, Ok(Judgement::Accepted)) {
+            let mut floor = self.trust.floor.clone();
+            floor.raise_to_session(session);
+            if floor != self.trust.floor {
+                let trust = Trust { floor, ..self.trust.clone() };
+                ledger::save(&self.ledger.trust(), &trust)?;
+                self.trust = trust;
+            }
+        }
+        let (verdict, detail) = match &judged {
+            Ok(Judgement::Accepted) => ("accepted", String::new()),
+            Ok(Judgement::NotBefore(time)) => ("postponed", format!("not before {time}")),
+            Err(refusal) => ("refused", refusal.to_string()),
+        };
+        self.note("session", verdict, Some(session.digest), &detail)?;
+        Ok(judged)
+    }
+
+    /// Opens an envelope that the head names.
+    pub fn open(&self, named: &SessionRef, bytes: &[u8]) -> Result<Verified<Session>, Refusal> {
+        self.trust.open_session(named, bytes)
+    }
+
+    /// Adds a line to the journal.
+    pub fn note(&mut self, subject: &str, verdict: &str, digest: Option<Digest>, detail: &str) -> Result<(), KeeperError> {
+        let now = self.now();
+        Ok(self.journal.append(now, subject, verdict, digest, detail)?)
+    }
+
+    fn advance(&mut self, subject: &str, trust: Trust, result: Result<(), TrustError>) -> Result<(), KeeperError> {
+        if let Err(error) = result {
+            self.note(subject, "refused", None, &error.to_string())?;
+            return Err(error.into());
+        }
+        // Rule 5: on the disk first, believed second.
+        ledger::save(&self.ledger.trust(), &trust)?;
+        self.trust = trust;
+        let digest = match subject {
+            "root" => Some(self.trust.floor.root_digest),
+            _ => self.trust.floor.head.map(|mark| mark.digest),
+        };
+        self.note(subject, "accepted", digest, "")
+    }
+}

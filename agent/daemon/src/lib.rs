@@ -1,0 +1,44 @@
+//! The appliance's daemon: `e3-core` carried out on a real machine.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`agent`] | comes up, takes heads, starts sessions |
+//! | [`config`], [`join`] | settings; what finds the fleet |
+//! | [`ledger`], [`keeper`], [`journal`], [`store`] | what is on the disk |
+//! | [`enrol`], [`sync`], [`presence`], [`outbox`], [`book`] | what goes to and comes from the hub |
+//! | [`peer`] | the channel between agents |
+//! | [`session`] | one session, carried out |
+//! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
+//! | [`status`], [`board`] | what is told to people |
+
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+pub mod address;
+pub mod agent;
+pub mod args;
+pub mod board;
+pub mod book;
+pub mod commands;
+pub mod config;
+pub mod enrol;
+pub mod error;
+pub mod gate;
+pub mod join;
+pub mod journal;
+pub mod keeper;
+pub mod ledger;
+pub mod lock;
+pub mod logging;
+pub mod notify;
+pub mod outbox;
+pub mod party;
+pub mod peer;
+pub mod presence;
+pub mod runtime;
+pub mod session;
+pub mod shared;
+pub mod status;
+pub mod store;
+pub mod supervisor;
+pub mod sync;
+pub mod text;

@@ -1,0 +1,20 @@
+//! Where log lines go: to the journal under systemd, to standard error otherwise.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Sets logging up. `E3_LOG` filters, for example `E3_LOG=debug`; the default is `info`.
+pub fn start() {
+    let filter = EnvFilter::try_from_env("E3_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    // systemd says by this variable that standard error is the journal already.
+    let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    match tracing_journald::layer() {
+        Ok(journal) if in_journal => registry.with(journal).init(),
+        _ => {
+            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+            registry.with(lines.with_ansi(false)).init();
+        }
+    }
+}

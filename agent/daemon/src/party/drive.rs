@@ -1,0 +1,285 @@
+//! The task behind one party: listens to the gate, the process, the outputs and the session driver at once.
+
+use std::path::PathBuf;
+
+use e3_core::document::Exit;
+use e3_core::session::Reason;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Command, PartyEvent, port_holder};
+use crate::gate::link::{Door, Link, LinkError};
+use crate::gate::talk::{self, GateEvent, Go, Order, Refused};
+use crate::supervisor::Running;
+use crate::supervisor::output::{Output, Trouble};
+
+/// Places in the channel that complaints about connecting leave free for everything else.
+const RESERVED: usize = 16;
+
+/// What the task works with.
+pub(super) struct Drive {
+    pub(super) running: Box<dyn Running>,
+    /// The job's own folder, removed at the end.
+    pub(super) folder: PathBuf,
+    pub(super) output_limit: u64,
+    pub(super) stdout: Output,
+    pub(super) stderr: Output,
+    pub(super) troubles: mpsc::UnboundedReceiver<Trouble>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) events: mpsc::Sender<PartyEvent>,
+}
+
+/// How far the program has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    AtGate,
+    Gone,
+}
+
+/// What is known of the program by its own words.
+#[derive(Debug)]
+struct Told {
+    phase: Phase,
+    connected: bool,
+    raised: Option<String>,
+    task_error: Option<String>,
+    refused: Option<Reason>,
+    impostor: Option<usize>,
+    connect_error: String,
+}
+
+/// Why the loop ended.
+enum End {
+    /// The main process ended, and with it everything else.
+    Ended(Exit),
+    /// It has to be ended, for this reason; `None` if somebody only wants it gone.
+    Kill(Option<Reason>, Option<oneshot::Sender<()>>),
+}
+
+impl Drive {
+    /// Runs to the end.
+    pub(super) async fn run(mut self, door: Door, order: Order) {
+        let mut told = Told {
+            phase: Phase::Starting,
+            connected: false,
+            raised: None,
+            task_error: None,
+            refused: None,
+            impostor: None,
+            connect_error: String::new(),
+        };
+        let mut link = None;
+        let end = self.listen(door, &order, &mut link, &mut told).await;
+        let (result, reason, reply) = match end {
+            End::Ended(exit) => (Ok(exit), None, None),
+            End::Kill(reason, reply) => {
+                let killed = self.running.kill().await;
+                (
+                    killed.map(|()| Exit::Signal(nix::libc::SIGKILL)),
+                    reason,
+                    reply,
+                )
+            }
+        };
+        // Nobody writes any more: what is in the pipes and the socket is all there will be.
+        for event in link.as_mut().map(Link::last).unwrap_or_default() {
+            self.hear(event, &mut told);
+        }
+        let stdout = self.stdout.finish().await;
+        let stderr = self.stderr.finish().await;
+        let too_much = std::iter::from_fn(|| self.troubles.try_recv().ok()).next();
+        let reason =
+            reason.or_else(|| too_much.map(|trouble| reason_of(trouble, self.output_limit)));
+        let _ = std::fs::remove_dir_all(&self.folder);
+        let last = match result {
+            Err(error) => fatal(told.phase, error.into()),
+            Ok(exit) => match (told.refused, told.impostor, reason) {
+                (Some(refused), ..) => PartyEvent::Refused(refused),
+                (None, _, Some(reason)) => fatal(told.phase, reason),
+                (None, Some(party), None) => {
+                    let detail = format!(
+                        "who came as party {party} showed another certificate than that party's"
+                    );
+                    PartyEvent::Broken(Reason::Supervisor { detail })
+                }
+                (None, None, None) if told.phase == Phase::Gone => PartyEvent::Ended {
+                    exit,
+                    exception: told.raised.or(told.task_error),
+                    stdout: stdout.bytes,
+                },
+                (None, None, None) => fatal(told.phase, died(exit, &stderr.bytes)),
+            },
+        };
+        // There is room: complaints leave some, and all else comes at most once.
+        let _ = self.events.try_send(last);
+        if let Some(reply) = reply {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Listens until the end is clear.
+    async fn listen(
+        &mut self,
+        door: Door,
+        order: &Order,
+        link: &mut Option<Link>,
+        told: &mut Told,
+    ) -> End {
+        let pid = self.running.main_pid();
+        let mut door = Some(door);
+        let mut is_open = false;
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    None => return End::Kill(None, None),
+                    Some(Command::Kill(reply)) => return End::Kill(None, Some(reply)),
+                    Some(Command::Open(go, reply)) => {
+                        let _ = reply.send(open(link.as_mut(), told, go).await);
+                    }
+                },
+                // A fault of the reader is told at once; the process would go on.
+                Some(trouble) = self.troubles.recv() => {
+                    return End::Kill(Some(reason_of(trouble, self.output_limit)), None);
+                }
+                accepted = accept(door.as_ref(), pid) => {
+                    let sent = match accepted {
+                        Ok(new) => link.insert(new).send(order).await,
+                        Err(error) => Err(error),
+                    };
+                    // Only one may come.
+                    door = None;
+                    is_open = true;
+                    if let Err(error) = sent {
+                        let detail = format!("the gate's socket failed: {error}");
+                        return End::Kill(Some(Reason::Supervisor { detail }), None);
+                    }
+                }
+                event = next(link.as_mut().filter(|_| is_open)) => match event {
+                    Ok(Some(event)) => self.hear(event, told),
+                    // The process will end, or it closed the socket itself and runs on: the deadlines see to that.
+                    Ok(None) | Err(LinkError::Io(_)) => is_open = false,
+                    Err(error) => {
+                        return End::Kill(Some(Reason::Supervisor { detail: error.to_string() }), None);
+                    }
+                },
+                ended = self.running.ended() => return match ended {
+                    Ok(exit) => End::Ended(exit),
+                    Err(error) => End::Kill(Some(error.into()), None),
+                },
+            }
+        }
+    }
+
+    /// Takes in one event. After the go it is the program's claim about itself, whatever it says.
+    fn hear(&self, event: GateEvent, told: &mut Told) {
+        match event {
+            GateEvent::Ready(ready) if told.phase == Phase::Starting => {
+                told.phase = Phase::AtGate;
+                let (machine, port) = ready.into_machine();
+                let _ = self.events.try_send(PartyEvent::AtGate { machine, port });
+            }
+            GateEvent::Refused(refused) if told.phase == Phase::Starting => {
+                // Who holds the port is looked up now: later they may be gone.
+                told.refused
+                    .get_or_insert_with(|| Refused::into_reason(refused, port_holder));
+            }
+            GateEvent::Connected if told.phase == Phase::Gone && !told.connected => {
+                told.connected = true;
+                let _ = self.events.try_send(PartyEvent::Connected);
+            }
+            GateEvent::Connecting { error } => self.complain(talk::text(&error), told),
+            GateEvent::Stranger { address } => {
+                let address = talk::text(&address);
+                self.complain(
+                    format!("a connection from {address}, where no party is, was refused"),
+                    told,
+                );
+            }
+            GateEvent::Impostor { party } => told.impostor = told.impostor.or(Some(party)),
+            GateEvent::Raised { r#type } => told.raised = Some(talk::name(&r#type)),
+            GateEvent::TaskError { r#type } => {
+                told.task_error.get_or_insert_with(|| talk::name(&r#type));
+            }
+            GateEvent::Ready(_) | GateEvent::Refused(_) | GateEvent::Connected => {}
+        }
+    }
+
+    fn complain(&self, error: String, told: &mut Told) {
+        if told.phase == Phase::Gone && !told.connected && told.connect_error != error {
+            told.connect_error.clone_from(&error);
+            if self.events.capacity() > RESERVED {
+                let _ = self.events.try_send(PartyEvent::ConnectError(error));
+            }
+        }
+    }
+}
+
+async fn open(link: Option<&mut Link>, told: &mut Told, go: Go) -> Result<(), Reason> {
+    let Some(link) = link.filter(|_| told.phase == Phase::AtGate) else {
+        return Err(Reason::Supervisor {
+            detail: "Python is not at the gate".to_owned(),
+        });
+    };
+    // Even if the gate is gone it may have read the go: from here on its end is the program's.
+    told.phase = Phase::Gone;
+    let sent = link.send(&serde_json::json!({ "go": go })).await;
+    sent.map_err(|error| Reason::Supervisor {
+        detail: format!("the gate is gone: {error}"),
+    })
+}
+
+/// For ever without a door.
+async fn accept(door: Option<&Door>, pid: Option<u32>) -> std::io::Result<Link> {
+    match door {
+        Some(door) => door.accept(pid).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// For ever without a link.
+async fn next(link: Option<&mut Link>) -> Result<Option<GateEvent>, LinkError> {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn fatal(phase: Phase, reason: Reason) -> PartyEvent {
+    if phase == Phase::Starting {
+        PartyEvent::Refused(reason)
+    } else {
+        PartyEvent::Broken(reason)
+    }
+}
+
+fn reason_of(trouble: Trouble, limit: u64) -> Reason {
+    match trouble {
+        Trouble::TooLarge => Reason::OutputTooLarge { limit },
+        Trouble::Disk { detail } => Reason::Disk { detail },
+    }
+}
+
+/// Python ended before the program had its turn: its last words are Python's or a module's, not the program's.
+fn died(exit: Exit, stderr: &[u8]) -> Reason {
+    let how = match exit {
+        Exit::Code(code) => format!("Python ended with exit code {code} before the program ran"),
+        Exit::Signal(signal) => {
+            format!("Python was killed by signal {signal} before the program ran")
+        }
+    };
+    let stderr = String::from_utf8_lossy(stderr);
+    let said = stderr
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .map(talk::text)
+        .unwrap_or_default();
+    Reason::Supervisor {
+        detail: if said.is_empty() {
+            how
+        } else {
+            format!("{how}: {said}")
+        },
+    }
+}

@@ -1,0 +1,124 @@
+//! One connection to one party of one session: frames in, frames out, heartbeats.
+
+use std::time::Duration;
+
+use e3_core::digest::Digest;
+use e3_core::key::PublicKey;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval_at, timeout};
+
+use super::frame::{self, Frame};
+use super::tls::Identity;
+
+/// How often each side says that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
+/// Silence after which a party counts as lost: three beats and some room for a busy machine.
+const SILENCE: Duration = Duration::from_secs(4);
+/// How long one address may take to answer.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Between attempts, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Frames waiting to be sent; a session needs a handful.
+const QUEUE: usize = 64;
+
+/// What comes from one party.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// Connected: frames for it go here.
+    Up(mpsc::Sender<Frame>),
+    /// It said something.
+    Frame(Frame),
+    /// The connection broke, fell silent, or carried nonsense.
+    Down,
+}
+
+/// Events of all links of a session, each with the party's place.
+pub type LinkEvents = mpsc::Sender<(usize, LinkEvent)>;
+
+/// Serves an established connection until it breaks, then says `Down`.
+pub async fn serve<S>(stream: S, party: usize, events: LinkEvents)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (sender, mut outgoing) = mpsc::channel::<Frame>(QUEUE);
+    if events.send((party, LinkEvent::Up(sender))).await.is_err() {
+        return;
+    }
+    let write = async {
+        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
+        loop {
+            let next = tokio::select! {
+                frame = outgoing.recv() => match frame {
+                    Some(frame) => frame,
+                    // The session is over here: everything has been said.
+                    None => return,
+                },
+                _ = beat.tick() => Frame::Beat,
+            };
+            if !matches!(timeout(SILENCE, frame::write(&mut writer, &next)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    };
+    let read = async {
+        while let Ok(Ok(frame)) = timeout(SILENCE, frame::read(&mut reader)).await {
+            if frame != Frame::Beat && events.send((party, LinkEvent::Frame(frame))).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = write => {}
+        () = read => {}
+    }
+    // Nobody listens any more if the session is over.
+    let _ = events.send((party, LinkEvent::Down)).await;
+}
+
+/// Where a party may be found; asked again before each attempt, as it may have moved.
+pub trait Addresses: Send + Sync {
+    /// `host:port`, best first; empty if nothing is known yet.
+    fn of(&self, party: PublicKey, fresh: bool) -> impl Future<Output = Vec<String>> + Send;
+}
+
+/// Dials a party, and again whenever the connection breaks, until the session is dropped.
+pub async fn dial<A: Addresses>(
+    identity: Identity,
+    manifest: Digest,
+    party: usize,
+    key: PublicKey,
+    addresses: A,
+    events: LinkEvents,
+) {
+    let mut pause = RETRY.0;
+    let mut fresh = false;
+    while !events.is_closed() {
+        for address in addresses.of(key, fresh).await {
+            if let Some(stream) = attempt(&identity, manifest, key, &address).await {
+                serve(stream, party, events.clone()).await;
+                pause = RETRY.0;
+            }
+        }
+        fresh = true;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = events.closed() => return,
+        }
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+async fn attempt(
+    identity: &Identity,
+    manifest: Digest,
+    key: PublicKey,
+    address: &str,
+) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
+    let stream = timeout(CONNECT, TcpStream::connect(address)).await.ok()?.ok()?;
+    let mut stream = identity.connect(stream, key).await.ok()?;
+    frame::write(&mut stream, &Frame::Hello { manifest }).await.ok()?;
+    Some(stream)
+}

@@ -1,0 +1,114 @@
+//! Python up to the gate, and the signed `Ready` that says what stands there.
+
+use std::path::Path;
+
+use e3_client::files;
+use e3_core::document::{Machine, Ready};
+use e3_core::envelope::{Envelope, Verified};
+use e3_core::session::{Context, Reason, barrier};
+
+use super::certificate::{self, Ephemeral};
+use super::folder::Folder;
+use super::stage::{self, Staging};
+use crate::party::{Listen, Spec};
+use crate::shared::Shared;
+
+/// What the gate needs to know to run this party's program.
+pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Staging) -> Spec {
+    let session = &context.session;
+    // Party 0 dials everybody and listens for nobody.
+    let port = session.mpyc.base_port + u16::try_from(context.me).unwrap_or(0);
+    let listen = (context.me > 0).then(|| Listen { host: host(shared), port });
+    Spec {
+        session: context.manifest,
+        folder: folder.as_path().to_owned(),
+        work: staging.work.clone(),
+        inputs: staging.inputs.clone(),
+        python: staging.python.path.clone(),
+        mpyc_dir: staging.runtime.mpyc_dir.clone(),
+        mpyc_version: session.mpyc.version.clone(),
+        modules: session.modules.iter().map(|module| module.name.clone()).collect(),
+        flags: session.mpyc_flags(),
+        args: session.program.args.clone(),
+        entry: session.program.entry.clone(),
+        limits: session.limits,
+        listen,
+    }
+}
+
+/// The host by which the other parties reach this one.
+fn host(shared: &Shared) -> String {
+    let address = shared.addresses.first().map_or("127.0.0.1", String::as_str);
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_matches(['[', ']']).to_owned()
+}
+
+/// A signed `Ready`: opened for this party, as an envelope for the others.
+pub struct Signed {
+    /// What was signed.
+    pub ready: Verified<Ready>,
+    /// The envelope's JSON.
+    pub envelope: String,
+}
+
+/// Looks at everything once more as it lies there, makes the session's certificate, and signs.
+///
+/// What would be refused by the others is found here already.
+pub fn ready(
+    shared: &Shared,
+    context: &Context,
+    work: &Path,
+    machine: Machine,
+    port: Option<u16>,
+) -> Result<Signed, Reason> {
+    let session = &context.session;
+    let program = stage::digest_of(work)?;
+    let port = port.unwrap_or(session.mpyc.base_port);
+    let certificate = if session.mpyc.tls && session.parties.len() > 1 {
+        Some(write_certificate(context.me, work)?)
+    } else {
+        None
+    };
+    let ready = Ready {
+        manifest: context.manifest,
+        party: context.me,
+        program,
+        // Compared byte by byte with the wheel before Python started.
+        mpyc: session.mpyc.wheel.digest,
+        endpoint: format!("{}:{port}", host(shared)),
+        certificate,
+        machine,
+        clock: e3_client::clock::now(),
+        rtt_us: std::collections::BTreeMap::new(),
+    };
+    barrier::check(context, context.me, &ready).map_err(|failure| failure.reason)?;
+    let unusable = |error: &dyn std::error::Error| Reason::BadReady { detail: crate::text::chain(error) };
+    let envelope = Envelope::sign(&ready, &[&shared.key]).map_err(|error| unusable(&error))?;
+    let ready = envelope.verify(&[shared.me()], 1).map_err(|error| unusable(&error))?;
+    let envelope = String::from_utf8_lossy(&envelope.to_bytes()).into_owned();
+    Ok(Signed { ready, envelope })
+}
+
+/// The folder in which MPyC looks for TLS files, relative to its working directory.
+const TLS: &str = ".config";
+
+fn write_certificate(me: usize, work: &Path) -> Result<String, Reason> {
+    let disk = |error: files::FileError| Reason::Disk { detail: crate::text::chain(&error) };
+    let failed = |error: rcgen::Error| Reason::Supervisor { detail: format!("no TLS certificate: {error}") };
+    let Ephemeral { certificate, key } = certificate::make(me, e3_client::clock::now().unix()).map_err(failed)?;
+    let folder = work.join(TLS);
+    files::private_folder(&folder).map_err(disk)?;
+    files::write_private(&folder.join(format!("party_{me}.key")), key.as_bytes()).map_err(disk)?;
+    files::write_private(&folder.join(format!("party_{me}.crt")), certificate.as_bytes()).map_err(disk)?;
+    Ok(certificate)
+}
+
+/// Writes everybody's certificates, in order: the gate pins party i to the i-th.
+pub fn write_authorities(work: &Path, readies: &[Ready]) -> Result<(), Reason> {
+    let bundle: String = readies.iter().filter_map(|ready| ready.certificate.as_deref()).collect();
+    if bundle.is_empty() {
+        return Ok(());
+    }
+    let path = work.join(TLS).join("mpyc_ca.crt");
+    files::write_private(&path, bundle.as_bytes()).map_err(|error| Reason::Disk { detail: crate::text::chain(&error) })
+}

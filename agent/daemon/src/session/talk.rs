@@ -1,0 +1,121 @@
+//! What is said to the other parties, and what they say.
+//!
+//! Everything said is kept, so that a party whose connection breaks, or who comes late, hears it
+//! again. What is heard is checked here (signature, place, share) before the state machine sees it.
+
+use e3_core::digest::Digest;
+use e3_core::document::{OutputHash, Ready};
+use e3_core::envelope::{Envelope, Verified};
+use e3_core::limits;
+use e3_core::session::{Context, Event, Failure, Reason, barrier};
+use tokio::sync::mpsc;
+
+use crate::peer::frame::Frame;
+use crate::peer::link::LinkEvent;
+
+/// The connections of one session.
+pub struct Talk {
+    /// Where frames for each party go, while it is connected.
+    links: Vec<Option<mpsc::Sender<Frame>>>,
+    /// What this party has said, in order.
+    said: Vec<Frame>,
+    /// Each party's share of the output key.
+    shares: Vec<Option<[u8; 32]>>,
+    /// Whether each party has heard everything at least once.
+    told: Vec<bool>,
+}
+
+impl Talk {
+    /// Nobody is connected yet.
+    pub fn new(parties: usize) -> Self {
+        Self { links: vec![None; parties], said: Vec::new(), shares: vec![None; parties], told: vec![false; parties] }
+    }
+
+    /// Says something to everybody, now and to whoever connects later.
+    ///
+    /// A new `Ready` or a conclusion replaces what it corrects: nobody shall hear both.
+    pub fn say(&mut self, frame: Frame) {
+        let same_kind = |other: &Frame| std::mem::discriminant(other) == std::mem::discriminant(&frame);
+        self.said.retain(|other| !same_kind(other));
+        for party in 0..self.links.len() {
+            self.told[party] = self.send(party, &frame);
+        }
+        self.said.push(frame);
+    }
+
+    /// Whether everybody else has heard the last word.
+    pub fn everybody_knows(&self, me: usize) -> bool {
+        self.told.iter().enumerate().all(|(party, told)| *told || party == me)
+    }
+
+    /// The own share of the output key.
+    pub fn set_share(&mut self, me: usize, share: [u8; 32]) {
+        self.shares[me] = Some(share);
+    }
+
+    /// All shares in order, once everybody is armed.
+    pub fn shares(&self) -> Option<Vec<[u8; 32]>> {
+        self.shares.iter().copied().collect()
+    }
+
+    /// Takes in what happened on a connection.
+    pub fn hear(&mut self, context: &Context, party: usize, event: LinkEvent) -> Option<Event> {
+        match event {
+            LinkEvent::Up(sender) => {
+                self.links[party] = Some(sender);
+                let said = self.said.clone();
+                self.told[party] = said.iter().all(|frame| self.send(party, frame)) && !said.is_empty();
+                None
+            }
+            LinkEvent::Down => {
+                self.links[party] = None;
+                Some(Event::PeerLost(party))
+            }
+            LinkEvent::Frame(frame) => self.understand(context, party, frame),
+        }
+    }
+
+    fn understand(&mut self, context: &Context, party: usize, frame: Frame) -> Option<Event> {
+        match frame {
+            Frame::Ready { envelope } => Some(match open(context, party, &envelope) {
+                Ok(ready) => Event::PeerReady(party, Box::new(ready)),
+                Err(failure) => Event::PeerFailed(party, failure),
+            }),
+            Frame::Armed { barrier, share } => {
+                self.shares[party] = Some(share);
+                Some(Event::PeerArmed(party, barrier))
+            }
+            Frame::Finished { outputs } => Some(Event::PeerFinished(party, bounded(outputs))),
+            Frame::Failed { failure } => Some(Event::PeerFailed(party, failure)),
+            // The first frame of a connection was taken off before; said again it means nothing.
+            Frame::Hello { .. } | Frame::Beat => None,
+        }
+    }
+
+    fn send(&self, party: usize, frame: &Frame) -> bool {
+        // A full queue means that the other side has stopped reading; the silence will be noticed.
+        self.links[party].as_ref().is_some_and(|link| link.try_send(frame.clone()).is_ok())
+    }
+}
+
+/// Opens another party's `Ready`: signed by its key, and fitting the manifest.
+fn open(context: &Context, party: usize, envelope: &str) -> Result<Verified<Ready>, Failure> {
+    let bad = |detail: String| Failure::at(party, Reason::BadReady { detail });
+    let envelope = Envelope::parse(envelope.as_bytes(), limits::FRAME).map_err(|error| bad(error.to_string()))?;
+    let ready: Verified<Ready> =
+        envelope.verify(&[context.session.parties[party].key], 1).map_err(|error| bad(error.to_string()))?;
+    // What else must fit is checked by the state machine, which has no clock.
+    barrier::check_clock(party, &ready.document, e3_client::clock::now())?;
+    Ok(ready)
+}
+
+/// A session declares one output equal at most; more would only fill memory.
+fn bounded(mut outputs: Vec<OutputHash>) -> Vec<OutputHash> {
+    outputs.truncate(4);
+    outputs
+}
+
+/// The key under which equal outputs are hashed, once the barrier is open.
+pub fn output_key(talk: &Talk, barrier: &Digest) -> Option<[u8; 32]> {
+    talk.shares().map(|shares| barrier::output_key(barrier, &shares))
+}

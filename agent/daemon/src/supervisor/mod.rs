@@ -1,0 +1,170 @@
+//! Starting a party's process, seeing it end, and leaving nothing of it behind.
+//!
+//! [`Supervisor`] is what the rest of the daemon knows. [`process`] stands in where there is no systemd, such
+//! as on a laptop; [`systemd`] starts the template unit that ships in the image. What the process prints goes
+//! through [`output`] in both cases, and what it says goes over a Unix socket that is not this module's business.
+
+pub mod output;
+mod proc;
+pub mod process;
+mod registry;
+pub mod systemd;
+mod tree;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use e3_client::files::FileError;
+use e3_core::digest::Digest;
+use e3_core::document::Exit;
+use e3_core::session::Reason;
+use futures_util::future::BoxFuture;
+use tokio::net::unix::pipe;
+
+pub(crate) use self::proc::tasks_of_this_user;
+pub(crate) use self::registry::spawn_own;
+
+/// Carries a job's id to everything that the job starts.
+pub const JOB_VARIABLE: &str = "E3_JOB";
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Names the job on this machine, see [`job_id`].
+    pub id: String,
+    /// A folder of the job's own, mode 0700: notes for a restart are kept in it.
+    pub dir: PathBuf,
+    /// Where the program starts.
+    pub cwd: PathBuf,
+    /// An absolute path.
+    pub program: PathBuf,
+    /// Its arguments; never a secret, everybody on the machine can read them.
+    pub args: Vec<OsString>,
+    /// The whole environment; never a secret either.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// The id of the job of this session in this folder: 32 hexadecimal digits, the same after a restart, and
+/// different for two agents on one machine that run the same session.
+pub fn job_id(session: &Digest, dir: &Path) -> String {
+    let mut text = session.as_bytes().to_vec();
+    text.extend(dir.as_os_str().as_encoded_bytes());
+    Digest::of(&text).hex()[..32].to_owned()
+}
+
+/// A job that runs, and the reading ends of what it prints to.
+pub struct Started {
+    /// The job.
+    pub running: Box<dyn Running>,
+    /// Its standard output.
+    pub stdout: pipe::Receiver,
+    /// Its standard error.
+    pub stderr: pipe::Receiver,
+}
+
+/// Starts jobs.
+///
+/// An implementer promises:
+/// - the process gets the job's environment and nothing else, no standard input, and no open file but the two pipes;
+/// - [`Running::ended`] and [`Running::kill`] resolve only when nothing of the job is left, as far as the
+///   implementation can know its members; each says how far that is;
+/// - two jobs with different ids never touch each other.
+pub trait Supervisor: Send + Sync {
+    /// Starts the job. On error nothing of it runs.
+    fn start<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Started, SupervisorError>>;
+
+    /// Ends what an agent that was killed left running of the job with this id and folder; resolves when nothing is
+    /// left. Returns how many processes there were, 0 on most days.
+    fn reap_leftovers<'a>(
+        &'a self,
+        id: &'a str,
+        dir: &'a Path,
+    ) -> BoxFuture<'a, Result<usize, SupervisorError>>;
+
+    /// Whether the supervisor itself bounds a job's memory and processes. If not, the gate is asked to do what can be
+    /// done from inside.
+    fn bounds_resources(&self) -> bool;
+}
+
+/// A job that was started.
+///
+/// Dropping it ends the job at once, as well as that can be done without waiting.
+pub trait Running: Send {
+    /// The main process, if it is known; then it is the one that may open the gate's socket.
+    fn main_pid(&self) -> Option<u32>;
+
+    /// Waits until the main process has ended, then ends what it left behind. Safe to cancel and to call again.
+    fn ended(&mut self) -> BoxFuture<'_, Result<Exit, SupervisorError>>;
+
+    /// Ends the job: asks politely, and after 2 s no longer. Safe to call again, at any time.
+    fn kill(&mut self) -> BoxFuture<'_, Result<(), SupervisorError>>;
+}
+
+/// Why a job cannot be started or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The program does not start.
+    #[error("cannot start {}", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The machine does not let the agent do its work.
+    #[error("cannot {what}")]
+    System {
+        /// What it tried.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A note for the restart cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Something of the job is still there. It holds a device or is in the kernel; only a reboot helps.
+    #[error("these processes do not end even when killed: {pids:?}")]
+    Survivors {
+        /// Their ids.
+        pids: Vec<u32>,
+    },
+    /// The bus, or systemd behind it, says no.
+    #[error("{call} of {unit} failed")]
+    Bus {
+        /// The method or property.
+        call: &'static str,
+        /// The unit.
+        unit: String,
+        /// Why.
+        source: zbus::Error,
+    },
+    /// systemd's job for the unit did not end well.
+    #[error("systemd could not {call} {unit}: {result}; see `systemctl status {unit}`")]
+    UnitJob {
+        /// `start` or `stop`.
+        call: &'static str,
+        /// The unit.
+        unit: String,
+        /// systemd's word: `failed`, `timeout`, `dependency`, …
+        result: String,
+    },
+    /// No answer in time.
+    #[error("systemd did not {call} {unit} within {seconds} s")]
+    UnitTimeout {
+        /// `start` or `stop`.
+        call: &'static str,
+        /// The unit.
+        unit: String,
+        /// The deadline.
+        seconds: u64,
+    },
+}
+
+impl From<SupervisorError> for Reason {
+    fn from(error: SupervisorError) -> Self {
+        Self::Supervisor {
+            detail: crate::text::chain(&error),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! News from the hub: pushed while the stream is up, polled with jitter otherwise.
+//!
+//! Only fetches; whether a head counts is decided by [`crate::agent`].
+
+use std::time::Duration;
+
+use e3_client::hub::{HubEvent, Topic};
+use tokio::sync::mpsc;
+
+use crate::shared::Shared;
+
+/// Between attempts to open the stream, at first; it doubles up to the poll interval.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Sends each head that the hub shows. For ever.
+pub async fn run(shared: Shared, heads: mpsc::Sender<Vec<u8>>) {
+    let mut pause = RETRY;
+    loop {
+        if follow(&shared, &heads).await {
+            pause = RETRY;
+        }
+        if heads.is_closed() {
+            return;
+        }
+        poll(&shared, &heads).await;
+        tokio::time::sleep(jitter(pause)).await;
+        pause = (pause * 2).min(shared.settings.poll);
+    }
+}
+
+/// Follows the stream until it breaks; returns whether it was up at all.
+async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>) -> bool {
+    let mut events = match shared.hub.events(&[Topic::Head]).await {
+        Ok(events) => events,
+        Err(error) => {
+            shared.board.hub(Some(crate::text::chain(&error)));
+            return false;
+        }
+    };
+    shared.board.hub(None);
+    loop {
+        // A stream that is up may still hold something back: poll now and then all the same.
+        tokio::select! {
+            event = events.next() => match event {
+                Ok(HubEvent::Head(head)) => {
+                    if heads.send(head).await.is_err() {
+                        return true;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::info!(error = %crate::text::chain(&error), "the hub's stream has ended");
+                    return true;
+                }
+            },
+            () = tokio::time::sleep(jitter(shared.settings.poll)) => poll(shared, heads).await,
+        }
+    }
+}
+
+async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>) {
+    match shared.hub.head(None).await {
+        Ok(head) => {
+            shared.board.hub(None);
+            if let Some(head) = head {
+                let _ = heads.send(head.bytes).await;
+            }
+        }
+        Err(error) => {
+            let error = crate::text::chain(&error);
+            tracing::debug!(%error, "the hub cannot be polled");
+            shared.board.hub(Some(error));
+        }
+    }
+}
+
+/// Between three quarters and five quarters of `period`: a fleet must not ask all at once.
+pub fn jitter(period: Duration) -> Duration {
+    let random = e3_client::random::bytes32();
+    let share = f64::from(random[0]) / 255.0;
+    period.mul_f64(0.75 + share / 2.0)
+}
