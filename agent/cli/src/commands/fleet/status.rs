@@ -1,0 +1,254 @@
+//! `e3 fleet status`: the parties, their state, and what will expire.
+
+use std::fmt::Write as _;
+
+use e3_client::files;
+use e3_core::document::{Invite, Mesh, Progress};
+use e3_core::envelope::Envelope;
+use e3_core::limits;
+use e3_core::time::Time;
+use serde_json::{Value, json};
+
+use super::invite::INVITES;
+use super::trust_state::FOLDER;
+use super::{Enrolled, OpenFleet, Stale, Standing, enrolled};
+use crate::args::Global;
+use crate::error::Error;
+use crate::output::Answer;
+use crate::output::table::{seconds, table};
+
+/// Seconds after which a party that says nothing is shown as silent.
+const SILENT: i64 = 15 * 60;
+/// Seconds ahead that somebody must hear of an expiry: 30 days ...
+const AHEAD: i64 = 30 * 86_400;
+
+/// ... or, for what lives shorter than that, the last third of its life.
+pub(crate) fn expires_soon(now: Time, signed: Time, expires: Time) -> bool {
+    expires.since(now) < AHEAD.min(expires.since(signed) / 3)
+}
+
+pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    fleet.sync(Stale::Allow).await?;
+    let (parties, refused) = enrolled(&fleet).await?;
+    let now = fleet.now();
+    let invites = open_invites(&fleet, &parties);
+    let mut warnings = refused;
+    warnings.extend(head_warning(&fleet, now)?);
+    warnings.extend(ca_warning(&fleet, now)?);
+    let new = parties
+        .iter()
+        .filter(|p| matches!(p.standing, Standing::New | Standing::OtherKey))
+        .count();
+    if new > 0 {
+        warnings.push(format!("{new} machine(s) have enrolled and are not in fleet.toml; run `e3 fleet accept NAME` or --all"));
+    }
+    let head = fleet.head()?;
+    let mut text = format!("fleet {}  {}\n", fleet.file.name, fleet.file.hub);
+    let left = head.expires.since(now);
+    let fresh = if left > 0 {
+        format!("expires in {}", seconds(left))
+    } else {
+        "EXPIRED".to_owned()
+    };
+    let sessions = head.sessions.len();
+    let _ = writeln!(
+        text,
+        "root {}  head {}  {fresh}  {sessions} session(s)\n",
+        fleet.trust.root.version, head.counter
+    );
+    if parties.is_empty() && invites.is_empty() {
+        text.push_str("No machine has enrolled. `e3 fleet invite NAME` writes a join file.\n");
+    } else {
+        let mut rows: Vec<_> = parties.iter().map(|party| row(party, now)).collect();
+        rows.extend(invites.iter().map(|invite| invited_row(invite, now)));
+        text.push_str(&table(
+            ["NAME", "STATE", "SEEN", "SESSION", "KEY", "NOTE"],
+            &rows,
+        ));
+    }
+    for warning in &warnings {
+        let _ = writeln!(text, "\nwarning: {warning}");
+    }
+    let json = json!({
+        "fleet": fleet.file.name, "hub": fleet.file.hub, "root": fleet.trust.root.version,
+        "head": {"counter": head.counter, "signed": head.signed, "expires": head.expires, "fresh": left > 0,
+                 "sessions": head.sessions.len(), "revoked": head.revoked},
+        "parties": parties.iter().map(|party| party_json(party, now)).collect::<Vec<_>>(),
+        "invites": invites.iter().map(|i| json!({"name": i.name, "expires": i.expires})).collect::<Vec<_>>(),
+        "warnings": warnings,
+    });
+    Ok(Answer::new(text, json))
+}
+
+/// One word for how a party is.
+fn state(party: &Enrolled, now: Time) -> &'static str {
+    match &party.presence {
+        None if party.standing == Standing::NotEnrolled => "not enrolled",
+        None => "never seen",
+        Some(presence) if now.since(presence.signed) > SILENT => "silent",
+        Some(presence) if presence.degraded.is_some() => "degraded",
+        Some(presence) if matches!(presence.mesh, Mesh::NotJoined { .. }) => "not joined",
+        Some(_) => "ready",
+    }
+}
+
+/// Why it is so, and what else somebody should know.
+fn note(party: &Enrolled) -> String {
+    let mut notes = Vec::new();
+    match party.standing {
+        Standing::New => notes.push("new: not in fleet.toml".to_owned()),
+        Standing::OtherKey => {
+            notes.push("new: fleet.toml has another machine of this name".to_owned());
+        }
+        Standing::OtherName => notes.push("fleet.toml calls it by another name".to_owned()),
+        Standing::Accepted | Standing::NotEnrolled => {}
+    }
+    if let Some(presence) = &party.presence {
+        notes.extend(presence.degraded.as_ref().map(ToString::to_string));
+        if let Mesh::NotJoined { reason } = &presence.mesh {
+            notes.push(format!("mesh: {reason}"));
+        }
+        if presence.owner != party.member.owner {
+            notes.push(format!("it follows another owner: {}", presence.owner));
+        }
+    }
+    notes.join("; ")
+}
+
+fn row(party: &Enrolled, now: Time) -> [String; 6] {
+    let presence = party.presence.as_ref();
+    let seen = presence.map_or("-".to_owned(), |p| {
+        format!("{} ago", seconds(now.since(p.signed)))
+    });
+    let last = presence.and_then(|p| p.sessions.last());
+    let session = last.map_or("-".to_owned(), |s| s.progress.as_str().to_owned());
+    [
+        party.member.name.to_string(),
+        state(party, now).to_owned(),
+        seen,
+        session,
+        party.member.key.short(),
+        note(party),
+    ]
+}
+
+fn invited_row(invite: &Invite, now: Time) -> [String; 6] {
+    let left = invite.expires.since(now);
+    let note = if left > 0 {
+        format!("the invite ends in {}", seconds(left))
+    } else {
+        "the invite has expired".to_owned()
+    };
+    let dash = || "-".to_owned();
+    [
+        invite.name.to_string(),
+        "invited".to_owned(),
+        dash(),
+        dash(),
+        dash(),
+        note,
+    ]
+}
+
+fn party_json(party: &Enrolled, now: Time) -> Value {
+    let presence = party.presence.as_ref();
+    let running =
+        |p: &e3_core::document::Presence| p.sessions.iter().any(|s| s.progress < Progress::Done);
+    json!({
+        "name": party.member.name, "key": party.member.key, "owner": party.member.owner,
+        "standing": party.standing, "new": matches!(party.standing, Standing::New | Standing::OtherKey),
+        "state": state(party, now), "enrolled": party.enrolled.map(|(time, _)| time),
+        "seen": presence.map(|p| p.signed), "busy": presence.is_some_and(running), "presence": presence,
+    })
+}
+
+fn head_warning(fleet: &OpenFleet, now: Time) -> Result<Option<String>, Error> {
+    let head = fleet.head()?;
+    let left = head.expires.since(now);
+    Ok(if left <= 0 {
+        Some(format!(
+            "the head expired at {}; no party starts anything until you run `e3 hub renew`",
+            head.expires
+        ))
+    } else if expires_soon(now, head.signed, head.expires) {
+        Some(format!(
+            "the head expires in {}; run `e3 hub renew`",
+            seconds(left)
+        ))
+    } else {
+        None
+    })
+}
+
+/// The hub's own certificate authority, which every join file carries.
+fn ca_warning(fleet: &OpenFleet, now: Time) -> Result<Option<String>, Error> {
+    let Some(pem) = fleet.file.hub_ca_pem()? else {
+        return Ok(None);
+    };
+    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(&pem) else {
+        return Ok(None);
+    };
+    let Ok(certificate) = pem.parse_x509() else {
+        return Ok(None);
+    };
+    let validity = certificate.validity();
+    let [from, to] =
+        [validity.not_before, validity.not_after].map(|time| Time::from_unix(time.timestamp()));
+    Ok(if to <= now {
+        Some(format!(
+            "the hub's certificate authority expired at {to}; no machine reaches the hub"
+        ))
+    } else if expires_soon(now, from, to) {
+        let left = seconds(to.since(now));
+        Some(format!(
+            "the hub's certificate authority expires in {left}; machines need a new one in their join files before"
+        ))
+    } else {
+        None
+    })
+}
+
+/// Invites of this folder that no machine has used yet. Expired ones are shown for as long again as
+/// people look for them: until the next invite of that name, or `.e3/invites` is emptied.
+fn open_invites(fleet: &OpenFleet, parties: &[Enrolled]) -> Vec<Invite> {
+    let folder = fleet.file.folder.join(FOLDER).join(INVITES);
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let used = |digest| {
+        parties
+            .iter()
+            .any(|p| p.enrolled.is_some_and(|(_, invite)| invite == digest))
+    };
+    let mut invites = Vec::new();
+    for entry in entries.flatten() {
+        let Ok(bytes) = files::read_bounded(&entry.path(), limits::ENVELOPE) else {
+            continue;
+        };
+        let Ok(envelope) = Envelope::parse(&bytes, limits::ENVELOPE) else {
+            continue;
+        };
+        if let Ok(invite) = envelope.verify::<Invite>(&fleet.trust.root.session.keys, 1)
+            && !used(invite.digest)
+        {
+            invites.push(invite.document);
+        }
+    }
+    invites.sort_by(|a, b| (&a.name, a.expires).cmp(&(&b.name, b.expires)));
+    invites
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lives_warn_in_their_last_third_and_long_ones_30_days_ahead() {
+        let day = |n: i64| Time::from_unix(n * 86_400);
+        assert!(!expires_soon(day(9), day(0), day(14)));
+        assert!(expires_soon(day(10), day(0), day(14)));
+        assert!(!expires_soon(day(334), day(0), day(365)));
+        assert!(expires_soon(day(336), day(0), day(365)));
+    }
+}

@@ -1,0 +1,30 @@
+//! The commands: one file each. A command takes its arguments and returns an [`Answer`].
+
+mod completions;
+mod demo;
+pub mod doctor;
+pub mod fleet;
+pub mod hub;
+pub mod key;
+mod man;
+pub mod receipts;
+pub mod session;
+
+use crate::args::{Cli, Command};
+use crate::error::Error;
+use crate::output::{Answer, Output};
+
+/// Carries out a command line.
+pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, &cli.global, output).await,
+        Command::Key(command) => key::run(command),
+        Command::Fleet(command) => fleet::run(command, &cli.global).await,
+        Command::Session(command) => session::run(command, &cli.global, output).await,
+        Command::Receipts(command) => receipts::run(command, &cli.global).await,
+        Command::Hub(command) => hub::run(command, &cli.global, output).await,
+        Command::Doctor(args) => doctor::run(args, &cli.global).await,
+        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Man(args) => man::run(args),
+    }
+}

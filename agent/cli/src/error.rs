@@ -1,0 +1,217 @@
+//! What can go wrong in a command: what happened, what to do about it, and the exit code.
+//!
+//! Messages come from where the error arose; exit codes, words for scripts and the remedies that only
+//! the command knows are in `remedy`.
+
+mod remedy;
+
+use std::io;
+use std::path::PathBuf;
+
+use e3_client::files::FileError;
+use e3_client::hub::HubError;
+use e3_core::document::DocumentError;
+use e3_core::envelope::EnvelopeError;
+use e3_core::trust::{Refusal, TrustError};
+
+use crate::fleet_file::FleetError;
+use crate::manifest::ManifestError;
+use crate::manifest::bundle::BundleError;
+
+/// Exit codes, as `e3 --help` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It worked.
+    Ok = 0,
+    /// The session failed, or a check found something wrong.
+    Failed = 1,
+    /// Flags, files, keys or manifests are wrong.
+    Input = 2,
+    /// Nobody answers.
+    Unreachable = 3,
+    /// The hub, the trust rules or a policy say no.
+    Refused = 4,
+    /// A fault in e3 itself.
+    Internal = 70,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no key where one is needed.
+    #[error("there is no secret key at {path}")]
+    NoKey {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The home folder is not known, so the default key file is not either.
+    #[error("the default key file cannot be told: neither E3_KEY nor HOME is set")]
+    NoHome,
+    /// The fleet's folder or file.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// Something that must not be overwritten is there.
+    #[error("{path} exists already")]
+    Exists {
+        /// What.
+        path: PathBuf,
+    },
+    /// A folder that cannot be made, listed or renamed.
+    #[error("cannot {action} {path}")]
+    Folder {
+        /// `make`, `list`, `rename`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The trust state in the fleet's folder is damaged.
+    #[error("{path} is not a trust state of e3")]
+    TrustState {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The trust state belongs to another fleet than fleet.toml.
+    #[error("{path} is about another first root than fleet.toml")]
+    OtherRoot {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The trust rules.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A session that the trust rules refuse.
+    #[error("the session {name} is refused")]
+    Session {
+        /// Its name or digest.
+        name: String,
+        /// Why.
+        #[source]
+        source: Refusal,
+    },
+    /// An envelope in a file.
+    #[error("{what} is refused")]
+    Envelope {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: EnvelopeError,
+    },
+    /// A document that makes no sense and is therefore not signed.
+    #[error("the {what} cannot be signed")]
+    Document {
+        /// `root`, `head`, `invite`.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: DocumentError,
+    },
+    /// The key may not do that.
+    #[error("the key {key} may not sign the fleet's {role}")]
+    NotAllowed {
+        /// The key.
+        key: String,
+        /// `head`, `invites`, …
+        role: &'static str,
+    },
+    /// The bundle lacks signatures.
+    #[error("{valid} of the fleet's session keys have signed {name}, {threshold} must")]
+    Unsigned {
+        /// The session.
+        name: String,
+        /// Signatures that count.
+        valid: usize,
+        /// Signatures needed.
+        threshold: usize,
+    },
+    /// No session of that name.
+    #[error("there is no session `{0}` in the fleet's head{known}", known = known(.1))]
+    NoSuchSession(String, Vec<String>),
+    /// No party of that name.
+    #[error("no party `{0}` has enrolled{known}", known = known(.1))]
+    NoSuchParty(String, Vec<String>),
+    /// The head has no room.
+    #[error("the head is full: it names {sessions} sessions and would have {size} bytes")]
+    HeadFull {
+        /// Sessions in it.
+        sessions: usize,
+        /// Its size.
+        size: usize,
+    },
+    /// The session is over, or not there any more, before the answer was complete.
+    #[error("no verdict after {seconds} s: {missing} of {parties} receipts are not there")]
+    NoVerdict {
+        /// How long it was waited for.
+        seconds: u64,
+        /// Receipts missing.
+        missing: usize,
+        /// Parties.
+        parties: usize,
+    },
+    /// Flags that do not fit together.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The hub could not start or died.
+    #[error("the hub cannot serve at {listen}")]
+    Serve {
+        /// Where.
+        listen: String,
+        /// Why.
+        #[source]
+        source: e3_hub::ServeError,
+    },
+    /// `e3 demo` found no agent to start.
+    #[error("there is no e3-agent: neither in E3_AGENT, nor beside e3, nor in PATH")]
+    NoAgentBinary,
+    /// An agent of the demo did not come up.
+    #[error("the machine {name} did not join; its agent said:\n{log}")]
+    Agent {
+        /// The machine.
+        name: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The asynchronous runtime.
+    #[error("the runtime failed")]
+    Runtime(#[source] io::Error),
+}
+
+impl From<BundleError> for Error {
+    fn from(error: BundleError) -> Self {
+        Self::Manifest(error.into())
+    }
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; there is: {}", names.join(", "))
+    }
+}

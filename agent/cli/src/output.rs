@@ -1,0 +1,166 @@
+//! How answers and errors reach a person or a script.
+//!
+//! Results go to standard output, progress and errors to standard error. With `--json` there is one
+//! object on standard output and nothing else there. A reader that goes away early (`| head`) is no
+//! error.
+
+pub mod progress;
+pub mod table;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::args::Global;
+use crate::error::{Error, Exit};
+
+/// What a command has to say in the end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// For people; ends with a line break unless it is empty.
+    pub text: String,
+    /// For scripts: always an object.
+    pub json: Value,
+    /// The exit code: an answer can be bad news.
+    pub exit: Exit,
+}
+
+impl Answer {
+    /// Good news.
+    pub fn new(text: impl Into<String>, json: Value) -> Self {
+        Self {
+            text: text.into(),
+            json,
+            exit: Exit::Ok,
+        }
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+/// Where answers go, and in which form.
+#[derive(Debug, Clone)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    /// As the flags say.
+    pub const fn new(global: &Global) -> Self {
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+        }
+    }
+
+    /// Whether answers are for scripts.
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether progress may move: a person sits before a terminal and wants to see it.
+    pub fn is_live(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Whether progress is wanted at all.
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Prints the answer or the error and returns the exit code.
+    pub fn finish(&self, answer: Result<Answer, Error>) -> ExitCode {
+        let exit = match answer {
+            Ok(answer) => {
+                let text = if self.json {
+                    format!("{}\n", answer.json)
+                } else {
+                    answer.text
+                };
+                print(&text);
+                answer.exit
+            }
+            Err(error) => {
+                if self.json {
+                    print(&format!("{}\n", error_json(&error)));
+                } else {
+                    let _ = io::stderr().write_all(error_text(&error).as_bytes());
+                }
+                error.exit()
+            }
+        };
+        ExitCode::from(exit as u8)
+    }
+
+    /// What clap has to say: help, version, or what is wrong with the command line.
+    pub fn usage(line: &[OsString], error: &clap::Error) -> ExitCode {
+        let asked = line
+            .iter()
+            .take_while(|word| *word != "--")
+            .any(|word| word == "--json");
+        if asked && error.use_stderr() {
+            let text = error.render().to_string();
+            let message = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            let remedy = "`e3 --help`, or --help after any command, shows what can be said.";
+            print(&format!(
+                "{}\n",
+                json!({"error": {"kind": "usage", "message": message, "remedy": remedy}})
+            ));
+        } else {
+            // clap writes help to standard output; a reader that goes away is no error.
+            let _ = error.print();
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Input as u8))
+    }
+}
+
+/// Writes to standard output. Whoever closed the pipe has read enough.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn error_json(error: &Error) -> Value {
+    let message = [vec![error.to_string()], error.causes()]
+        .concat()
+        .join(": ");
+    let mut json =
+        json!({"error": {"kind": error.kind(), "message": message, "remedy": error.remedy()}});
+    if let Some(problems) = error.problems() {
+        json["error"]["message"] = json!(format!(
+            "{} problem(s) in {}",
+            problems.problems.len(),
+            problems.file
+        ));
+        json["error"]["problems"] = json!(problems.problems);
+    }
+    json
+}
+
+fn error_text(error: &Error) -> String {
+    use std::fmt::Write as _;
+    if error.problems().is_some() {
+        // Already a screen by itself: every problem with its place and its remedy.
+        return format!("{error}\n");
+    }
+    let mut text = format!("e3: {error}\n");
+    for cause in error.causes() {
+        let _ = writeln!(text, "  because: {cause}");
+    }
+    if let Some(remedy) = error.remedy() {
+        let _ = writeln!(text, "  remedy: {remedy}");
+    }
+    text
+}

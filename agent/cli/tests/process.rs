@@ -1,0 +1,182 @@
+//! The binary itself: signals, pipes, files and their modes, one JSON object.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// `e3`, with nothing of the person who runs the tests around it.
+fn e3(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_e3"));
+    command.current_dir(folder).env_clear().env("HOME", folder);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(folder: &Path, line: &str) -> Output {
+    e3(folder).args(line.split(' ')).output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert_eq!(
+        output.stdout.iter().filter(|byte| **byte == b'\n').count(),
+        1,
+        "one object on one line"
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+/// Everything below `folder` that is only there while something is written.
+fn half_written(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".new-") || name.starts_with(".e3-new-") {
+            found.push(entry.path());
+        }
+        if entry.path().is_dir() {
+            found.extend(half_written(&entry.path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn keys_are_private_and_never_overwritten() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".config/e3/key.pem");
+    let new = json(&run(home.path(), "key new --json"));
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(&path).unwrap();
+    let again = run(home.path(), "key new --json");
+    assert_eq!(
+        (again.status.code(), json(&again)["error"]["kind"].as_str()),
+        (Some(2), Some("exists"))
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(
+        json(&run(home.path(), "key show --json"))["key"],
+        new["key"]
+    );
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let exposed = run(home.path(), "key show");
+    let text = String::from_utf8(exposed.stderr).unwrap();
+    assert!(
+        exposed.status.code() == Some(2) && text.contains("chmod 600"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    for line in ["completions bash", "--help", "session --help"] {
+        let mut child = e3(home.path()).args(line.split(' ')).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(
+            ended.status.success() && text.is_empty(),
+            "{line}: {:?} {text}",
+            ended.status
+        );
+    }
+}
+
+#[test]
+fn a_hub_starts_from_the_folder_serves_and_stops_when_it_is_told_to() {
+    let home = tempfile::tempdir().unwrap();
+    let here = home.path();
+    assert!(run(here, "key new").status.success());
+    assert!(run(here, "fleet new demo").status.success());
+    let serve = "hub serve --json --fleet demo --listen 127.0.0.1:0";
+    let mut hub = e3(here).args(serve.split(' ')).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(hub.stderr.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ready: Value =
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let url = ready["hub"].as_str().unwrap().to_owned();
+    let file = here.join("demo/fleet.toml");
+    let text = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("http://127.0.0.1:8420", &url);
+    e3_client::files::write_atomic(&file, text.as_bytes()).unwrap();
+    let list = run(here, "session list --json --fleet demo");
+    assert_eq!(
+        (list.status.code(), &json(&list)["head"]),
+        (Some(0), &1.into())
+    );
+    let renewed = run(here, "hub renew --json --fleet demo --days 30");
+    assert_eq!(json(&renewed)["head"], 2);
+    signal(&hub, Signal::SIGTERM);
+    let ended = hub.wait_with_output().unwrap();
+    assert_eq!(
+        (ended.status.code(), &json(&ended)["stopped"]),
+        (Some(0), &true.into())
+    );
+    let gone = run(here, "session list --json --fleet demo");
+    assert_eq!(
+        (gone.status.code(), json(&gone)["error"]["kind"].as_str()),
+        (Some(3), Some("hub-unreachable"))
+    );
+    assert!(half_written(here).is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_a_command_that_waits() {
+    let home = tempfile::tempdir().unwrap();
+    let here = home.path();
+    assert!(run(here, "key new").status.success());
+    // Somebody listens there and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    assert!(
+        run(here, &format!("fleet new demo --hub {url}"))
+            .status
+            .success()
+    );
+    let child = e3(here)
+        .args(["session", "list", "--json", "--fleet", "demo"])
+        .spawn()
+        .unwrap();
+    // It has asked: so it waits now.
+    let (_connection, _) = silent.accept().unwrap();
+    signal(&child, Signal::SIGINT);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(
+        (ended.status.code(), json(&ended)["error"]["kind"].as_str()),
+        (Some(130), Some("interrupted"))
+    );
+    assert!(half_written(here).is_empty());
+}
+
+#[test]
+fn manual_pages_come_with_every_command() {
+    let home = tempfile::tempdir().unwrap();
+    let pages = json(&run(home.path(), "man --json pages"));
+    let pages = pages["pages"].as_array().unwrap();
+    for page in [
+        "e3.1",
+        "e3-session-push.1",
+        "e3-hub-serve.1",
+        "e3-receipts-verify.1",
+    ] {
+        assert!(
+            pages.iter().any(|have| have == page) && home.path().join("pages").join(page).is_file(),
+            "{page}"
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! Every command's help, and the screens that need no hub, as a person sees them.
+//!
+//! `TRYCMD=overwrite cargo test -p e3-cli --test screens` writes them anew.
+
+#[test]
+fn screens_are_as_shown() {
+    let cases = trycmd::TestCases::new();
+    // Nothing of the person who runs the tests may show: no key, no fleet, no index, no width.
+    cases
+        .env("HOME", "/nonexistent/home")
+        .env("XDG_CONFIG_HOME", "")
+        .env("XDG_CACHE_HOME", "");
+    cases
+        .env("E3_KEY", "key.pem")
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1");
+    cases.case("tests/screens/*.trycmd");
+}
