@@ -82,6 +82,12 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// Rule 12: there has been a trust state, and it is gone.
+    #[error("{path} is gone, so nobody can tell whether the hub shows old documents")]
+    TrustStateGone {
+        /// The file.
+        path: PathBuf,
+    },
     /// The trust state belongs to another fleet than fleet.toml.
     #[error("{path} is about another first root than fleet.toml")]
     OtherRoot {

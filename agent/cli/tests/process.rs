@@ -25,11 +25,8 @@ fn run(folder: &Path, line: &str) -> Output {
 }
 
 fn json(output: &Output) -> Value {
-    assert_eq!(
-        output.stdout.iter().filter(|byte| **byte == b'\n').count(),
-        1,
-        "one object on one line"
-    );
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1, "one object on one line: {text}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

@@ -11,6 +11,7 @@ use e3_cli::commands::session::push::{Pushed, push};
 use e3_cli::commands::session::stop::stop;
 use e3_cli::commands::session::watch::watch;
 use e3_cli::error::{Error, Exit};
+use e3_cli::output::progress::Progress;
 use e3_core::session::{Failure, Reason};
 use e3_core::trust::Refusal;
 
@@ -215,7 +216,7 @@ async fn a_watch_ends_with_the_last_receipt() {
         }
     };
     let mut shown = Vec::new();
-    let mut tell = |event: e3_cli::output::progress::Progress| {
+    let mut tell = |event: Progress| {
         shown.push(event.clone());
         let _ = told.send(event);
     };
@@ -333,4 +334,32 @@ async fn a_receipt_on_the_hub_that_the_party_has_not_signed_does_not_count() {
     let (receipts, refused) = list::receipts(&fleet, &session).await.unwrap();
     assert!(receipts.iter().all(Option::is_none));
     assert_eq!(refused.len(), 1, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_watch_outlives_its_hub() {
+    let mut world = World::new().await;
+    let Pushed { session, named, .. } = pushed(&world, "salary", 1).await;
+    let mut fleet = world.open().await;
+    let hub = fleet.hub.clone();
+    let address = world.url.trim_start_matches("http://").to_owned();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<Progress>();
+    let story = async {
+        // It watches; the hub dies, which it says; the hub comes back, with all receipts.
+        heard.recv().await.unwrap();
+        world.stop().await;
+        while heard.recv().await.unwrap().subject != "hub" {}
+        world.start_at(&address, e3_hub::Tls::None).await.unwrap();
+        for place in 0..3 {
+            let bytes = receipt(&session.document, session.digest, place, None);
+            hub.put_receipt(&named.envelope.digest, &session.digest, place, bytes)
+                .await
+                .unwrap();
+        }
+    };
+    let mut tell = |event| {
+        let _ = told.send(event);
+    };
+    let (conclusion, ()) = tokio::join!(watch(&mut fleet, &session, None, &mut tell), story);
+    assert!(conclusion.unwrap().verdict.good);
 }

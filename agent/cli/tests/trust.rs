@@ -7,7 +7,7 @@ use e3_cli::commands::fleet::publish::{LIFETIME, publish};
 use e3_cli::commands::fleet::{OpenFleet, Stale};
 use e3_cli::error::{Error, Exit};
 use e3_client::{clock, files};
-use e3_core::document::Head;
+use e3_core::document::{Head, RootRef};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
 use e3_core::time::Time;
@@ -178,4 +178,50 @@ async fn a_trust_state_of_another_fleet_is_not_used() {
         OpenFleet::at(world.file()).await,
         Err(Error::TrustState { .. })
     ));
+}
+
+#[tokio::test]
+async fn a_new_root_is_walked_to_and_kept_in_the_folder() {
+    let world = World::new().await;
+    let mut fleet = world.open().await;
+    fleet.sync(Stale::Refuse).await.unwrap();
+    let next = common::key(2);
+    let mut root = fleet.trust.root.clone();
+    root.version = 2;
+    root.head.keys.push(next.public());
+    let root = Envelope::sign(&root, &[&world.owner]).unwrap();
+    fleet.hub.put_root(2, root.to_bytes()).await.unwrap();
+    publish(&mut fleet, &world.owner, LIFETIME, |head| {
+        head.root = RootRef {
+            version: 2,
+            digest: root.digest(),
+        };
+        Ok(true)
+    })
+    .await
+    .unwrap();
+    // A folder that has seen nothing but the first root gets there, too.
+    std::fs::remove_dir_all(world.path().join(".e3")).unwrap();
+    std::fs::remove_file(world.file().root_path(2)).unwrap();
+    let mut other = world.open().await;
+    assert_eq!(other.trust.root.version, 1);
+    publish(&mut other, &next, LIFETIME, |_| Ok(true))
+        .await
+        .unwrap();
+    assert_eq!(
+        (other.trust.root.version, other.head().unwrap().counter),
+        (2, 3)
+    );
+    assert_eq!(world.file().newest_root().unwrap().digest, root.digest());
+}
+
+#[tokio::test]
+async fn a_trust_state_that_is_gone_is_not_a_first_contact() {
+    let world = World::new().await;
+    world.open().await.sync(Stale::Refuse).await.unwrap();
+    std::fs::remove_file(world.path().join(".e3/trust.json")).unwrap();
+    let error = OpenFleet::at(world.file()).await.unwrap_err();
+    assert!(matches!(error, Error::TrustStateGone { .. }), "{error:?}");
+    std::fs::remove_dir_all(world.path().join(".e3")).unwrap();
+    world.open().await.sync(Stale::Refuse).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! What the daemon, the owner's command and the tests share: the way to a hub, TLS, careful files,
-//! randomness and the clock.
+//! What the daemon, the owner's command and the tests share: the way to a hub and to a Python index,
+//! TLS, careful files, randomness and the clock.
 //!
 //! Nothing here decides whether a document counts: [`hub`] fetches and sends bytes, bounded and
 //! checked against the digests they were asked for by; `e3-core` verifies them.
@@ -9,5 +9,6 @@
 pub mod clock;
 pub mod files;
 pub mod hub;
+pub mod index;
 pub mod random;
 pub mod tls;

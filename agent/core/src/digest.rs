@@ -35,10 +35,12 @@ impl Digest {
     /// The 64 hexadecimal digits, without the prefix: the name of the object in a store.
     pub fn hex(&self) -> String {
         use fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 
     /// Reads 64 lower-case hexadecimal digits.
@@ -48,7 +50,10 @@ impl Digest {
             b'a'..=b'f' => Ok(c - b'a' + 10),
             _ => Err(DigestError::NotHex),
         };
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| DigestError::Length)?;
+        let digits: &[u8; 64] = text
+            .as_bytes()
+            .try_into()
+            .map_err(|_| DigestError::Length)?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
@@ -108,13 +113,20 @@ impl From<Digest> for String {
     }
 }
 
-crate::text_schema!(Digest, "Digest", "^sha256:[0-9a-f]{64}$", "SHA-256 of the bytes it names");
+crate::text_schema!(
+    Digest,
+    "Digest",
+    "^sha256:[0-9a-f]{64}$",
+    "SHA-256 of the bytes it names"
+);
 
 /// An immutable object: its digest and its exact length.
 ///
 /// The length is signed together with the digest so that a reader can stop before the first byte
 /// too many (rule 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Blob {
     /// What the object's bytes hash to.
@@ -126,7 +138,10 @@ pub struct Blob {
 impl Blob {
     /// Names `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self { digest: Digest::of(bytes), size: bytes.len() as u64 }
+        Self {
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+        }
     }
 
     /// Whether `bytes` are the object, length first.
@@ -149,7 +164,10 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.hex().parse::<Digest>(), Err(DigestError::Prefix));
         assert_eq!("sha256:ba".parse::<Digest>(), Err(DigestError::Length));
-        assert_eq!(digest.to_string().replace('b', "B").parse::<Digest>(), Err(DigestError::NotHex));
+        assert_eq!(
+            digest.to_string().replace('b', "B").parse::<Digest>(),
+            Err(DigestError::NotHex)
+        );
     }
 
     #[test]

@@ -102,7 +102,11 @@ pub(crate) struct WireSignature {
 
 /// DSSE's pre-authentication encoding: lengths make it unambiguous.
 fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    let head = format!(
+        "DSSEv1 {} {payload_type} {} ",
+        payload_type.len(),
+        payload.len()
+    );
     [head.as_bytes(), payload].concat()
 }
 
@@ -116,8 +120,13 @@ impl Envelope {
     /// Puts `document` into an envelope signed by `keys`.
     pub fn sign<T: Document>(document: &T, keys: &[&SecretKey]) -> Result<Self, DocumentError> {
         document.check()?;
-        let payload = serde_json::to_vec(document).map_err(|e| DocumentError::Json(e.to_string()))?;
-        let mut envelope = Self { payload_type: T::payload_type(), payload, signatures: Vec::new() };
+        let payload =
+            serde_json::to_vec(document).map_err(|e| DocumentError::Json(e.to_string()))?;
+        let mut envelope = Self {
+            payload_type: T::payload_type(),
+            payload,
+            signatures: Vec::new(),
+        };
         for key in keys {
             envelope.add_signature(key);
         }
@@ -127,7 +136,10 @@ impl Envelope {
     /// Adds one more signature over the same bytes; signing twice with one key changes nothing.
     pub fn add_signature(&mut self, key: &SecretKey) {
         let bytes = key.sign(&pae(&self.payload_type, &self.payload));
-        let signature = Signature { hint: key.public().to_string(), bytes };
+        let signature = Signature {
+            hint: key.public().to_string(),
+            bytes,
+        };
         if !self.signatures.contains(&signature) {
             self.signatures.push(signature);
         }
@@ -151,16 +163,27 @@ impl Envelope {
     /// Reads an envelope of at most `limit` bytes (rule 3: the length is checked before any parsing).
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Self, EnvelopeError> {
         if bytes.len() > limit {
-            return Err(EnvelopeError::TooLarge { size: bytes.len(), limit });
+            return Err(EnvelopeError::TooLarge {
+                size: bytes.len(),
+                limit,
+            });
         }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(clean(&e.to_string(), DETAIL)))?;
+        let wire: Wire = serde_json::from_slice(bytes)
+            .map_err(|e| EnvelopeError::Malformed(clean(&e.to_string(), DETAIL)))?;
         if wire.signatures.len() > limits::SIGNATURES {
-            return Err(EnvelopeError::Malformed(format!("more than {} signatures", limits::SIGNATURES)));
+            return Err(EnvelopeError::Malformed(format!(
+                "more than {} signatures",
+                limits::SIGNATURES
+            )));
         }
         let signatures = wire.signatures.iter().map(|s| {
             let bytes = decode(&s.sig)?.try_into();
-            let bytes = bytes.map_err(|_| EnvelopeError::Malformed("a signature has 64 bytes".to_owned()))?;
-            Ok(Signature { hint: s.keyid.clone(), bytes })
+            let bytes = bytes
+                .map_err(|_| EnvelopeError::Malformed("a signature has 64 bytes".to_owned()))?;
+            Ok(Signature {
+                hint: s.keyid.clone(),
+                bytes,
+            })
         });
         Ok(Self {
             payload_type: wire.payload_type,
@@ -177,20 +200,30 @@ impl Envelope {
             signatures: self
                 .signatures
                 .iter()
-                .map(|s| WireSignature { keyid: s.hint.clone(), sig: STANDARD.encode(s.bytes) })
+                .map(|s| WireSignature {
+                    keyid: s.hint.clone(),
+                    sig: STANDARD.encode(s.bytes),
+                })
                 .collect(),
         };
         serde_json::to_vec(&wire).expect("strings always serialise")
     }
 
     /// Which of `keys` have signed this envelope, each counted once however often it signed (rule 1).
-    pub fn signers<'a>(&self, keys: impl IntoIterator<Item = &'a PublicKey>) -> BTreeSet<PublicKey> {
+    pub fn signers<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a PublicKey>,
+    ) -> BTreeSet<PublicKey> {
         let message = pae(&self.payload_type, &self.payload);
         let by = |key: &PublicKey| {
             let text = key.to_string();
             // Signatures that claim this key are tried first; the others are tried all the same.
-            let (claimed, rest): (Vec<_>, Vec<_>) = self.signatures.iter().partition(|s| s.hint == text);
-            claimed.iter().chain(&rest).any(|s| key.verify(&message, &s.bytes))
+            let (claimed, rest): (Vec<_>, Vec<_>) =
+                self.signatures.iter().partition(|s| s.hint == text);
+            claimed
+                .iter()
+                .chain(&rest)
+                .any(|s| key.verify(&message, &s.bytes))
         };
         let unique: BTreeSet<&PublicKey> = keys.into_iter().collect();
         unique.into_iter().filter(|key| by(key)).copied().collect()
@@ -206,9 +239,16 @@ impl Envelope {
         self.expect_type::<T>()?;
         let signers = self.signers(keys);
         if threshold == 0 || signers.len() < threshold {
-            return Err(EnvelopeError::Threshold { valid: signers.len(), threshold });
+            return Err(EnvelopeError::Threshold {
+                valid: signers.len(),
+                threshold,
+            });
         }
-        Ok(Verified { document: self.decode()?, digest: self.digest(), signers })
+        Ok(Verified {
+            document: self.decode()?,
+            digest: self.digest(),
+            signers,
+        })
     }
 
     /// The digest of the payload bytes.
@@ -251,6 +291,9 @@ mod tests {
 
     #[test]
     fn pae_matches_the_vector_of_the_dsse_specification() {
-        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
     }
 }

@@ -55,11 +55,21 @@ pub struct JournalError {
 impl Tail {
     /// The end of an empty journal.
     pub fn empty() -> Self {
-        Self { sequence: 0, digest: Digest::of(b"") }
+        Self {
+            sequence: 0,
+            digest: Digest::of(b""),
+        }
     }
 
     /// Makes the next line, without its line end, and moves on.
-    pub fn append(&mut self, time: Time, subject: &str, verdict: &str, digest: Option<Digest>, detail: &str) -> String {
+    pub fn append(
+        &mut self,
+        time: Time,
+        subject: &str,
+        verdict: &str,
+        digest: Option<Digest>,
+        detail: &str,
+    ) -> String {
         let entry = Entry {
             sequence: self.sequence + 1,
             previous: self.digest,
@@ -70,22 +80,37 @@ impl Tail {
             detail: detail.to_owned(),
         };
         let line = serde_json::to_string(&entry).expect("entries always serialise");
-        *self = Self { sequence: entry.sequence, digest: Digest::of(line.as_bytes()) };
+        *self = Self {
+            sequence: entry.sequence,
+            digest: Digest::of(line.as_bytes()),
+        };
         line
     }
 
     /// Checks one more line and moves on.
     pub fn verify(&mut self, line: &str) -> Result<Entry, JournalError> {
         let number = self.sequence + 1;
-        let problem = |problem: String| JournalError { line: number, problem };
-        let entry: Entry = serde_json::from_str(line).map_err(|error| problem(format!("cannot be read ({error})")))?;
+        let problem = |problem: String| JournalError {
+            line: number,
+            problem,
+        };
+        let entry: Entry = serde_json::from_str(line)
+            .map_err(|error| problem(format!("cannot be read ({error})")))?;
         if entry.sequence != number {
-            return Err(problem(format!("has number {}; lines are missing or doubled", entry.sequence)));
+            return Err(problem(format!(
+                "has number {}; lines are missing or doubled",
+                entry.sequence
+            )));
         }
         if entry.previous != self.digest {
-            return Err(problem("does not follow from the line before it; one of them was changed".to_owned()));
+            return Err(problem(
+                "does not follow from the line before it; one of them was changed".to_owned(),
+            ));
         }
-        *self = Self { sequence: number, digest: Digest::of(line.as_bytes()) };
+        *self = Self {
+            sequence: number,
+            digest: Digest::of(line.as_bytes()),
+        };
         Ok(entry)
     }
 }
@@ -96,12 +121,17 @@ mod tests {
 
     fn three_lines() -> Vec<String> {
         let mut tail = Tail::empty();
-        (0..3).map(|n| tail.append(Time::from_unix(n), "head", "accepted", None, "")).collect()
+        (0..3)
+            .map(|n| tail.append(Time::from_unix(n), "head", "accepted", None, ""))
+            .collect()
     }
 
     fn verify(lines: &[String]) -> Result<Tail, JournalError> {
         let mut tail = Tail::empty();
-        lines.iter().try_for_each(|line| tail.verify(line).map(drop)).map(|()| tail)
+        lines
+            .iter()
+            .try_for_each(|line| tail.verify(line).map(drop))
+            .map(|()| tail)
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub enum KeyError {
     #[error("`{0}` is a weak key that anybody can sign for")]
     Weak(String),
     /// Not a PKCS#8 PEM file with an Ed25519 key.
-    #[error("this is not a secret key; it should be a PEM file that starts with -----BEGIN PRIVATE KEY-----")]
+    #[error(
+        "this is not a secret key; it should be a PEM file that starts with -----BEGIN PRIVATE KEY-----"
+    )]
     NotSecret,
 }
 
@@ -43,7 +45,11 @@ impl PublicKey {
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let text = || bs58::encode(bytes).into_string();
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotEd25519(text()))?;
-        if key.is_weak() { Err(KeyError::Weak(text())) } else { Ok(Self(key)) }
+        if key.is_weak() {
+            Err(KeyError::Weak(text()))
+        } else {
+            Ok(Self(key))
+        }
     }
 
     /// The 32 bytes.
@@ -54,7 +60,9 @@ impl PublicKey {
     /// Whether `signature` over `message` is this key's, by the strict rules: no malleability, no
     /// small-order components.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+        self.0
+            .verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature))
+            .is_ok()
     }
 
     /// The last eight characters, for people; never for deciding.
@@ -84,11 +92,15 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, KeyError> {
         // Rule 3: base58 decoding takes quadratic time, so the length is looked at first.
         let shown = || crate::text::clean(text, 80);
-        let body = text.strip_prefix(METHOD).ok_or_else(|| KeyError::NotDid(shown()))?;
+        let body = text
+            .strip_prefix(METHOD)
+            .ok_or_else(|| KeyError::NotDid(shown()))?;
         if body.len() > 64 {
             return Err(KeyError::NotDid(shown()));
         }
-        let bytes = bs58::decode(body).into_vec().map_err(|_| KeyError::NotDid(shown()))?;
+        let bytes = bs58::decode(body)
+            .into_vec()
+            .map_err(|_| KeyError::NotDid(shown()))?;
         let key: &[u8; 32] = bytes
             .strip_prefix(&MULTICODEC)
             .and_then(|key| key.try_into().ok())
@@ -98,7 +110,11 @@ impl FromStr for PublicKey {
             _ => KeyError::NotEd25519(shown()),
         })?;
         // One key, one text: a second spelling could be counted as a second key.
-        if key.to_string() == text { Ok(key) } else { Err(KeyError::NotEd25519(shown())) }
+        if key.to_string() == text {
+            Ok(key)
+        } else {
+            Err(KeyError::NotEd25519(shown()))
+        }
     }
 }
 
@@ -127,7 +143,12 @@ impl Ord for PublicKey {
     }
 }
 
-crate::text_schema!(PublicKey, "PublicKey", "^did:key:z[1-9A-HJ-NP-Za-km-z]{46,50}$", "an Ed25519 key as did:key");
+crate::text_schema!(
+    PublicKey,
+    "PublicKey",
+    "^did:key:z[1-9A-HJ-NP-Za-km-z]{46,50}$",
+    "an Ed25519 key as did:key"
+);
 
 /// A secret Ed25519 key. It is wiped from memory when dropped, and prints only its public half.
 pub struct SecretKey(SigningKey);
@@ -155,17 +176,24 @@ impl SecretKey {
 
     /// The key as a PKCS#8 PEM text.
     pub fn to_pem(&self) -> Zeroizing<String> {
-        self.0.to_pkcs8_pem(LineEnding::LF).expect("an Ed25519 key always encodes")
+        self.0
+            .to_pkcs8_pem(LineEnding::LF)
+            .expect("an Ed25519 key always encodes")
     }
 
     /// Reads a PKCS#8 PEM text.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        SigningKey::from_pkcs8_pem(text).map(Self).map_err(|_| KeyError::NotSecret)
+        SigningKey::from_pkcs8_pem(text)
+            .map(Self)
+            .map_err(|_| KeyError::NotSecret)
     }
 
     /// The key as PKCS#8 DER, which TLS libraries take.
     pub fn to_der(&self) -> Zeroizing<Vec<u8>> {
-        let document = self.0.to_pkcs8_der().expect("an Ed25519 key always encodes");
+        let document = self
+            .0
+            .to_pkcs8_der()
+            .expect("an Ed25519 key always encodes");
         Zeroizing::new(document.as_bytes().to_vec())
     }
 }
@@ -184,23 +212,39 @@ mod tests {
     fn did_key_matches_the_published_vector() {
         // W3C CCG did:key test vectors, ed25519-x25519.json, seed of 32 zero bytes.
         let key = SecretKey::from_seed(&[0; 32]).public();
-        assert_eq!(key.to_string(), "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp");
+        assert_eq!(
+            key.to_string(),
+            "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
+        );
         assert_eq!(key.to_string().parse(), Ok(key));
     }
 
     #[test]
     fn other_keys_and_other_texts_are_refused() {
         let did = SecretKey::from_seed(&[7; 32]).public().to_string();
-        for bad in ["", "did:key:z", &did[8..], &did.to_uppercase(), &format!("{did}1"), &format!("did:key:z{}", "1".repeat(400))] {
+        for bad in [
+            "",
+            "did:key:z",
+            &did[8..],
+            &did.to_uppercase(),
+            &format!("{did}1"),
+            &format!("did:key:z{}", "1".repeat(400)),
+        ] {
             assert!(bad.parse::<PublicKey>().is_err(), "{bad}");
         }
         // did:key of an X25519 key: the right length, another codec.
         let x25519 = "did:key:z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc";
-        assert!(matches!(x25519.parse::<PublicKey>(), Err(KeyError::NotEd25519(_))));
+        assert!(matches!(
+            x25519.parse::<PublicKey>(),
+            Err(KeyError::NotEd25519(_))
+        ));
         // The identity point has small order.
         let mut weak = [0; 32];
         weak[0] = 1;
-        assert!(matches!(PublicKey::from_bytes(&weak), Err(KeyError::Weak(_))));
+        assert!(matches!(
+            PublicKey::from_bytes(&weak),
+            Err(KeyError::Weak(_))
+        ));
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub struct Name(String);
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a name; use 1 to 63 lower-case letters, digits and dashes, and start with a letter or digit")]
+#[error(
+    "`{0}` is not a name; use 1 to 63 lower-case letters, digits and dashes, and start with a letter or digit"
+)]
 pub struct NameError(String);
 
 impl Name {
@@ -36,8 +38,13 @@ impl TryFrom<String> for Name {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        let fits = matches!(text.len(), 1..=63) && !text.starts_with('-') && text.bytes().all(allowed);
-        if fits { Ok(Self(text)) } else { Err(NameError(crate::text::clean(&text, 80))) }
+        let fits =
+            matches!(text.len(), 1..=63) && !text.starts_with('-') && text.bytes().all(allowed);
+        if fits {
+            Ok(Self(text))
+        } else {
+            Err(NameError(crate::text::clean(&text, 80)))
+        }
     }
 }
 
@@ -53,7 +60,12 @@ impl fmt::Display for Name {
     }
 }
 
-crate::text_schema!(Name, "Name", "^[a-z0-9][a-z0-9-]{0,62}$", "lower-case letters, digits and dashes");
+crate::text_schema!(
+    Name,
+    "Name",
+    "^[a-z0-9][a-z0-9-]{0,62}$",
+    "lower-case letters, digits and dashes"
+);
 
 #[cfg(test)]
 mod tests {
@@ -64,7 +76,17 @@ mod tests {
         for good in ["a", "salary-2026", "0", &"x".repeat(63)] {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "A", "a/b", "a.b", "a b", "é", &"x".repeat(64), "a\n"] {
+        for bad in [
+            "",
+            "-a",
+            "A",
+            "a/b",
+            "a.b",
+            "a b",
+            "é",
+            &"x".repeat(64),
+            "a\n",
+        ] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
     }

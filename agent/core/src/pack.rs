@@ -28,7 +28,9 @@ pub enum PackError {
         size: u64,
     },
     /// A name that is not safe on every system.
-    #[error("`{0}` cannot be packed; use letters, digits, blanks and ._-+@() in file names, none starting with a dot")]
+    #[error(
+        "`{0}` cannot be packed; use letters, digits, blanks and ._-+@() in file names, none starting with a dot"
+    )]
     Name(String),
     /// Not a pack, or one that was not written by this module.
     #[error("this is not a packed program: {0}")]
@@ -60,11 +62,19 @@ pub fn pack(files: &Files) -> Result<Vec<u8>, PackError> {
         header.set_mtime(0);
         header.set_entry_type(tar::EntryType::Regular);
         header.set_cksum();
-        archive.append(&header, bytes.as_slice()).map_err(malformed)?;
+        archive
+            .append(&header, bytes.as_slice())
+            .map_err(malformed)?;
     }
-    let packed = archive.into_inner().map_err(|error| PackError::Malformed(error.to_string()))?;
+    let packed = archive
+        .into_inner()
+        .map_err(|error| PackError::Malformed(error.to_string()))?;
     let size = packed.len() as u64;
-    if size > limits::PROGRAM { Err(PackError::TooLarge { size }) } else { Ok(packed) }
+    if size > limits::PROGRAM {
+        Err(PackError::TooLarge { size })
+    } else {
+        Ok(packed)
+    }
 }
 
 /// Unpacks bytes whose length has been checked against the manifest (rule 3).
@@ -89,7 +99,11 @@ pub fn unpack(bytes: &[u8]) -> Result<Files, PackError> {
         }
     }
     // One program, one pack: anything else that tar would read the same way is refused.
-    if pack(&files)? == bytes { Ok(files) } else { Err(PackError::Malformed("it is not in normal form".to_owned())) }
+    if pack(&files)? == bytes {
+        Ok(files)
+    } else {
+        Err(PackError::Malformed("it is not in normal form".to_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -107,12 +121,25 @@ mod tests {
         assert_eq!(packed, pack(&files()).unwrap());
         assert_eq!(unpack(&packed).unwrap(), files());
         let digest = crate::digest::Digest::of(&packed);
-        assert_eq!(digest.short(), "8231ae08", "the format of packs must never change");
+        assert_eq!(
+            digest.short(),
+            "8231ae08",
+            "the format of packs must never change"
+        );
     }
 
     #[test]
     fn names_that_leave_the_folder_are_refused() {
-        for name in ["../x.py", "/x.py", "a/../b.py", ".config/x", "a//b", "a\\b", "x\0", ""] {
+        for name in [
+            "../x.py",
+            "/x.py",
+            "a/../b.py",
+            ".config/x",
+            "a//b",
+            "a\\b",
+            "x\0",
+            "",
+        ] {
             let files = Files::from([(name.to_owned(), Vec::new())]);
             assert!(matches!(pack(&files), Err(PackError::Name(_))), "{name:?}");
         }

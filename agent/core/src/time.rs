@@ -36,7 +36,10 @@ impl Time {
     /// This time and `seconds` more.
     #[must_use]
     pub fn plus(self, seconds: u64) -> Self {
-        Self::from_unix(self.0.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)))
+        Self::from_unix(
+            self.0
+                .saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)),
+        )
     }
 
     /// Seconds from `earlier` to this time; negative if it is the other way round.
@@ -62,7 +65,9 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| TimeError(crate::text::clean(text, 80)))?;
+        let time: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| TimeError(crate::text::clean(text, 80)))?;
         match time.as_second() {
             second if (Self::MIN.0..=Self::MAX.0).contains(&second) => Ok(Self(second)),
             _ => Err(TimeError(crate::text::clean(text, 80))),

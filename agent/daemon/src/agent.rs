@@ -15,7 +15,7 @@ use e3_core::envelope::Verified;
 use e3_core::key::SecretKey;
 use e3_core::session::Reason;
 use e3_core::time::Time;
-use e3_core::trust::TrustError;
+use e3_core::trust::{Trust, TrustError};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
@@ -35,7 +35,7 @@ use crate::session::driver::{self, Command};
 use crate::session::folder::Folder;
 use crate::shared::{Parts, Shared};
 use crate::store::BlobStore;
-use crate::{presence, status, sync};
+use crate::{housekeeping, presence, status, sync};
 
 /// How often a machine without a join file looks for one.
 const JOIN_POLL: Duration = Duration::from_secs(2);
@@ -60,11 +60,17 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
 
 /// Comes up: identity, join file, trust, enrolment.
 async fn start(settings: Settings, ledger: Ledger) -> Result<(Shared, TcpListener), AgentError> {
-    let key = identity(&ledger)?;
+    let known = Keeper::load(&ledger)?;
     let (joined_from, join) = wait_for_join(&settings).await;
     let ca = join.hub_ca.as_deref().map(str::as_bytes);
     let hub = Hub::open(&join.hub, ca)?;
-    let keeper = meet(&ledger, &hub, &join).await?;
+    let trust = match known {
+        Some(trust) => trust,
+        None => meet(&ledger, &hub, &join).await?,
+    };
+    // In this order (rule 12): an identity or a journal without trust state is never a first boot.
+    let key = identity(&ledger)?;
+    let keeper = Keeper::open(&ledger, trust)?;
     if let Some(token) = &join.token {
         enrol_with(&hub, &join, token, &key, keeper.now()).await?;
         if let Err(error) = join::burn_token(&joined_from) {
@@ -73,9 +79,13 @@ async fn start(settings: Settings, ledger: Ledger) -> Result<(Shared, TcpListene
     }
     ledger::save(&ledger.joined(), &join)?;
     let listener = TcpListener::bind(&settings.listen).await;
-    let listener =
-        listener.map_err(|source| AgentError::Listen { address: settings.listen.clone(), source })?;
-    let port = listener.local_addr().map_or(crate::config::PORT, |address| address.port());
+    let listener = listener.map_err(|source| AgentError::Listen {
+        address: settings.listen.clone(),
+        source,
+    })?;
+    let port = listener
+        .local_addr()
+        .map_or(crate::config::PORT, |address| address.port());
     let addresses = crate::address::advertised(&settings.advertise, port);
     let shared = Shared::new(Parts {
         identity: Identity::new(&key)?,
@@ -127,18 +137,12 @@ async fn wait_for_join(settings: &Settings) -> (std::path::PathBuf, Join) {
     }
 }
 
-/// The trust state that is there, or the first contact. Rule 12 decides which of the two it may be.
-async fn meet(ledger: &Ledger, hub: &Hub, join: &Join) -> Result<Keeper, AgentError> {
-    if let Some(keeper) = Keeper::load(ledger)? {
-        return Ok(keeper);
-    }
-    if ledger.joined().exists() || ledger.journal().exists() {
-        return Err(KeeperError::from(TrustError::StateMissing).into());
-    }
+/// First contact, however long it takes.
+async fn meet(ledger: &Ledger, hub: &Hub, join: &Join) -> Result<Trust, AgentError> {
     let mut pause = Duration::from_millis(200);
     loop {
         match enrol::meet(ledger, hub, join, built()).await {
-            Ok(keeper) => return Ok(keeper),
+            Ok(trust) => return Ok(trust),
             Err(error) if error.is_passing() => {
                 tracing::warn!(error = %crate::text::chain(&error), "the fleet cannot be met yet");
                 tokio::time::sleep(pause).await;
@@ -149,7 +153,13 @@ async fn meet(ledger: &Ledger, hub: &Hub, join: &Join) -> Result<Keeper, AgentEr
     }
 }
 
-async fn enrol_with(hub: &Hub, join: &Join, token: &str, key: &SecretKey, now: Time) -> Result<(), AgentError> {
+async fn enrol_with(
+    hub: &Hub,
+    join: &Join,
+    token: &str,
+    key: &SecretKey,
+    now: Time,
+) -> Result<(), AgentError> {
     let mut pause = Duration::from_millis(200);
     loop {
         match enrol::enrol(hub, join, token, key, now).await {
@@ -168,6 +178,16 @@ async fn enrol_with(hub: &Hub, join: &Join, token: &str, key: &SecretKey, now: T
 fn built() -> Time {
     let epoch = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
     epoch.map_or(Time::MIN, Time::from_unix)
+}
+
+/// Asks Python for its version now, so that the first session does not wait for it.
+fn warm_up(shared: &Shared) {
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        if let Err(reason) = shared.pythons.find(&shared.settings.python).await {
+            tracing::warn!(%reason, "sessions cannot run here yet");
+        }
+    });
 }
 
 /// What the main loop waits for.
@@ -190,14 +210,28 @@ async fn serve(shared: Shared, listener: TcpListener) -> Result<(), AgentError> 
     files::private_folder(&shared.settings.run)?;
     let socket = status::socket(&shared.settings.run);
     let _ = std::fs::remove_file(&socket);
-    let status = UnixListener::bind(&socket).map_err(|source| AgentError::Socket { path: socket, source })?;
+    let status = UnixListener::bind(&socket).map_err(|source| AgentError::Socket {
+        path: socket,
+        source,
+    })?;
     tokio::spawn(status::serve(shared.clone(), status));
-    tokio::spawn(listen::listen(listener, shared.identity.clone(), shared.sessions.clone()));
+    tokio::spawn(listen::listen(
+        listener,
+        shared.identity.clone(),
+        shared.sessions.clone(),
+    ));
     tokio::spawn(Outbox::deliver(shared.clone()));
     tokio::spawn(presence::run(shared.clone()));
     let (inputs, mut incoming) = mpsc::channel(64);
     let (heads, mut new_heads) = mpsc::channel(4);
-    let mut agent = Agent { shared: shared.clone(), running: HashMap::new(), seen: HashSet::new(), inputs };
+    housekeeping::tidy(&shared);
+    warm_up(&shared);
+    let mut agent = Agent {
+        shared: shared.clone(),
+        running: HashMap::new(),
+        seen: HashSet::new(),
+        inputs,
+    };
     agent.resume();
     tokio::spawn(sync::run(shared, heads));
     crate::notify::ready();
@@ -255,7 +289,9 @@ impl Agent {
                 return self.shared.board.degraded(Some(reason));
             }
         }
-        let Some(head) = self.shared.keeper().head().cloned() else { return };
+        let Some(head) = self.shared.keeper().head().cloned() else {
+            return;
+        };
         for manifest in &head.revoked {
             if let Some(session) = self.running.get(manifest) {
                 let _ = session.try_send(Command::Stop);
@@ -274,9 +310,16 @@ impl Agent {
 
     /// Rule 4: one root at a time, as far as the head says there are any.
     async fn walk_roots(&self, head: &[u8]) -> Result<(), AgentError> {
-        let missing = self.shared.keeper().trust().missing_roots(head).map_err(KeeperError::from)?;
+        let missing = self
+            .shared
+            .keeper()
+            .trust()
+            .missing_roots(head)
+            .map_err(KeeperError::from)?;
         for version in missing {
-            let Some(root) = self.shared.hub.root(version).await? else { break };
+            let Some(root) = self.shared.hub.root(version).await? else {
+                break;
+            };
             self.shared.keeper().accept_root(&root)?;
         }
         Ok(())
@@ -288,7 +331,9 @@ impl Agent {
             let mut pause = Duration::from_millis(200);
             loop {
                 match shared.hub.blob(&named.envelope).await {
-                    Ok(bytes) => return drop(inputs.send(Input::Fetched(Box::new(named), bytes)).await),
+                    Ok(bytes) => {
+                        return drop(inputs.send(Input::Fetched(Box::new(named), bytes)).await);
+                    }
                     Err(error) => {
                         tracing::warn!(session = %named.name, error = %crate::text::chain(&error), "a session cannot be fetched");
                     }
@@ -311,8 +356,12 @@ impl Agent {
             Ok(None) => return,
             Err(refusal) => {
                 tracing::warn!(session = %named.name, %refusal, "a session is refused");
-                let noted =
-                    self.shared.keeper().note("session", "refused", Some(named.manifest), &refusal.to_string());
+                let noted = self.shared.keeper().note(
+                    "session",
+                    "refused",
+                    Some(named.manifest),
+                    &refusal.to_string(),
+                );
                 if let Err(error) = noted {
                     tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
                 }
@@ -337,7 +386,7 @@ impl Agent {
         named: &SessionRef,
         bytes: &[u8],
     ) -> Result<Option<(Verified<Session>, usize)>, e3_core::trust::Refusal> {
-        let session = self.shared.keeper().open(named, bytes)?;
+        let session = self.shared.keeper().open_session(named, bytes)?;
         let place = session.document.party_index(&self.shared.me());
         Ok(place.map(|place| (session, place)))
     }

@@ -9,7 +9,12 @@ use clap::{Parser, Subcommand};
 #[command(name = "e3-agent", version, arg_required_else_help = true)]
 pub struct Args {
     /// The configuration; all defaults if the file is not there.
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/e3/agent.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/e3/agent.toml"
+    )]
     pub config: PathBuf,
     /// Print JSON.
     #[arg(long, global = true)]

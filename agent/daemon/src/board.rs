@@ -48,7 +48,10 @@ pub struct SessionNote {
 
 impl Default for Board {
     fn default() -> Self {
-        Self { notes: Arc::default(), changed: watch::Sender::new(0) }
+        Self {
+            notes: Arc::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -66,7 +69,11 @@ impl Board {
     /// Puts a session up, or changes it.
     pub fn session(&self, note: SessionNote) {
         self.change(|notes| {
-            match notes.sessions.iter_mut().find(|other| other.manifest == note.manifest) {
+            match notes
+                .sessions
+                .iter_mut()
+                .find(|other| other.manifest == note.manifest)
+            {
                 Some(other) => *other = note,
                 None => notes.sessions.push(note),
             }

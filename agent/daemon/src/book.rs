@@ -24,14 +24,18 @@ pub struct Book {
 impl Book {
     /// An empty book.
     pub fn new(shared: &Shared) -> Self {
-        Self { shared: shared.clone(), known: Arc::default() }
+        Self {
+            shared: shared.clone(),
+            known: Arc::default(),
+        }
     }
 
     async fn ask(&self, party: PublicKey) -> Option<Vec<String>> {
         let bytes = self.shared.hub.presence(&party).await.ok()??;
         let envelope = Envelope::parse(&bytes, limits::ENVELOPE).ok()?;
         let presence: Presence = envelope.verify(&[party], 1).ok()?.document;
-        (presence.party == party && presence.fleet == self.shared.join.fleet).then_some(presence.addresses)
+        (presence.party == party && presence.fleet == self.shared.join.fleet)
+            .then_some(presence.addresses)
     }
 }
 

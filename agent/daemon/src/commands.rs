@@ -1,6 +1,6 @@
 //! What `e3-agent` does besides running: everything that only looks.
 
-use std::path::Path;
+use std::fmt::Write as _;
 
 use e3_client::files;
 use e3_core::document::{Document as _, Head, RootRef};
@@ -29,48 +29,78 @@ pub struct Answer {
 /// `e3-agent status`
 pub async fn status(settings: &Settings) -> Result<Answer, AgentError> {
     let asked = Status::ask(&settings.run).await;
-    let status = asked.map_err(|source| AgentError::NoAgent { path: socket(&settings.run), source })?;
+    let status = asked.map_err(|source| AgentError::NoAgent {
+        path: socket(&settings.run),
+        source,
+    })?;
     let mut text = format!(
         "party    {} ({})\nfleet    {}\nhub      {}\nroot     {}\n",
         status.name, status.party, status.fleet, status.hub, status.root
     );
     match (status.head, status.head_expires) {
-        (Some(head), Some(expires)) => text += &format!("head     {head}, expires {expires}\n"),
+        (Some(head), Some(expires)) => drop(writeln!(text, "head     {head}, expires {expires}")),
         _ => text += "head     none yet\n",
     }
     if let Some(reason) = &status.notes.degraded {
-        text += &format!("degraded {reason}\n");
+        let _ = writeln!(text, "degraded {reason}");
     }
     if let Some(error) = &status.notes.hub_error {
-        text += &format!("hub      {error}\n");
+        let _ = writeln!(text, "hub      {error}");
     }
     for session in &status.notes.sessions {
-        text += &format!("session  {:<20} {}", session.name, session.progress.as_str());
+        let _ = write!(
+            text,
+            "session  {:<20} {}",
+            session.name,
+            session.progress.as_str()
+        );
         if let Some(failure) = &session.failure {
-            let name = session.parties.get(failure.party).map_or("?", |name| name.as_str());
-            text += &format!(": party {} ({name}): {}", failure.party, failure.reason);
+            let name = session
+                .parties
+                .get(failure.party)
+                .map_or("?", |name| name.as_str());
+            let _ = write!(
+                text,
+                ": party {} ({name}): {}",
+                failure.party, failure.reason
+            );
         }
         text += "\n";
     }
-    Ok(Answer { json: serde_json::to_value(&status).unwrap_or_default(), text })
+    Ok(Answer {
+        json: serde_json::to_value(&status).unwrap_or_default(),
+        text,
+    })
 }
 
 /// `e3-agent journal verify`
 pub fn journal_verify(settings: &Settings) -> Result<Answer, AgentError> {
     let tail = journal::verify(&Ledger::open(&settings.state)?.journal())?;
-    let text = format!("The journal is whole: {} lines, the last one is {}\n", tail.sequence, tail.digest);
-    Ok(Answer { json: json!({ "lines": tail.sequence, "last": tail.digest, "whole": true }), text })
+    let text = format!(
+        "The journal is whole: {} lines, the last one is {}\n",
+        tail.sequence, tail.digest
+    );
+    Ok(Answer {
+        json: json!({ "lines": tail.sequence, "last": tail.digest, "whole": true }),
+        text,
+    })
 }
 
 /// `e3-agent policy show`
 pub fn policy_show(settings: &Settings) -> Result<Answer, AgentError> {
     let Some((path, join)) = Join::find(&settings.join)? else {
         let text = "There is no join file yet, so there is no owner and no policy.\n".to_owned();
-        return Ok(Answer { json: Value::Null, text });
+        return Ok(Answer {
+            json: Value::Null,
+            text,
+        });
     };
     let policy = join.policy(&settings.policy, &path)?;
     let text = toml::to_string_pretty(&policy).unwrap_or_default();
-    Ok(Answer { json: serde_json::to_value(&policy).unwrap_or_default(), text })
+    Ok(Answer {
+        json: serde_json::to_value(&policy).unwrap_or_default(),
+        text,
+    })
 }
 
 /// `e3-agent result SESSION`
@@ -88,7 +118,10 @@ pub fn result(settings: &Settings, session: &str) -> Result<Answer, AgentError> 
     let limit = usize::try_from(limits::OUTPUT).unwrap_or(usize::MAX);
     let stdout = files::read_bounded(&folder.path("stdout"), limit)?;
     let text = String::from_utf8_lossy(&stdout).into_owned();
-    Ok(Answer { json: json!({ "manifest": manifest, "stdout": text }), text })
+    Ok(Answer {
+        json: json!({ "manifest": manifest, "stdout": text }),
+        text,
+    })
 }
 
 /// `e3-agent self-check`: what every session needs of this binary and machine.
@@ -103,31 +136,39 @@ pub fn self_check() -> Result<Answer, AgentError> {
         counter: 1,
         signed: now,
         expires: now.plus(60),
-        root: RootRef { version: 1, digest: e3_core::digest::Digest::of(b"") },
+        root: RootRef {
+            version: 1,
+            digest: e3_core::digest::Digest::of(b""),
+        },
         sessions: Vec::new(),
         revoked: Vec::new(),
         release: None,
     };
     head.check().map_err(|_| failed("documents"))?;
     let envelope = Envelope::sign(&head, &[&again]).map_err(|_| failed("signing"))?;
-    let envelope = Envelope::parse(&envelope.to_bytes(), limits::HEAD).map_err(|_| failed("envelopes"))?;
-    envelope.verify::<Head>(&[key.public()], 1).map_err(|_| failed("verifying"))?;
+    let envelope =
+        Envelope::parse(&envelope.to_bytes(), limits::HEAD).map_err(|_| failed("envelopes"))?;
+    envelope
+        .verify::<Head>(&[key.public()], 1)
+        .map_err(|_| failed("verifying"))?;
     Identity::new(&key).map_err(|_| failed("TLS identities"))?;
     crate::session::certificate::make(0, now.unix()).map_err(|_| failed("TLS certificates"))?;
     let folder = tempfile::tempdir().map_err(|_| failed("temporary files"))?;
     let path = folder.path().join("file");
     files::write_private(&path, b"x")?;
-    let clock = if now > Time::from_unix(1_700_000_000) { "set" } else { "not set" };
+    let clock = if now > Time::from_unix(1_700_000_000) {
+        "set"
+    } else {
+        "not set"
+    };
     let text = format!("self-check passed: keys, signatures, TLS, files; the clock is {clock}\n");
-    Ok(Answer { json: json!({ "passed": true, "clock": clock, "target": target() }), text })
+    Ok(Answer {
+        json: json!({ "passed": true, "clock": clock, "target": target() }),
+        text,
+    })
 }
 
 /// What this binary was built for.
 fn target() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
-}
-
-/// Whether `path` is the default configuration that is not there: worth a word when nothing works.
-pub fn is_default_and_absent(path: &Path) -> bool {
-    path == Path::new("/etc/e3/agent.toml") && !path.exists()
 }

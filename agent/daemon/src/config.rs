@@ -89,8 +89,13 @@ impl Settings {
             Err(error) if error.is_not_found() => Vec::new(),
             other => other?,
         };
-        let syntax = |source: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
-        Ok(Self::from(toml::from_slice::<Fragment>(&bytes).map_err(syntax)?))
+        let syntax = |source: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        Ok(Self::from(
+            toml::from_slice::<Fragment>(&bytes).map_err(syntax)?,
+        ))
     }
 }
 
@@ -121,10 +126,16 @@ mod tests {
     fn an_absent_file_means_defaults_and_a_typing_mistake_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.toml");
-        assert_eq!(Settings::load(&path).unwrap().poll, Duration::from_secs(300));
+        assert_eq!(
+            Settings::load(&path).unwrap().poll,
+            Duration::from_mins(5)
+        );
         files::write_atomic(&path, b"pol_seconds = 5\n").unwrap();
         let error = Settings::load(&path).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(source.contains("pol_seconds") && source.contains("line 1"), "{source}");
+        assert!(
+            source.contains("pol_seconds") && source.contains("line 1"),
+            "{source}"
+        );
     }
 }

@@ -5,6 +5,7 @@ use e3_core::document::{Enrolment, Token, TokenError};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
 use e3_core::time::Time;
+use e3_core::trust::Trust;
 
 use crate::join::Join;
 use crate::keeper::{Keeper, KeeperError};
@@ -44,24 +45,42 @@ impl EnrolError {
 /// Fetches the first root and begins to trust it.
 ///
 /// Root 1 is what the join file pins; later ones are walked to when a head names them (rule 4).
-pub async fn meet(ledger: &Ledger, hub: &Hub, join: &Join, built: Time) -> Result<Keeper, EnrolError> {
+pub async fn meet(
+    ledger: &Ledger,
+    hub: &Hub,
+    join: &Join,
+    built: Time,
+) -> Result<Trust, EnrolError> {
     let root = hub.root(1).await?.ok_or(EnrolError::NoRoot)?;
-    let now = e3_core::time::now(e3_client::clock::now(), built);
-    Ok(Keeper::first(ledger, &root, &join.root, built, now)?)
+    Ok(Keeper::first(ledger, &root, &join.root, built)?)
 }
 
 /// Uses the token. Doing it again with the same identity is harmless, so a lost answer is, too.
-pub async fn enrol(hub: &Hub, join: &Join, token: &str, key: &SecretKey, now: Time) -> Result<(), EnrolError> {
+pub async fn enrol(
+    hub: &Hub,
+    join: &Join,
+    token: &str,
+    key: &SecretKey,
+    now: Time,
+) -> Result<(), EnrolError> {
     let token = Token::from_text(token)?;
     // Not verified here: the hub and the owners do. This only finds mixed-up files.
-    let invite: e3_core::document::Invite =
-        token.invite.unverified().map_err(|error| EnrolError::Token(TokenError::Invite(error)))?;
+    let invite: e3_core::document::Invite = token
+        .invite
+        .unverified()
+        .map_err(|error| EnrolError::Token(TokenError::Invite(error)))?;
     if (&invite.fleet, &invite.name, &invite.owner) != (&join.fleet, &join.name, &join.owner) {
         return Err(EnrolError::OtherInvite);
     }
+    let enrolment = Enrolment {
+        fleet: join.fleet.clone(),
+        invite: token.invite.digest(),
+        party: key.public(),
+        signed: now,
+    };
     let enrolment =
-        Enrolment { fleet: join.fleet.clone(), invite: token.invite.digest(), party: key.public(), signed: now };
-    let enrolment = Envelope::sign(&enrolment, &[key, &token.key]).expect("an enrolment made here is valid");
-    hub.enrol(&enrolment.to_bytes(), &token.invite.to_bytes()).await?;
+        Envelope::sign(&enrolment, &[key, &token.key]).expect("an enrolment made here is valid");
+    hub.enrol(&enrolment.to_bytes(), &token.invite.to_bytes())
+        .await?;
     Ok(())
 }

@@ -71,11 +71,18 @@ impl Join {
     pub fn policy(&self, path: &Path, joined_from: &Path) -> Result<Policy, JoinError> {
         let (source, mut table) = match files::read_bounded(path, LIMIT) {
             Ok(bytes) => (path, parse::<toml::Table>(path, &bytes)?),
-            Err(error) if error.is_not_found() => (joined_from, self.policy.clone().unwrap_or_default()),
+            Err(error) if error.is_not_found() => {
+                (joined_from, self.policy.clone().unwrap_or_default())
+            }
             Err(error) => return Err(error.into()),
         };
-        table.entry("owner").or_insert_with(|| toml::Value::String(self.owner.to_string()));
-        let broken = |error: toml::de::Error| JoinError::Syntax { path: source.to_owned(), source: Box::new(error) };
+        table
+            .entry("owner")
+            .or_insert_with(|| toml::Value::String(self.owner.to_string()));
+        let broken = |error: toml::de::Error| JoinError::Syntax {
+            path: source.to_owned(),
+            source: Box::new(error),
+        };
         table.try_into().map_err(broken)
     }
 }
@@ -91,12 +98,16 @@ pub fn burn_token(path: &Path) -> Result<(), JoinError> {
 }
 
 fn is_token(line: &str) -> bool {
-    line.trim_start().strip_prefix("token").is_some_and(|rest| rest.trim_start().starts_with('='))
+    line.trim_start()
+        .strip_prefix("token")
+        .is_some_and(|rest| rest.trim_start().starts_with('='))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, JoinError> {
-    toml::from_slice(bytes)
-        .map_err(|source| JoinError::Syntax { path: path.to_owned(), source: Box::new(source) })
+    toml::from_slice(bytes).map_err(|source| JoinError::Syntax {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 #[cfg(test)]
@@ -113,13 +124,23 @@ mod tests {
             "# mine\nfleet = \"f\"\nhub = \"http://h\"\nroot = \"{root}\"\nname = \"a\"\nowner = \"{owner}\"\ntoken = \"e3-join-x\"\n\n[policy]\npublish = true\n"
         );
         files::write_atomic(&path, text.as_bytes()).unwrap();
-        let (found, join) = Join::find(&[folder.path().join("none"), path.clone()]).unwrap().unwrap();
+        let (found, join) = Join::find(&[folder.path().join("none"), path.clone()])
+            .unwrap()
+            .unwrap();
         assert_eq!((&found, join.token.as_deref()), (&path, Some("e3-join-x")));
-        assert!(join.policy(&folder.path().join("policy.toml"), &path).unwrap().publish);
+        assert!(
+            join.policy(&folder.path().join("policy.toml"), &path)
+                .unwrap()
+                .publish
+        );
         burn_token(&path).unwrap();
-        let (_, join) = Join::find(&[path.clone()]).unwrap().unwrap();
+        let (_, join) = Join::find(std::slice::from_ref(&path)).unwrap().unwrap();
         assert_eq!(join.token, None);
-        assert!(files::read_bounded(&path, LIMIT).unwrap().starts_with(b"# mine\n"));
+        assert!(
+            files::read_bounded(&path, LIMIT)
+                .unwrap()
+                .starts_with(b"# mine\n")
+        );
         assert!(!toml::to_string(&join).unwrap().contains("token"));
     }
 }

@@ -54,8 +54,16 @@ impl Journal {
     /// Opens the journal for writing. A line that a crash has cut off is dropped; every other
     /// damage is left for [`verify`] to find.
     pub fn open(path: &Path) -> Result<Self, JournalFileError> {
-        let io = |source| JournalFileError::Io { path: path.to_owned(), source };
-        let open = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path);
+        let io = |source| JournalFileError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let open = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .mode(0o600)
+            .open(path);
         let file = open.map_err(io)?;
         let whole = whole_length(path).map_err(io)?;
         file.set_len(whole).map_err(io)?;
@@ -65,7 +73,11 @@ impl Journal {
             Some(tail) => tail,
             None => read_tail(path).unwrap_or_else(|_| Tail::empty()),
         };
-        Ok(Self { path: path.to_owned(), file, tail })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            tail,
+        })
     }
 
     /// Adds a line, on the disk when this returns.
@@ -79,8 +91,13 @@ impl Journal {
     ) -> Result<(), JournalFileError> {
         let mut tail = self.tail;
         let line = tail.append(time, subject, verdict, digest, detail);
-        let io = |source| JournalFileError::Io { path: self.path.clone(), source };
-        self.file.write_all(format!("{line}\n").as_bytes()).map_err(io)?;
+        let io = |source| JournalFileError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        self.file
+            .write_all(format!("{line}\n").as_bytes())
+            .map_err(io)?;
         self.file.sync_data().map_err(io)?;
         self.tail = tail;
         // Written second: a crash in between leaves a journal that is longer than remembered, which
@@ -94,19 +111,26 @@ pub fn verify(path: &Path) -> Result<Tail, JournalFileError> {
     let tail = read_tail(path)?;
     let remembered: Option<Tail> = ledger::load(&tail_path(path))?;
     match remembered {
-        Some(end) if end.sequence > tail.sequence => {
-            Err(JournalFileError::Cut { expected: end.sequence, found: tail.sequence })
-        }
+        Some(end) if end.sequence > tail.sequence => Err(JournalFileError::Cut {
+            expected: end.sequence,
+            found: tail.sequence,
+        }),
         Some(end) if end.sequence == tail.sequence && end.digest != tail.digest => {
             let problem = "is not the line that was written".to_owned();
-            Err(JournalFileError::Changed(JournalError { line: tail.sequence, problem }))
+            Err(JournalFileError::Changed(JournalError {
+                line: tail.sequence,
+                problem,
+            }))
         }
         _ => Ok(tail),
     }
 }
 
 fn read_tail(path: &Path) -> Result<Tail, JournalFileError> {
-    let io = |source| JournalFileError::Io { path: path.to_owned(), source };
+    let io = |source| JournalFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut tail = Tail::empty();
     let mut reader = match File::open(path) {
         Ok(file) => BufReader::new(file),
@@ -116,11 +140,14 @@ fn read_tail(path: &Path) -> Result<Tail, JournalFileError> {
     let mut line = String::new();
     loop {
         line.clear();
-        let read = io::Read::take(&mut reader, LINE).read_line(&mut line).map_err(io)?;
+        let read = io::Read::take(&mut reader, LINE)
+            .read_line(&mut line)
+            .map_err(io)?;
         if read == 0 {
             return Ok(tail);
         }
-        tail.verify(line.trim_end_matches('\n')).map_err(JournalFileError::Changed)?;
+        tail.verify(line.trim_end_matches('\n'))
+            .map_err(JournalFileError::Changed)?;
     }
 }
 
@@ -152,7 +179,9 @@ mod tests {
     fn three(path: &Path) {
         let mut journal = Journal::open(path).unwrap();
         for n in 0..3 {
-            journal.append(Time::from_unix(n), "head", "accepted", None, "").unwrap();
+            journal
+                .append(Time::from_unix(n), "head", "accepted", None, "")
+                .unwrap();
         }
     }
 
@@ -165,7 +194,10 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         // A crash in the middle of a line.
         std::fs::write(&path, format!("{text}{{\"seq")).unwrap();
-        Journal::open(&path).unwrap().append(Time::MIN, "head", "refused", None, "old").unwrap();
+        Journal::open(&path)
+            .unwrap()
+            .append(Time::MIN, "head", "refused", None, "old")
+            .unwrap();
         assert_eq!(verify(&path).unwrap().sequence, 4);
         // An edit.
         let text = std::fs::read_to_string(&path).unwrap();
@@ -174,6 +206,12 @@ mod tests {
         // A cut.
         let cut: String = text.lines().take(2).flat_map(|line| [line, "\n"]).collect();
         std::fs::write(&path, cut).unwrap();
-        assert!(matches!(verify(&path), Err(JournalFileError::Cut { expected: 4, found: 2 })));
+        assert!(matches!(
+            verify(&path),
+            Err(JournalFileError::Cut {
+                expected: 4,
+                found: 2
+            })
+        ));
     }
 }

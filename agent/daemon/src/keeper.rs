@@ -7,7 +7,7 @@ use e3_core::envelope::Verified;
 use e3_core::key::PublicKey;
 use e3_core::time::Time;
 use e3_core::trust::policy::Judgement;
-use e3_core::trust::{Policy, Refusal, Trust, TrustError, session_counter};
+use e3_core::trust::{Policy, Refusal, Trust, TrustError, floor, session_counter};
 
 use crate::journal::{Journal, JournalFileError};
 use crate::ledger::{self, Ledger, LedgerError};
@@ -34,20 +34,43 @@ pub enum KeeperError {
 }
 
 impl Keeper {
-    /// Opens the state that is there; `None` on a machine that has never had any.
-    pub fn load(ledger: &Ledger) -> Result<Option<Self>, KeeperError> {
-        let Some(trust) = ledger::load(&ledger.trust())? else { return Ok(None) };
-        let journal = Journal::open(&ledger.journal())?;
-        Ok(Some(Self { ledger: ledger.clone(), trust, journal }))
+    /// The trust state that is there; `None` only on a first boot (rule 12).
+    pub fn load(ledger: &Ledger) -> Result<Option<Trust>, KeeperError> {
+        let trust = ledger::load(&ledger.trust())?;
+        Ok(floor::found(
+            ledger.identity().exists(),
+            ledger.journal().exists(),
+            trust,
+        )?)
     }
 
-    /// First contact: the root that the join file pins.
-    pub fn first(ledger: &Ledger, root: &[u8], pinned: &Digest, built: Time, now: Time) -> Result<Self, KeeperError> {
+    /// First contact: the root that the join file pins. On the disk when this returns, and before
+    /// the identity and the journal are (rule 12).
+    pub fn first(
+        ledger: &Ledger,
+        root: &[u8],
+        pinned: &Digest,
+        built: Time,
+    ) -> Result<Trust, KeeperError> {
         let trust = Trust::first(root, pinned, built)?;
-        let mut journal = Journal::open(&ledger.journal())?;
-        journal.append(now, "root", "accepted", Some(*pinned), "pinned by the join file")?;
         ledger::save(&ledger.trust(), &trust)?;
-        Ok(Self { ledger: ledger.clone(), trust, journal })
+        Ok(trust)
+    }
+
+    /// Keeps `trust`, which is on the disk.
+    pub fn open(ledger: &Ledger, trust: Trust) -> Result<Self, KeeperError> {
+        let is_new = !ledger.journal().exists();
+        let journal = Journal::open(&ledger.journal())?;
+        let mut keeper = Self {
+            ledger: ledger.clone(),
+            trust,
+            journal,
+        };
+        if is_new {
+            let root = keeper.trust.floor.root_digest;
+            keeper.note("root", "accepted", Some(root), "pinned by the join file")?;
+        }
+        Ok(keeper)
     }
 
     /// What is held to be true.
@@ -95,13 +118,17 @@ impl Keeper {
         let judged = if self.trust.revokes(&session.digest) {
             Err(Refusal::Revoked)
         } else {
-            session_counter(&self.trust.floor, session).and_then(|()| policy.judge(me, session, now))
+            session_counter(&self.trust.floor, session)
+                .and_then(|()| policy.judge(me, session, now))
         };
         if matches!(judged, Ok(Judgement::Accepted)) {
             let mut floor = self.trust.floor.clone();
             floor.raise_to_session(session);
             if floor != self.trust.floor {
-                let trust = Trust { floor, ..self.trust.clone() };
+                let trust = Trust {
+                    floor,
+                    ..self.trust.clone()
+                };
                 ledger::save(&self.ledger.trust(), &trust)?;
                 self.trust = trust;
             }
@@ -116,17 +143,32 @@ impl Keeper {
     }
 
     /// Opens an envelope that the head names.
-    pub fn open(&self, named: &SessionRef, bytes: &[u8]) -> Result<Verified<Session>, Refusal> {
+    pub fn open_session(
+        &self,
+        named: &SessionRef,
+        bytes: &[u8],
+    ) -> Result<Verified<Session>, Refusal> {
         self.trust.open_session(named, bytes)
     }
 
     /// Adds a line to the journal.
-    pub fn note(&mut self, subject: &str, verdict: &str, digest: Option<Digest>, detail: &str) -> Result<(), KeeperError> {
+    pub fn note(
+        &mut self,
+        subject: &str,
+        verdict: &str,
+        digest: Option<Digest>,
+        detail: &str,
+    ) -> Result<(), KeeperError> {
         let now = self.now();
         Ok(self.journal.append(now, subject, verdict, digest, detail)?)
     }
 
-    fn advance(&mut self, subject: &str, trust: Trust, result: Result<(), TrustError>) -> Result<(), KeeperError> {
+    fn advance(
+        &mut self,
+        subject: &str,
+        trust: Trust,
+        result: Result<(), TrustError>,
+    ) -> Result<(), KeeperError> {
         if let Err(error) = result {
             self.note(subject, "refused", None, &error.to_string())?;
             return Err(error.into());

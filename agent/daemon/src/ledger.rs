@@ -38,7 +38,9 @@ impl Ledger {
         for part in ["", "sessions"] {
             files::private_folder(&folder.join(part))?;
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// The folder.
@@ -73,10 +75,15 @@ impl Ledger {
 
     /// The sessions that this party knows, oldest first.
     pub fn sessions(&self) -> Vec<Digest> {
-        let Ok(entries) = std::fs::read_dir(self.folder.join("sessions")) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(self.folder.join("sessions")) else {
+            return Vec::new();
+        };
         let entries = entries.flatten().filter_map(|entry| {
             let digest = Digest::from_hex(entry.file_name().to_str()?).ok()?;
-            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
+            let modified = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok()?;
             Some((modified, digest))
         });
         let mut sessions: Vec<_> = entries.collect();
@@ -91,13 +98,19 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> 
         Err(error) if error.is_not_found() => return Ok(None),
         other => other?,
     };
-    let damaged = |source| LedgerError::Damaged { path: path.to_owned(), source };
+    let damaged = |source| LedgerError::Damaged {
+        path: path.to_owned(),
+        source,
+    };
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 /// Writes a JSON file: when this returns it is on the disk, whole.
 pub fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), LedgerError> {
-    let damaged = |source| LedgerError::Damaged { path: path.to_owned(), source };
+    let damaged = |source| LedgerError::Damaged {
+        path: path.to_owned(),
+        source,
+    };
     let bytes = serde_json::to_vec(value).map_err(damaged)?;
     Ok(files::write_private(path, &bytes)?)
 }

@@ -23,6 +23,7 @@ pub mod config;
 pub mod enrol;
 pub mod error;
 pub mod gate;
+pub mod housekeeping;
 pub mod join;
 pub mod journal;
 pub mod keeper;

@@ -13,11 +13,21 @@ pub struct Lock(#[expect(dead_code, reason = "holding the file holds the lock")]
 /// Takes the state folder for this process.
 pub fn take(state: &Path) -> Result<Lock, AgentError> {
     let path = state.join("lock");
-    let open = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path);
-    let file = open.map_err(|source| AgentError::Socket { path: path.clone(), source })?;
+    let open = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = open.map_err(|source| AgentError::Socket {
+        path: path.clone(),
+        source,
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
-        Err(_) => Err(AgentError::Running { path: state.to_owned() }),
+        Err(_) => Err(AgentError::Running {
+            path: state.to_owned(),
+        }),
     }
 }
 
@@ -29,7 +39,10 @@ mod tests {
     fn a_second_agent_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let first = take(folder.path()).unwrap();
-        assert!(matches!(take(folder.path()), Err(AgentError::Running { .. })));
+        assert!(matches!(
+            take(folder.path()),
+            Err(AgentError::Running { .. })
+        ));
         drop(first);
         take(folder.path()).unwrap();
     }

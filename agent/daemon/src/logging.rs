@@ -13,7 +13,9 @@ pub fn start() {
     match tracing_journald::layer() {
         Ok(journal) if in_journal => registry.with(journal).init(),
         _ => {
-            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+            let lines = tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_target(false);
             registry.with(lines.with_ansi(false)).init();
         }
     }

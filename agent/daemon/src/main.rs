@@ -14,14 +14,21 @@ use tokio::signal::unix::{SignalKind, signal};
 fn main() -> ExitCode {
     let args = Args::parse();
     e3_client::tls::install();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&args, &error),
     };
     match runtime.block_on(act(&args)) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(answer)) => {
-            let shown = if args.json { format!("{}\n", answer.json) } else { answer.text };
+            let shown = if args.json {
+                format!("{}\n", answer.json)
+            } else {
+                answer.text
+            };
             // A closed pipe is the reader's business.
             let _ = std::io::stdout().write_all(shown.as_bytes());
             ExitCode::SUCCESS
@@ -53,7 +60,10 @@ async fn act(args: &Args) -> Result<Option<Answer>, AgentError> {
 
 /// Resolves when the agent is told to stop.
 async fn terminated() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -7,7 +7,9 @@ pub fn ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "cannot tell systemd that the agent is ready");
     }
-    let Some(watchdog) = sd_notify::watchdog_enabled() else { return };
+    let Some(watchdog) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(watchdog.max(Duration::from_millis(100)) / 2);
         loop {

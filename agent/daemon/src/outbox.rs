@@ -13,7 +13,7 @@ use crate::session::folder::Folder;
 use crate::shared::Shared;
 
 /// Between attempts, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(300));
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(5));
 
 /// Sessions whose receipts are to be published. Cheap to clone.
 #[derive(Clone)]
@@ -25,7 +25,10 @@ pub struct Outbox {
 impl Default for Outbox {
     fn default() -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        Self { sender, receiver: Arc::new(Mutex::new(Some(receiver))) }
+        Self {
+            sender,
+            receiver: Arc::new(Mutex::new(Some(receiver))),
+        }
     }
 }
 
@@ -38,7 +41,12 @@ impl Outbox {
 
     /// Publishes what is pushed, and at first what an earlier run has left. For ever.
     pub async fn deliver(shared: Shared) {
-        let taken = shared.outbox.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = shared
+            .outbox
+            .receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(mut receipts) = taken else { return };
         for manifest in shared.ledger.sessions() {
             if Folder::of(&shared.ledger, &manifest).is_unpublished() {
@@ -87,12 +95,18 @@ async fn attempt(shared: &Shared, folder: &Folder, manifest: Digest) -> Result<(
     let receipt = receipt.map_err(|error| unreadable(&error))?;
     let named = folder.named().map_err(|error| unreadable(&error))?;
     let named = named.ok_or_else(|| Problem::Final("the session's name is gone".to_owned()))?;
-    let party = party_of(&shared.me(), folder).ok_or_else(|| Problem::Final("not a party".to_owned()))?;
-    match shared.hub.put_receipt(&named.envelope.digest, &manifest, party, receipt).await {
-        Ok(()) => Ok(()),
-        // It has one of ours already: the answer to the first attempt was lost.
-        Err(HubError::Refused { status: 409, .. }) => Ok(()),
-        Err(error @ (HubError::ReadOnly { .. } | HubError::Refused { .. })) => Err(unreadable(&error)),
+    let party =
+        party_of(&shared.me(), folder).ok_or_else(|| Problem::Final("not a party".to_owned()))?;
+    match shared
+        .hub
+        .put_receipt(&named.envelope.digest, &manifest, party, receipt)
+        .await
+    {
+        // 409: it has one of ours already, the answer to the first attempt was lost.
+        Ok(()) | Err(HubError::Refused { status: 409, .. }) => Ok(()),
+        Err(error @ (HubError::ReadOnly { .. } | HubError::Refused { .. })) => {
+            Err(unreadable(&error))
+        }
         Err(error) => Err(Problem::Passing(crate::text::chain(&error))),
     }
 }
@@ -101,5 +115,8 @@ async fn attempt(shared: &Shared, folder: &Folder, manifest: Digest) -> Result<(
 fn party_of(me: &e3_core::key::PublicKey, folder: &Folder) -> Option<usize> {
     let bytes = files::read_bounded(&folder.path("receipt.json"), limits::ENVELOPE).ok()?;
     let envelope = e3_core::envelope::Envelope::parse(&bytes, limits::ENVELOPE).ok()?;
-    envelope.verify::<e3_core::document::Receipt>(&[*me], 1).ok().map(|receipt| receipt.document.party)
+    envelope
+        .verify::<e3_core::document::Receipt>(&[*me], 1)
+        .ok()
+        .map(|receipt| receipt.document.party)
 }

@@ -42,7 +42,11 @@ async fn publish(shared: &Shared, counter: u64) -> Result<(), String> {
     let notes = shared.board.notes();
     let (root, head, signed) = {
         let keeper = shared.keeper();
-        (keeper.trust().root.version, keeper.head().map_or(0, |head| head.counter), keeper.now())
+        (
+            keeper.trust().root.version,
+            keeper.head().map_or(0, |head| head.counter),
+            keeper.now(),
+        )
     };
     let presence = Presence {
         fleet: shared.join.fleet.clone(),
@@ -60,6 +64,9 @@ async fn publish(shared: &Shared, counter: u64) -> Result<(), String> {
         sessions: notes.presences(),
     };
     let envelope = Envelope::sign(&presence, &[&shared.key]).map_err(|error| error.to_string())?;
-    let sent = shared.hub.put_presence(&shared.me(), envelope.to_bytes()).await;
+    let sent = shared
+        .hub
+        .put_presence(&shared.me(), envelope.to_bytes())
+        .await;
     sent.map_err(|error| crate::text::chain(&error))
 }

@@ -13,9 +13,9 @@ use crate::join::{Join, JoinError};
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
+use crate::party::Launcher;
 use crate::peer::listen::Sessions;
 use crate::peer::tls::Identity;
-use crate::party::Launcher;
 use crate::runtime::{Pythons, Runtimes};
 use crate::store::BlobStore;
 

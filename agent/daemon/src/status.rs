@@ -82,7 +82,9 @@ impl Status {
             stream.take(LIMIT).read_to_end(&mut bytes).await?;
             Ok(serde_json::from_slice(&bytes)?)
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -1,3 +1,4 @@
 //! What tests and the demo share.
 
+pub mod pages;
 pub mod sim;

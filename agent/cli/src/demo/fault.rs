@@ -53,20 +53,27 @@ pub async fn before(
                 message: source.to_string(),
                 remedy: "Sign the session again.",
             })?;
-            let entry = contents.get_mut(&bundle.session.program.entry);
-            entry.into_iter().for_each(|text| text.extend_from_slice(b"\nCONSTANT = 2\n"));
+            if let Some(text) = contents.get_mut(&bundle.session.program.entry) {
+                text.extend_from_slice(b"\nCONSTANT = 2\n");
+            }
             let changed = pack::pack(&contents).unwrap_or_default();
             files::write_private(&state.join("blobs").join(named.hex()), &changed)?;
         }
         Fault::Version => {
             // An unpacked MPyC under the right name that says it is 0.10.
-            let root = state.join("runtime").join(wheel.blob().digest.hex()).join("files");
+            let root = state
+                .join("runtime")
+                .join(wheel.blob().digest.hex())
+                .join("files");
             unzip(fleet.python(), &wheel.bytes, &root).await?;
             let init = root.join("mpyc/__init__.py");
             let text = files::read_bounded(&init, 1 << 20)?;
             let text = String::from_utf8_lossy(&text);
             let pinned = format!("__version__ = '{}'", bundle.session.mpyc.version);
-            files::write_private(&init, text.replace(&pinned, "__version__ = '0.10'").as_bytes())?;
+            files::write_private(
+                &init,
+                text.replace(&pinned, "__version__ = '0.10'").as_bytes(),
+            )?;
         }
     }
     Ok(())
@@ -77,9 +84,19 @@ async fn unzip(python: &Path, wheel: &[u8], folder: &Path) -> Result<(), Error> 
     files::private_folder(folder)?;
     let path = folder.with_extension("whl");
     files::write_private(&path, wheel)?;
-    let failed = |source| Error::Folder { action: "unpack MPyC with", path: python.to_owned(), source };
+    let failed = |source| Error::Folder {
+        action: "unpack MPyC with",
+        path: python.to_owned(),
+        source,
+    };
     let mut unpack = tokio::process::Command::new(python);
-    let status = unpack.args(["-m", "zipfile", "-e"]).arg(&path).arg(folder).status().await.map_err(failed)?;
+    let status = unpack
+        .args(["-m", "zipfile", "-e"])
+        .arg(&path)
+        .arg(folder)
+        .status()
+        .await
+        .map_err(failed)?;
     if !status.success() {
         return Err(failed(std::io::Error::other("it cannot unpack the wheel")));
     }
@@ -97,9 +114,14 @@ pub async fn during(fault: Fault, hub: &Hub, agent: Option<u32>, session: &Verif
         tokio::time::sleep(LOOK).await;
         let presence = hub.presence(&key).await.ok().flatten();
         let presence = presence.filter(|bytes| bytes.len() <= limits::ENVELOPE);
-        let presence = presence.and_then(|bytes| open_presence(&session.document.fleet, &key, &bytes));
+        let presence =
+            presence.and_then(|bytes| open_presence(&session.document.fleet, &key, &bytes));
         let progress = presence.and_then(|presence| {
-            presence.sessions.iter().find(|other| other.manifest == session.digest).map(|other| other.progress)
+            presence
+                .sessions
+                .iter()
+                .find(|other| other.manifest == session.digest)
+                .map(|other| other.progress)
         });
         match progress {
             Some(Progress::Done | Progress::Failed) => return,

@@ -16,12 +16,17 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use crate::commands::fleet::{OpenFleet, Stale, accept, invite, new};
+use crate::commands::session::push::{self, Pushed};
+use crate::commands::session::{self, sign};
 use crate::commands::{hub, key};
 use crate::error::Error;
 use crate::fleet_file::Fleet;
+use crate::index::{Wheel, resolve};
+use crate::manifest::{self, bundle::Bundle};
+use crate::output::progress::Progress;
 
 /// How long all machines may take to enrol.
-const ENROLMENT: Duration = Duration::from_secs(60);
+const ENROLMENT: Duration = Duration::from_mins(1);
 /// Seconds between polls: the hub pushes, so this only matters when something is broken.
 const POLL: u64 = 2;
 /// An invite's lifetime in seconds.
@@ -54,8 +59,35 @@ pub struct LocalParty {
     process: Option<Child>,
 }
 
+/// How a fleet shall be made.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// The folder to keep everything in, which must not exist; a temporary one if nothing is said.
+    pub keep: Option<&'a Path>,
+    /// The agent's program.
+    pub agent: PathBuf,
+    /// The Python that runs sessions.
+    pub python: PathBuf,
+    /// The parties' names.
+    pub names: Vec<String>,
+}
+
+impl Options<'_> {
+    /// The agent that `E3_AGENT` names, or that lies beside this program or in `PATH`; and the Python
+    /// of `E3_PYTHON`, or `python3`.
+    pub fn from_environment(names: Vec<String>) -> Result<Self, Error> {
+        let python =
+            std::env::var_os("E3_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+        Ok(Self {
+            keep: None,
+            agent: find_agent()?,
+            python,
+            names,
+        })
+    }
+}
+
 struct HubThread {
-    address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -83,30 +115,50 @@ impl LocalParty {
 
     /// What the program of that session printed here.
     pub fn stdout(&self, manifest: &Digest) -> Option<String> {
-        let path = self.state().join("sessions").join(manifest.hex()).join("stdout");
+        let path = self
+            .state()
+            .join("sessions")
+            .join(manifest.hex())
+            .join("stdout");
         let bytes = e3_client::files::read_bounded(&path, OUTPUT).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
 impl LocalFleet {
-    /// Makes keys, fleet, hub and machines in `keep` or a temporary folder, and waits until all
-    /// machines have enrolled and been accepted.
-    pub async fn start(keep: Option<&Path>, names: &[String]) -> Result<Self, Error> {
-        let agent = find_agent()?;
-        let python = std::env::var_os("E3_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    /// Makes keys, fleet, hub and machines, and waits until all machines have enrolled and been
+    /// accepted.
+    pub async fn start(options: Options<'_>) -> Result<Self, Error> {
+        let Options {
+            keep,
+            agent,
+            python,
+            names,
+        } = options;
         let (folder, temporary) = place(keep)?;
         let owner = key::make(&folder.join("owner.pem"))?;
         // The port must be known before the fleet's file and the join files name it.
         let port = free_port()?;
-        let plan = new::Plan::new("demo".parse().expect("a constant name"), &format!("http://127.0.0.1:{port}"));
+        let plan = new::Plan::new(
+            "demo".parse().expect("a constant name"),
+            &format!("http://127.0.0.1:{port}"),
+        );
         let created = new::create(&folder.join("fleet"), &plan, &owner)?;
         let hub = Some(HubThread::start(&created.fleet, &folder.join("hub"), port)?);
         let open = OpenFleet::at(created.fleet).await?;
-        let mut fleet = Self { folder, open, owner, parties: Vec::new(), python, agent, hub, temporary };
+        let mut fleet = Self {
+            folder,
+            open,
+            owner,
+            parties: Vec::new(),
+            python,
+            agent,
+            hub,
+            temporary,
+        };
         fleet.open.sync(Stale::Refuse).await?;
         for name in names {
-            let party = fleet.prepare(name)?;
+            let party = fleet.prepare(&name)?;
             fleet.parties.push(party);
         }
         for place in 0..fleet.parties.len() {
@@ -131,10 +183,17 @@ impl LocalFleet {
         let party = &mut self.parties[place];
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| Error::Folder { action: "start", path, source }
+            move |source| Error::Folder {
+                action: "start",
+                path,
+                source,
+            }
         };
         let log_path = party.folder.join("agent.log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path);
         let log = log.map_err(failed(&log_path))?;
         let process = Command::new(&self.agent)
             .args(["run", "--while-stdin", "--config"])
@@ -164,14 +223,54 @@ impl LocalFleet {
 
     /// Starts the hub again, where it was.
     pub fn start_hub(&mut self) -> Result<(), Error> {
-        let port = self.open.hub.url().rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
-        self.hub = Some(HubThread::start(&self.open.file, &self.folder.join("hub"), port)?);
+        let port = self
+            .open
+            .hub
+            .url()
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .unwrap_or(0);
+        self.hub = Some(HubThread::start(
+            &self.open.file,
+            &self.folder.join("hub"),
+            port,
+        )?);
         Ok(())
+    }
+
+    /// Checks, signs and pushes the manifest in `path`, as a person would with three commands.
+    pub async fn push(
+        &mut self,
+        path: &Path,
+        tell: &mut dyn FnMut(Progress),
+    ) -> Result<Pushed, Error> {
+        let (bundle, _) = self.sign(path).await?;
+        push::push(&mut self.open, &bundle, &self.owner, tell).await
+    }
+
+    /// Checks and signs the manifest in `path`; the bundle lies beside it.
+    pub async fn sign(&self, path: &Path) -> Result<(Bundle, Wheel), Error> {
+        let now = self.open.now();
+        let checked = manifest::check(path, &self.open.file.view()?, now)?;
+        let wheel = resolve(&checked.draft.mpyc, &session::sources(None)?).await;
+        let wheel = wheel.map_err(manifest::ManifestError::from)?;
+        let bundle = sign::create(
+            &checked,
+            &wheel,
+            &self.owner,
+            &path.with_extension("session"),
+            now,
+        )?;
+        Ok((bundle, wheel))
     }
 
     /// What each party printed in that session.
     pub fn results(&self, manifest: &Digest) -> Vec<Option<String>> {
-        self.parties.iter().map(|party| party.stdout(manifest)).collect()
+        self.parties
+            .iter()
+            .map(|party| party.stdout(manifest))
+            .collect()
     }
 
     /// Stops everything. Returns the folder if it is kept.
@@ -193,7 +292,11 @@ impl LocalFleet {
         let invited = invite::invite(&self.open, &name, &self.owner, INVITE)?;
         let join = invite::join_file(&self.open, &invited)?;
         e3_client::files::write_private(&folder.join("e3.toml"), join.as_bytes())?;
-        let party = LocalParty { name, folder, process: None };
+        let party = LocalParty {
+            name,
+            folder,
+            process: None,
+        };
         let path = |path: PathBuf| toml_edit::value(path.to_string_lossy().into_owned());
         let mut config = toml_edit::DocumentMut::new();
         config["state"] = path(party.state());
@@ -202,7 +305,8 @@ impl LocalFleet {
         config["join"] = toml_edit::value(std::iter::once(join).collect::<toml_edit::Array>());
         config["policy"] = path(party.policy());
         config["listen"] = toml_edit::value("127.0.0.1:0");
-        config["advertise"] = toml_edit::value(std::iter::once("127.0.0.1").collect::<toml_edit::Array>());
+        config["advertise"] =
+            toml_edit::value(std::iter::once("127.0.0.1").collect::<toml_edit::Array>());
         config["poll_seconds"] = toml_edit::value(i64::try_from(POLL).unwrap_or(2));
         config["python"] = path(self.python.clone());
         e3_client::files::write_atomic(&party.config(), config.to_string().as_bytes())?;
@@ -214,7 +318,12 @@ impl LocalFleet {
         let deadline = tokio::time::Instant::now() + ENROLMENT;
         loop {
             let records = self.open.hub.parties().await?;
-            if records.iter().filter(|record| record.presence.is_some()).count() == self.parties.len() {
+            if records
+                .iter()
+                .filter(|record| record.presence.is_some())
+                .count()
+                == self.parties.len()
+            {
                 accept::accept(&mut self.open, None).await?;
                 return Ok(());
             }
@@ -222,12 +331,21 @@ impl LocalFleet {
                 if let Some(process) = &mut party.process
                     && let Ok(Some(_)) = process.try_wait()
                 {
-                    return Err(Error::Agent { name: party.name.to_string(), log: last_words(&party.folder) });
+                    return Err(Error::Agent {
+                        name: party.name.to_string(),
+                        log: last_words(&party.folder),
+                    });
                 }
             }
             if tokio::time::Instant::now() > deadline {
-                let name = self.parties.first().map_or_else(String::new, |party| party.name.to_string());
-                let log = self.parties.first().map_or_else(String::new, |party| last_words(&party.folder));
+                let name = self
+                    .parties
+                    .first()
+                    .map_or_else(String::new, |party| party.name.to_string());
+                let log = self
+                    .parties
+                    .first()
+                    .map_or_else(String::new, |party| last_words(&party.folder));
                 return Err(Error::Agent { name, log });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -246,11 +364,17 @@ fn last_words(folder: &Path) -> String {
 fn place(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| Error::Folder { action: "make", path, source }
+        move |source| Error::Folder {
+            action: "make",
+            path,
+            source,
+        }
     };
     if let Some(path) = keep {
         if path.exists() {
-            return Err(Error::Exists { path: path.to_owned() });
+            return Err(Error::Exists {
+                path: path.to_owned(),
+            });
         }
         std::fs::create_dir_all(path).map_err(failed(path))?;
         let path = std::fs::canonicalize(path).map_err(failed(path))?;
@@ -266,26 +390,42 @@ fn find_agent() -> Result<PathBuf, Error> {
     if let Some(path) = std::env::var_os("E3_AGENT") {
         return Ok(path.into());
     }
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("e3-agent")));
-    let in_path = std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
-    let mut candidates = beside.into_iter().chain(in_path.map(|folder| folder.join("e3-agent")));
-    candidates.find(|path| path.is_file()).ok_or(Error::NoAgentBinary)
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join("e3-agent")));
+    let in_path = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    let mut candidates = beside
+        .into_iter()
+        .chain(in_path.map(|folder| folder.join("e3-agent")));
+    candidates
+        .find(|path| path.is_file())
+        .ok_or(Error::NoAgentBinary)
 }
 
 fn free_port() -> Result<u16, Error> {
-    let bound = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let bound =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     bound.map(|address| address.port()).map_err(Error::Runtime)
 }
 
 impl HubThread {
     /// The hub has a thread of its own, so that nothing that is measured here waits for it.
     fn start(fleet: &Fleet, store: &Path, port: u16) -> Result<Self, Error> {
-        let settings = Settings::new(Location::Folder(store.to_owned()), ([127, 0, 0, 1], port).into(), clock::now);
+        let settings = Settings::new(
+            Location::Folder(store.to_owned()),
+            ([127, 0, 0, 1], port).into(),
+            clock::now,
+        );
         let fleet = fleet.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(tell.send(Err(Error::Runtime(error)))),
             };
@@ -294,7 +434,7 @@ impl HubThread {
                 let shutdown = async { drop(ended.await) };
                 match hub::serve::start(Some(&fleet), settings, shutdown).await {
                     Ok(bound) => {
-                        let _ = tell.send(Ok(bound.address));
+                        let _ = tell.send(Ok(()));
                         let _ = stopped.await;
                         let _ = end.send(());
                         bound.stopped().await;
@@ -304,14 +444,14 @@ impl HubThread {
             });
         });
         let gone = || Error::Runtime(std::io::Error::other("the hub's thread has ended"));
-        let address = told.recv().map_err(|_| gone())??;
-        Ok(Self { address, stop, thread })
+        told.recv().map_err(|_| gone())??;
+        Ok(Self { stop, thread })
     }
 }
 
 impl Drop for LocalFleet {
     fn drop(&mut self) {
-        if let Some(HubThread { stop, thread, address: _ }) = self.hub.take() {
+        if let Some(HubThread { stop, thread }) = self.hub.take() {
             let _ = stop.send(());
             let _ = thread.join();
         }

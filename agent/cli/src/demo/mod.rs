@@ -19,13 +19,11 @@ pub mod report;
 use std::time::Instant;
 
 use crate::args::{Demo, Global};
-use crate::commands::session::{self, push, sign, watch};
+use crate::commands::session::{push, watch};
 use crate::error::Error;
-use crate::index::resolve;
-use crate::manifest;
 use crate::output::progress::{Progress, Renderer};
 use crate::output::{Answer, Output};
-use local::LocalFleet;
+use local::{LocalFleet, Options};
 use plan::Plan;
 use report::Report;
 
@@ -36,19 +34,31 @@ pub async fn run(args: &Demo, _: &Global, output: &Output) -> Result<Answer, Err
     let mut tell = |event: Progress| renderer.show(&event);
     let began = Instant::now();
 
-    tell(Progress::going("fleet", "keys, hub and machines are being made"));
-    let mut fleet = LocalFleet::start(args.keep.as_deref(), &plan.parties()).await?;
-    tell(Progress::ended("fleet", format!("hub {} and {} machines have found each other", fleet.hub(), plan.count)));
+    tell(Progress::going(
+        "fleet",
+        "keys, hub and machines are being made",
+    ));
+    let mut fleet = LocalFleet::start(Options {
+        keep: args.keep.as_deref(),
+        ..Options::from_environment(plan.parties())?
+    })
+    .await?;
+    tell(Progress::ended(
+        "fleet",
+        format!(
+            "hub {} and {} machines have found each other",
+            fleet.hub(),
+            plan.count
+        ),
+    ));
 
     let manifest = plan.write_manifest(&fleet)?;
-    let now = fleet.open.now();
-    let view = fleet.open.file.view()?;
-    let checked = manifest::check(&manifest, &view, now)?;
     tell(Progress::going("session", "MPyC is being pinned"));
-    let wheel = resolve(&checked.draft.mpyc, &session::sources(None)?).await;
-    let wheel = wheel.map_err(manifest::ManifestError::from)?;
-    let bundle = sign::create(&checked, &wheel, &fleet.owner, &fleet.folder.join("session.session"), now)?;
-    tell(Progress::going("session", "the manifest is written, checked and signed"));
+    let (bundle, wheel) = fleet.sign(&manifest).await?;
+    tell(Progress::going(
+        "session",
+        "the manifest is written, checked and signed",
+    ));
     plan.write_inputs(&fleet)?;
     if let Some(fault) = args.fault {
         fault::before(fault, &mut fleet, &plan, &bundle, &wheel).await?;
@@ -58,7 +68,9 @@ pub async fn run(args: &Demo, _: &Global, output: &Output) -> Result<Answer, Err
     let pushed = push::push(&mut fleet.open, &bundle, &fleet.owner, &mut tell).await?;
     let victim = fleet.parties.last().and_then(local::LocalParty::pid);
     let hub = fleet.open.hub.clone();
-    let disturbing = args.fault.map(|fault| fault::during(fault, &hub, victim, &pushed.session));
+    let disturbing = args
+        .fault
+        .map(|fault| fault::during(fault, &hub, victim, &pushed.session));
     let watching = watch::watch(&mut fleet.open, &pushed.session, None, &mut tell);
     let (conclusion, ()) = tokio::join!(watching, async {
         if let Some(disturbing) = disturbing {
@@ -70,7 +82,10 @@ pub async fn run(args: &Demo, _: &Global, output: &Output) -> Result<Answer, Err
 
     let results = fleet.results(&pushed.session.digest);
     let bare = if args.fault.is_none() && conclusion.verdict.good {
-        tell(Progress::going("bare", "the same program without E3, for comparison"));
+        tell(Progress::going(
+            "bare",
+            "the same program without E3, for comparison",
+        ));
         bare::run(&fleet, &plan, &wheel, &pushed.session.document).await
     } else {
         None

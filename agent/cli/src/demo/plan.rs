@@ -10,7 +10,9 @@ use crate::args::{Demo, Fault};
 use crate::error::Error;
 
 /// The names of the first parties; more are numbered.
-const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
+const NAMES: [&str; 8] = [
+    "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi",
+];
 const AVERAGE: &str = include_str!("../../programs/average.py");
 /// For `--fault kill`: the same secrets, but it takes its time.
 const SLOW: &str = include_str!("slow.py");
@@ -24,6 +26,8 @@ pub struct Plan {
     pub program: Program,
     /// Its arguments.
     pub args: Vec<String>,
+    /// Whether it is a salary survey: each party gives a salary, and all print the same.
+    pub surveys: bool,
     /// Seconds until a missing party is named.
     preflight: u64,
 }
@@ -31,16 +35,10 @@ pub struct Plan {
 /// A program.
 #[derive(Debug, Clone)]
 pub enum Program {
-    /// The salary survey that comes with E3, or its slow sister.
-    Survey {
-        /// Its text.
-        text: &'static str,
-    },
-    /// The user's own.
-    Own {
-        /// Where it is.
-        path: PathBuf,
-    },
+    /// One that comes with E3.
+    Text(&'static str),
+    /// The user's own, where it lies.
+    Own(PathBuf),
 }
 
 impl Plan {
@@ -48,42 +46,67 @@ impl Plan {
     pub fn of(args: &Demo) -> Result<Self, Error> {
         let program = match &args.program {
             Some(path) => {
-                let failed = |source| Error::Folder { action: "find", path: path.clone(), source };
-                Program::Own { path: fs::canonicalize(path).map_err(failed)? }
+                let failed = |source| Error::Folder {
+                    action: "find",
+                    path: path.clone(),
+                    source,
+                };
+                Program::Own(fs::canonicalize(path).map_err(failed)?)
             }
-            None if args.fault == Some(Fault::Kill) => Program::Survey { text: SLOW },
-            None => Program::Survey { text: AVERAGE },
+            None if args.fault == Some(Fault::Kill) => Program::Text(SLOW),
+            None => Program::Text(AVERAGE),
         };
-        let preflight = if args.fault == Some(Fault::Offline) { 5 } else { 30 };
-        Ok(Self { count: usize::from(args.parties), program, args: args.args.clone(), preflight })
+        let preflight = if args.fault == Some(Fault::Offline) {
+            5
+        } else {
+            30
+        };
+        let surveys = args.program.is_none();
+        Ok(Self {
+            count: usize::from(args.parties),
+            program,
+            args: args.args.clone(),
+            surveys,
+            preflight,
+        })
+    }
+
+    /// A program of E3's own, without arguments.
+    pub const fn of_text(count: usize, text: &'static str) -> Self {
+        Self {
+            count,
+            program: Program::Text(text),
+            args: Vec::new(),
+            surveys: true,
+            preflight: 30,
+        }
     }
 
     /// The parties' names, in order.
     pub fn parties(&self) -> Vec<String> {
-        let name = |place: usize| NAMES.get(place).map_or_else(|| format!("party-{place}"), |name| (*name).to_owned());
+        let name = |place: usize| {
+            NAMES
+                .get(place)
+                .map_or_else(|| format!("party-{place}"), |name| (*name).to_owned())
+        };
         (0..self.count).map(name).collect()
     }
 
     /// The private input of one party, if the program takes one: a salary.
     pub fn input(&self, place: usize) -> Option<(&'static str, String)> {
         let salary = 38_000 + 7_919 * (place as u64 * place as u64 + 1) % 41_000;
-        matches!(self.program, Program::Survey { .. }).then(|| ("salary", format!("{salary}\n")))
-    }
-
-    /// Whether every party must print the same.
-    pub const fn is_equal(&self) -> bool {
-        matches!(self.program, Program::Survey { .. })
+        self.surveys.then(|| ("salary", format!("{salary}\n")))
     }
 
     /// Writes the manifest as a person would, and returns its path.
     pub fn write_manifest(&self, fleet: &LocalFleet) -> Result<PathBuf, Error> {
         let program = match &self.program {
-            Program::Survey { text } => {
+            Program::Text(text) => {
                 let path = fleet.folder.join("survey.py");
                 files::write_atomic(&path, text.as_bytes())?;
                 PathBuf::from("survey.py")
             }
-            Program::Own { path } => path.clone(),
+            Program::Own(path) => path.clone(),
         };
         let mut document = toml_edit::DocumentMut::new();
         let list = |items: &[String]| items.iter().collect::<toml_edit::Array>();
@@ -93,7 +116,7 @@ impl Plan {
         if !self.args.is_empty() {
             document["args"] = toml_edit::value(list(&self.args));
         }
-        if self.is_equal() {
+        if self.surveys {
             document["equal"] = toml_edit::value(list(&["stdout".to_owned()]));
             document["inputs"]["salary"] = toml_edit::value("all");
         }
@@ -107,12 +130,15 @@ impl Plan {
     /// Gives each party its input, and its policy the word that this session may have it.
     pub fn write_inputs(&self, fleet: &LocalFleet) -> Result<(), Error> {
         for (place, party) in fleet.parties.iter().enumerate() {
-            let Some((name, text)) = self.input(place) else { continue };
+            let Some((name, text)) = self.input(place) else {
+                continue;
+            };
             let input = party.folder.join(name);
             files::write_private(&input, text.as_bytes())?;
             let mut policy = toml_edit::DocumentMut::new();
             policy["inputs"][name]["file"] = toml_edit::value(input.to_string_lossy().into_owned());
-            policy["inputs"][name]["sessions"] = toml_edit::value(std::iter::once("demo").collect::<toml_edit::Array>());
+            policy["inputs"][name]["sessions"] =
+                toml_edit::value(std::iter::once("demo*").collect::<toml_edit::Array>());
             files::write_private(&party.policy(), policy.to_string().as_bytes())?;
         }
         Ok(())

@@ -56,7 +56,11 @@ impl Report<'_> {
             failure.party == self.plan.count - 1 && failure.reason.kind() == fault::expected(fault)
         };
         // A party that is offline signs nothing.
-        let signing = if fault == Fault::Offline { self.plan.count - 1 } else { self.plan.count };
+        let signing = if fault == Fault::Offline {
+            self.plan.count - 1
+        } else {
+            self.plan.count
+        };
         failures.len() == signing && failures.iter().all(named)
     }
 
@@ -77,7 +81,11 @@ impl Report<'_> {
 
     /// One result if all parties printed the same, else one per party.
     fn result(&self) -> Value {
-        let printed: Vec<Option<&str>> = self.results.iter().map(|text| text.as_deref().map(str::trim_end)).collect();
+        let printed: Vec<Option<&str>> = self
+            .results
+            .iter()
+            .map(|text| text.as_deref().map(str::trim_end))
+            .collect();
         match printed.first() {
             Some(first) if printed.iter().all(|other| other == first) => json!(first),
             _ => json!(printed),
@@ -86,7 +94,13 @@ impl Report<'_> {
 
     fn json(&self) -> Value {
         let seconds = |duration: Duration| (duration.as_secs_f64() * 1000.0).round() / 1000.0;
-        let timings: Vec<_> = self.conclusion.receipts.iter().flatten().map(|receipt| receipt.timings).collect();
+        let timings: Vec<_> = self
+            .conclusion
+            .receipts
+            .iter()
+            .flatten()
+            .map(|receipt| receipt.timings)
+            .collect();
         if let Some(failure) = &self.conclusion.culprit {
             return json!({
                 "outcome": "failed", "party": failure.party, "reason": failure.reason.kind(),
@@ -139,17 +153,29 @@ impl Report<'_> {
             _ => {
                 for (party, printed) in self.session.document.parties.iter().zip(&self.results) {
                     let printed = printed.as_deref().unwrap_or_default().trim_end();
-                    let _ = writeln!(text, "{:<9} {}", party.name, printed.replace('\n', "\n          "));
+                    let _ = writeln!(
+                        text,
+                        "{:<9} {}",
+                        party.name,
+                        printed.replace('\n', "\n          ")
+                    );
                 }
             }
         }
         let count = self.plan.count;
-        let _ = writeln!(text, "Receipts  {count} of {count} verified: same manifest, same program, same MPyC, all exited with 0");
+        let _ = writeln!(
+            text,
+            "Receipts  {count} of {count} verified: same manifest, same program, same MPyC, all exited with 0"
+        );
         let with = self.push_to_receipts.as_secs_f64();
         let _ = write!(text, "Time      {with:.2} s from push to the last receipt");
         match self.bare {
             Some(bare) => {
-                let _ = writeln!(text, "; {:.2} s for the program alone, by hand", bare.as_secs_f64());
+                let _ = writeln!(
+                    text,
+                    "; {:.2} s for the program alone, by hand",
+                    bare.as_secs_f64()
+                );
             }
             None => text.push('\n'),
         }
@@ -162,11 +188,27 @@ impl Report<'_> {
     }
 
     fn bad_news(&self, text: &mut String, failure: &Failure) {
-        let name = self.session.document.parties.get(failure.party).map_or("?", |party| party.name.as_str());
-        let _ = writeln!(text, "Failed    party {} ({name}): {}", failure.party, failure.reason);
-        let said = self.failures().iter().filter(|other| **other == failure).count();
+        let name = self
+            .session
+            .document
+            .parties
+            .get(failure.party)
+            .map_or("?", |party| party.name.as_str());
+        let _ = writeln!(
+            text,
+            "Failed    party {} ({name}): {}",
+            failure.party, failure.reason
+        );
+        let said = self
+            .failures()
+            .iter()
+            .filter(|other| **other == failure)
+            .count();
         let signed = self.conclusion.receipts.iter().flatten().count();
-        let _ = writeln!(text, "Receipts  {signed} signed, {said} of them name this party and this reason");
+        let _ = writeln!(
+            text,
+            "Receipts  {signed} signed, {said} of them name this party and this reason"
+        );
         if self.fault.is_some() {
             text.push_str("\nThis was broken on purpose. With MPyC alone it is a silent hang, or a wrong result.\n");
         }

@@ -38,7 +38,7 @@ impl Error {
     pub fn kind(&self) -> String {
         let kind = match self {
             Self::File(FileError::Exposed { .. }) => "key-exposed",
-            Self::File(FileError::Exists { .. }) => "exists",
+            Self::Exists { .. } | Self::File(FileError::Exists { .. }) => "exists",
             Self::File(error) if error.is_disk_full() => "disk-full",
             Self::File(_) | Self::Folder { .. } => "file",
             Self::NoKey { .. } | Self::NoHome => "no-key",
@@ -46,8 +46,9 @@ impl Error {
             Self::Fleet(FleetError::Root { .. }) => "root-chain",
             Self::Fleet(_) => "fleet-file",
             Self::Manifest(error) => error.kind(),
-            Self::Exists { .. } => "exists",
-            Self::TrustState { .. } | Self::OtherRoot { .. } => "trust-state",
+            Self::TrustState { .. } | Self::TrustStateGone { .. } | Self::OtherRoot { .. } => {
+                "trust-state"
+            }
             Self::Hub(error) => return hub_kind(error),
             Self::Trust(error) => trust_kind(error),
             Self::Session { .. } => "session-refused",
@@ -81,8 +82,8 @@ impl Error {
             }
             Self::NoHome => Some("Name the key file with --key FILE or E3_KEY."),
             Self::Exists { .. } => Some("Choose another name, or move it away first."),
-            Self::TrustState { .. } | Self::OtherRoot { .. } => Some(
-                "Restore it from a copy. Only if you know why it changed: remove it, and e3 starts again from root/1.json.",
+            Self::TrustState { .. } | Self::TrustStateGone { .. } | Self::OtherRoot { .. } => Some(
+                "Restore it from a copy. Only if you know why it changed: remove the folder .e3, and e3 starts again from root/1.json.",
             ),
             Self::Hub(error) => hub_remedy(error),
             Self::Trust(error) => trust_remedy(error),

@@ -146,25 +146,22 @@ fn files(problems: &mut Problems, section: &mut Section<'_>) -> Places {
     let data = section
         .texts(problems, "data", "table.csv")
         .unwrap_or_default();
-    let named = program
-        .iter()
-        .chain(&entry)
-        .map(|text| (text.value.as_str(), &text.at));
-    for (value, at) in named.chain(data.iter().map(|text| (text.value, &text.at))) {
-        // An empty path would stand for the whole folder.
-        if value.trim().is_empty() {
-            problems.add(
-                at,
-                "this path is empty",
-                "a file or a folder",
-                "name it, or remove the line",
-            );
+    // An empty path would stand for the whole folder.
+    let mut is_named = |text: &At<String>| {
+        let empty = text.value.trim().is_empty();
+        if empty {
+            let remedy = "name it, or remove the line";
+            problems.add(&text.at, "this path is empty", "a file or a folder", remedy);
         }
-    }
+        !empty
+    };
+    let program = program.filter(&mut is_named);
+    let entry = entry.filter(&mut is_named);
+    let data: Vec<At<String>> = data.into_iter().map(owned).filter(is_named).collect();
     Places {
         program,
         entry,
-        data: data.into_iter().map(owned).collect(),
+        data,
         wheel: None,
     }
 }

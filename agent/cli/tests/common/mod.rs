@@ -68,9 +68,13 @@ impl World {
 
     /// Starts the hub on a free port and points fleet.toml to it.
     pub(crate) async fn start(&mut self, tls: Tls) -> Result<(), Error> {
+        self.start_at("127.0.0.1:0", tls).await
+    }
+
+    pub(crate) async fn start_at(&mut self, listen: &str, tls: Tls) -> Result<(), Error> {
         let mut fleet = self.file();
         let store = Location::Folder(self.store());
-        let mut settings = Settings::new(store, "127.0.0.1:0".parse().unwrap(), clock::now);
+        let mut settings = Settings::new(store, listen.parse().unwrap(), clock::now);
         let scheme = if matches!(tls, Tls::None) {
             "http"
         } else {

@@ -21,6 +21,9 @@ pub use self::read::{Head, PartyRecord};
 
 /// Long enough for a phone line, short enough to notice a dead hub.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection is kept for the next request: less than hubs and web servers keep it, so
+/// that no request meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(8);
 /// The longest silence within one answer.
 const SILENCE: Duration = Duration::from_secs(20);
 
@@ -88,6 +91,7 @@ fn client(ca: Option<&[u8]>, silence: Duration) -> Result<reqwest::Client, HubEr
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .read_timeout(silence)
+        .pool_idle_timeout(IDLE)
         .tcp_nodelay(true)
         // A redirect could turn a PUT into something else, and a hub has no reason to send one.
         .redirect(reqwest::redirect::Policy::none());

@@ -77,7 +77,9 @@ impl Enrolment {
     ) -> Result<(Self, Invite), EnvelopeError> {
         let invited = invite.verify::<Invite>(owners, 1)?;
         let claimed: Self = enrolment.unverified()?;
-        let enrolled = enrolment.verify::<Self>(&[invited.document.key, claimed.party], 2)?.document;
+        let enrolled = enrolment
+            .verify::<Self>(&[invited.document.key, claimed.party], 2)?
+            .document;
         let problem = if !invited.signers.contains(&invited.document.owner) {
             Some(("owner", "is not who signed the invite"))
         } else if invited.document.fleet != *fleet || enrolled.fleet != *fleet {
@@ -85,7 +87,10 @@ impl Enrolment {
         } else if enrolled.invite != invited.digest {
             Some(("invite", "is another one"))
         } else if enrolled.party == invited.document.key {
-            Some(("party", "is the one-time key; an identity must be born on the machine"))
+            Some((
+                "party",
+                "is the one-time key; an identity must be born on the machine",
+            ))
         } else {
             None
         };
@@ -127,14 +132,26 @@ impl Token {
     /// Reads the text. The invite is not verified: the machine has nobody to ask yet, the hub and
     /// the fleet's owners verify it.
     pub fn from_text(text: &str) -> Result<Self, TokenError> {
-        let body = text.trim().strip_prefix(TOKEN).ok_or(TokenError::Malformed)?;
+        let body = text
+            .trim()
+            .strip_prefix(TOKEN)
+            .ok_or(TokenError::Malformed)?;
         if body.len() > limits::ENVELOPE {
             return Err(TokenError::Malformed);
         }
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(body).map_err(|_| TokenError::Malformed)?);
-        let (seed, invite) = bytes.split_first_chunk::<32>().ok_or(TokenError::Malformed)?;
+        let bytes = Zeroizing::new(
+            URL_SAFE_NO_PAD
+                .decode(body)
+                .map_err(|_| TokenError::Malformed)?,
+        );
+        let (seed, invite) = bytes
+            .split_first_chunk::<32>()
+            .ok_or(TokenError::Malformed)?;
         let invite = Envelope::parse(invite, limits::ENVELOPE).map_err(TokenError::Invite)?;
-        Ok(Self { invite, key: SecretKey::from_seed(seed) })
+        Ok(Self {
+            invite,
+            key: SecretKey::from_seed(seed),
+        })
     }
 }
 
@@ -154,10 +171,18 @@ mod tests {
             expires: Time::MAX,
         };
         let invite = Envelope::sign(&invite, &[&owner]).unwrap();
-        let token = Token { invite: invite.clone(), key: once };
+        let token = Token {
+            invite: invite.clone(),
+            key: once,
+        };
         let token = Token::from_text(&token.to_text()).unwrap();
         let enrol = |key: &SecretKey, keys: &[&SecretKey]| {
-            let e = Enrolment { fleet: fleet.clone(), invite: invite.digest(), party: key.public(), signed: Time::MIN };
+            let e = Enrolment {
+                fleet: fleet.clone(),
+                invite: invite.digest(),
+                party: key.public(),
+                signed: Time::MIN,
+            };
             Envelope::sign(&e, keys).unwrap()
         };
         let check = |e: &Envelope| Enrolment::verify(e, &invite, &fleet, &[owner.public()]);
@@ -168,6 +193,14 @@ mod tests {
         assert!(check(&enrol(&token.key, &[&token.key])).is_err());
         // Enrolling somebody else's key takes that key.
         assert!(check(&enrol(&party, &[&token.key])).is_err());
-        assert!(Enrolment::verify(&enrol(&party, &[&party, &token.key]), &invite, &fleet, &[thief.public()]).is_err());
+        assert!(
+            Enrolment::verify(
+                &enrol(&party, &[&party, &token.key]),
+                &invite,
+                &fleet,
+                &[thief.public()]
+            )
+            .is_err()
+        );
     }
 }

@@ -69,13 +69,37 @@ impl Document for Head {
 
     fn check(&self) -> Result<(), DocumentError> {
         ensure(self.counter >= 1, "counter", "starts at 1")?;
-        ensure(self.signed < self.expires, "expires", "must be later than `signed`")?;
-        ensure(self.sessions.len() <= limits::HEAD_SESSIONS, "sessions", "names more than 256 sessions")?;
-        ensure(self.revoked.len() <= limits::HEAD_SESSIONS, "revoked", "names more than 256 sessions")?;
+        ensure(
+            self.signed < self.expires,
+            "expires",
+            "must be later than `signed`",
+        )?;
+        ensure(
+            self.sessions.len() <= limits::HEAD_SESSIONS,
+            "sessions",
+            "names more than 256 sessions",
+        )?;
+        ensure(
+            self.revoked.len() <= limits::HEAD_SESSIONS,
+            "revoked",
+            "names more than 256 sessions",
+        )?;
         let manifests: BTreeSet<_> = self.sessions.iter().map(|s| s.manifest).collect();
-        ensure(manifests.len() == self.sessions.len(), "sessions", "names a session twice")?;
+        ensure(
+            manifests.len() == self.sessions.len(),
+            "sessions",
+            "names a session twice",
+        )?;
         let small = |blob: &Blob| blob.size <= limits::ENVELOPE as u64;
-        ensure(self.sessions.iter().all(|s| small(&s.envelope)), "sessions", "names an envelope over 256 KiB")?;
-        ensure(self.release.iter().all(small), "release", "names an envelope over 256 KiB")
+        ensure(
+            self.sessions.iter().all(|s| small(&s.envelope)),
+            "sessions",
+            "names an envelope over 256 KiB",
+        )?;
+        ensure(
+            self.release.iter().all(small),
+            "release",
+            "names an envelope over 256 KiB",
+        )
     }
 }

@@ -19,11 +19,12 @@ pub use enrolment::{Enrolment, Invite, Token, TokenError};
 pub use head::{Head, RootRef, SessionRef};
 pub use presence::{Mesh, Presence, Progress, SessionPresence};
 pub use ready::{Machine, Ready};
-pub use receipt::{Comparison, Exit, OutputHash, Outcome, Receipt, Timings};
+pub use receipt::{Comparison, Exit, Outcome, OutputHash, Receipt, Timings};
 pub use release::{Binary, Release};
 pub use root::{Role, RoleName, Root};
 pub use session::{
-    Consent, Deadlines, Limits, Module, Mpyc, OutputRule, Party, Program, Session, file_name_is_safe,
+    Consent, Deadlines, Limits, Module, Mpyc, OutputRule, Party, Program, Session,
+    file_name_is_safe,
 };
 
 /// A document that can be signed.
@@ -58,11 +59,18 @@ pub enum DocumentError {
 
 impl DocumentError {
     pub(crate) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Field { field: field.into(), problem: problem.into() }
+        Self::Field {
+            field: field.into(),
+            problem: problem.into(),
+        }
     }
 }
 
 /// Fails with `problem` at `field` unless `holds`.
 pub(crate) fn ensure(holds: bool, field: &str, problem: &str) -> Result<(), DocumentError> {
-    if holds { Ok(()) } else { Err(DocumentError::field(field, problem)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(DocumentError::field(field, problem))
+    }
 }

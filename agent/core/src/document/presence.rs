@@ -79,7 +79,9 @@ pub struct SessionPresence {
 }
 
 /// The states of a session, without their contents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "see `crate::session::State`")]
 pub enum Progress {
@@ -111,17 +113,37 @@ impl Document for Presence {
     const KIND: &'static str = "presence";
 
     fn check(&self) -> Result<(), DocumentError> {
-        ensure(self.addresses.len() <= 16, "addresses", "has more than 16 addresses")?;
-        ensure(self.sessions.len() <= 32, "sessions", "has more than 32 sessions")?;
+        ensure(
+            self.addresses.len() <= 16,
+            "addresses",
+            "has more than 16 addresses",
+        )?;
+        ensure(
+            self.sessions.len() <= 32,
+            "sessions",
+            "has more than 32 sessions",
+        )?;
         // Its texts end up on the screens of everybody in the fleet.
         let address = |text: &String| is_plain(text, 300);
-        ensure(is_plain(&self.agent, text::VERSION), "agent", "is no version")?;
-        ensure(self.addresses.iter().all(address), "addresses", "has something that is no address")?;
+        ensure(
+            is_plain(&self.agent, text::VERSION),
+            "agent",
+            "is no version",
+        )?;
+        ensure(
+            self.addresses.iter().all(address),
+            "addresses",
+            "has something that is no address",
+        )?;
         match &self.mesh {
             Mesh::None => {}
             Mesh::Joined { addresses } => {
                 let fit = addresses.len() <= 16 && addresses.iter().all(address);
-                ensure(fit, "mesh.addresses", "has more than 16 addresses, or something that is none")?;
+                ensure(
+                    fit,
+                    "mesh.addresses",
+                    "has more than 16 addresses, or something that is none",
+                )?;
             }
             Mesh::NotJoined { reason } => {
                 // Up to four bytes a character.
@@ -132,6 +154,9 @@ impl Document for Presence {
         if let Some(reason) = &self.degraded {
             reason.check("degraded")?;
         }
-        self.sessions.iter().filter_map(|s| s.failure.as_ref()).try_for_each(|f| f.check("sessions.failure"))
+        self.sessions
+            .iter()
+            .filter_map(|s| s.failure.as_ref())
+            .try_for_each(|f| f.check("sessions.failure"))
     }
 }

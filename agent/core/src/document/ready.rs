@@ -57,13 +57,31 @@ impl Document for Ready {
     const KIND: &'static str = "ready";
 
     fn check(&self) -> Result<(), DocumentError> {
-        ensure(self.party < limits::PARTIES, "party", "is beyond the 64 that a session can have")?;
+        ensure(
+            self.party < limits::PARTIES,
+            "party",
+            "is beyond the 64 that a session can have",
+        )?;
         let endpoint = is_plain(&self.endpoint, 300);
-        ensure(endpoint, "endpoint", "is longer than 300 bytes or has control characters")?;
-        let pem = |c: &String| c.len() <= 8192 && c.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n'));
-        ensure(self.certificate.iter().all(pem), "certificate", "is no PEM text of at most 8 KiB")?;
-        let places = self.rtt_us.len() <= limits::PARTIES && self.rtt_us.keys().all(|p| *p < limits::PARTIES);
-        ensure(places, "rtt_us", "names places beyond the 64 that a session can have")?;
+        ensure(
+            endpoint,
+            "endpoint",
+            "is longer than 300 bytes or has control characters",
+        )?;
+        let pem =
+            |c: &String| c.len() <= 8192 && c.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n'));
+        ensure(
+            self.certificate.iter().all(pem),
+            "certificate",
+            "is no PEM text of at most 8 KiB",
+        )?;
+        let places = self.rtt_us.len() <= limits::PARTIES
+            && self.rtt_us.keys().all(|p| *p < limits::PARTIES);
+        ensure(
+            places,
+            "rtt_us",
+            "names places beyond the 64 that a session can have",
+        )?;
         self.machine.check()
     }
 }
@@ -74,9 +92,25 @@ impl Machine {
         let version = |text: &String| is_plain(text, text::VERSION);
         ensure(is_version(&self.python), "machine.python", "is no version")?;
         ensure(is_version(&self.mpyc), "machine.mpyc", "is no version")?;
-        ensure(matches!(self.word_size, 32 | 64), "machine.word_size", "must be 32 or 64")?;
-        ensure(self.modules.len() <= 64, "machine.modules", "has more than 64 entries")?;
-        ensure(self.modules.keys().all(|name| is_plain(name, 100)), "machine.modules", "has a name that is none")?;
-        ensure(self.modules.values().all(version), "machine.modules", "has a version that is none")
+        ensure(
+            matches!(self.word_size, 32 | 64),
+            "machine.word_size",
+            "must be 32 or 64",
+        )?;
+        ensure(
+            self.modules.len() <= 64,
+            "machine.modules",
+            "has more than 64 entries",
+        )?;
+        ensure(
+            self.modules.keys().all(|name| is_plain(name, 100)),
+            "machine.modules",
+            "has a name that is none",
+        )?;
+        ensure(
+            self.modules.values().all(version),
+            "machine.modules",
+            "has a version that is none",
+        )
     }
 }

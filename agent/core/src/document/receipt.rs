@@ -146,10 +146,26 @@ impl Document for Receipt {
     const KIND: &'static str = "receipt";
 
     fn check(&self) -> Result<(), DocumentError> {
-        ensure(self.started <= self.finished, "finished", "is earlier than `started`")?;
-        ensure(self.party < limits::PARTIES, "party", "is beyond the 64 that a session can have")?;
-        ensure(self.outputs.len() <= 16, "outputs", "has more than 16 entries")?;
-        ensure(self.outputs.iter().all(|o| is_plain(&o.name, 100)), "outputs", "has a name that is none")?;
+        ensure(
+            self.started <= self.finished,
+            "finished",
+            "is earlier than `started`",
+        )?;
+        ensure(
+            self.party < limits::PARTIES,
+            "party",
+            "is beyond the 64 that a session can have",
+        )?;
+        ensure(
+            self.outputs.len() <= 16,
+            "outputs",
+            "has more than 16 entries",
+        )?;
+        ensure(
+            self.outputs.iter().all(|o| is_plain(&o.name, 100)),
+            "outputs",
+            "has a name that is none",
+        )?;
         if let Outcome::Failed { failure } = &self.outcome {
             failure.check("outcome.failure")?;
         }
@@ -157,7 +173,9 @@ impl Document for Receipt {
             machine.check()?;
         }
         ensure(
-            self.published.iter().all(|text| text.len() <= limits::PUBLISHED),
+            self.published
+                .iter()
+                .all(|text| text.len() <= limits::PUBLISHED),
             "published",
             "is longer than 64 KiB",
         )

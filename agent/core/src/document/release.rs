@@ -49,11 +49,31 @@ impl Document for Release {
 
     fn check(&self) -> Result<(), DocumentError> {
         ensure(self.counter >= 1, "counter", "starts at 1")?;
-        ensure(self.signed < self.expires, "expires", "must be later than `signed`")?;
-        ensure(is_version(&self.version), "version", "must be 1 to 64 letters, digits and .+-_!~")?;
-        ensure((1..=64).contains(&self.binaries.len()), "binaries", "must name 1 to 64 binaries")?;
+        ensure(
+            self.signed < self.expires,
+            "expires",
+            "must be later than `signed`",
+        )?;
+        ensure(
+            is_version(&self.version),
+            "version",
+            "must be 1 to 64 letters, digits and .+-_!~",
+        )?;
+        ensure(
+            (1..=64).contains(&self.binaries.len()),
+            "binaries",
+            "must name 1 to 64 binaries",
+        )?;
         let targets: BTreeSet<_> = self.binaries.iter().map(|b| b.target.as_str()).collect();
-        ensure(targets.len() == self.binaries.len(), "binaries", "names a target twice")?;
-        ensure(targets.iter().all(|t| is_version(t)), "binaries", "has something that is no target triple")
+        ensure(
+            targets.len() == self.binaries.len(),
+            "binaries",
+            "names a target twice",
+        )?;
+        ensure(
+            targets.iter().all(|t| is_version(t)),
+            "binaries",
+            "has something that is no target triple",
+        )
     }
 }

@@ -98,13 +98,24 @@ impl Document for Root {
             let unique: BTreeSet<_> = keys.iter().collect();
             ensure(unique.len() == keys.len(), field, "names a key twice")?;
             ensure(*threshold >= 1, field, "needs a threshold of at least 1")?;
-            ensure(*threshold <= keys.len(), field, "has fewer keys than its threshold")?;
+            ensure(
+                *threshold <= keys.len(),
+                field,
+                "has fewer keys than its threshold",
+            )?;
         }
         // Rule 9: a key that releases software must not be able to start sessions, and the other way
         // round; a shared key would make the two roles one.
-        let shared = self.release.keys.iter().find(|key| self.session.keys.contains(key));
+        let shared = self
+            .release
+            .keys
+            .iter()
+            .find(|key| self.session.keys.contains(key));
         match shared {
-            Some(key) => Err(DocumentError::field("release", format!("{key} is a session key too; use another one"))),
+            Some(key) => Err(DocumentError::field(
+                "release",
+                format!("{key} is a session key too; use another one"),
+            )),
             None => Ok(()),
         }
     }

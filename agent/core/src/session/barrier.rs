@@ -28,12 +28,20 @@ pub fn check(context: &Context, party: usize, ready: &Ready) -> Result<(), Failu
 /// [`super::Event::PeerFailed`].
 pub fn check_clock(party: usize, ready: &Ready, clock: Time) -> Result<(), Failure> {
     let seconds = ready.clock.since(clock);
-    if seconds.abs() <= CLOCK_TOLERANCE { Ok(()) } else { Err(Failure::at(party, Reason::ClockSkew { seconds })) }
+    if seconds.abs() <= CLOCK_TOLERANCE {
+        Ok(())
+    } else {
+        Err(Failure::at(party, Reason::ClockSkew { seconds }))
+    }
 }
 
 fn reason_against(context: &Context, party: usize, ready: &Ready) -> Option<Reason> {
     let session = &context.session;
-    let bad = |detail: &str| Some(Reason::BadReady { detail: detail.to_owned() });
+    let bad = |detail: &str| {
+        Some(Reason::BadReady {
+            detail: detail.to_owned(),
+        })
+    };
     if ready.manifest != context.manifest {
         return bad("it is for another manifest");
     }
@@ -48,22 +56,37 @@ fn reason_against(context: &Context, party: usize, ready: &Ready) -> Option<Reas
     }
     let pinned = session.program.pack.digest;
     if ready.program != pinned {
-        return Some(Reason::ProgramMismatch { pinned, has: ready.program });
+        return Some(Reason::ProgramMismatch {
+            pinned,
+            has: ready.program,
+        });
     }
     let (wheel, version) = (session.mpyc.wheel.digest, &session.mpyc.version);
     if ready.machine.mpyc != *version {
-        return Some(Reason::MpycMismatch { pinned: version.clone(), has: ready.machine.mpyc.clone() });
+        return Some(Reason::MpycMismatch {
+            pinned: version.clone(),
+            has: ready.machine.mpyc.clone(),
+        });
     }
     if ready.mpyc != wheel {
-        return Some(Reason::MpycFileMismatch { pinned: wheel, has: ready.mpyc });
+        return Some(Reason::MpycFileMismatch {
+            pinned: wheel,
+            has: ready.mpyc,
+        });
     }
     for module in &session.modules {
         let Some(has) = ready.machine.modules.get(&module.name) else {
-            return Some(Reason::ModuleMissing { module: module.name.clone() });
+            return Some(Reason::ModuleMissing {
+                module: module.name.clone(),
+            });
         };
         if let Some(pinned) = module.version.as_ref().filter(|pinned| *pinned != has) {
             let (module, pinned, has) = (module.name.clone(), pinned.clone(), has.clone());
-            return Some(Reason::ModuleMismatch { module, pinned, has });
+            return Some(Reason::ModuleMismatch {
+                module,
+                pinned,
+                has,
+            });
         }
     }
     None
@@ -74,16 +97,30 @@ fn reason_against(context: &Context, party: usize, ready: &Ready) -> Option<Reas
 /// `readies` are in the order of the parties.
 pub fn compare(context: &Context, readies: &[&Ready]) -> Result<(), Failure> {
     if !context.session.mpyc.mixed_word_sizes {
-        let count = |bits: u32| readies.iter().filter(|r| r.machine.word_size == bits).count();
-        let expected = readies.iter().map(|r| r.machine.word_size).max_by_key(|bits| (count(*bits), *bits));
+        let count = |bits: u32| {
+            readies
+                .iter()
+                .filter(|r| r.machine.word_size == bits)
+                .count()
+        };
+        let expected = readies
+            .iter()
+            .map(|r| r.machine.word_size)
+            .max_by_key(|bits| (count(*bits), *bits));
         let expected = expected.unwrap_or(64);
         if let Some(party) = readies.iter().position(|r| r.machine.word_size != expected) {
             let has = readies[party].machine.word_size;
-            return Err(Failure::at(party, Reason::WordSizeMismatch { expected, has }));
+            return Err(Failure::at(
+                party,
+                Reason::WordSizeMismatch { expected, has },
+            ));
         }
     }
     for (party, ready) in readies.iter().enumerate() {
-        if readies[..party].iter().any(|other| other.endpoint == ready.endpoint) {
+        if readies[..party]
+            .iter()
+            .any(|other| other.endpoint == ready.endpoint)
+        {
             let detail = format!("its endpoint {} is another party's, too", ready.endpoint);
             return Err(Failure::at(party, Reason::BadReady { detail }));
         }
@@ -102,7 +139,8 @@ pub fn digest(manifest: &Digest, readies: impl Iterator<Item = Digest>) -> Diges
 /// gave each other, in order, over their authenticated connections.
 pub fn output_key(barrier: &Digest, shares: &[[u8; 32]]) -> [u8; 32] {
     use hmac::{Hmac, KeyInit as _, Mac as _};
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&shares.concat()).expect("HMAC takes keys of any length");
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&shares.concat())
+        .expect("HMAC takes keys of any length");
     mac.update(b"e3 output key 1\n");
     mac.update(barrier.as_bytes());
     mac.finalize().into_bytes().into()
@@ -120,7 +158,8 @@ pub fn output_hash(key: &[u8; 32], output: &[u8]) -> Digest {
 pub fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {
     let (host, port) = endpoint.rsplit_once(':')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-:%_".contains(c);
-    let fits = !host.is_empty() && !host.starts_with('-') && host.len() <= 255 && host.chars().all(plain);
+    let fits =
+        !host.is_empty() && !host.starts_with('-') && host.len() <= 255 && host.chars().all(plain);
     let port: u16 = port.parse().ok()?;
     (fits && port > 0).then_some((host, port))
 }

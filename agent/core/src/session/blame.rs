@@ -36,7 +36,10 @@ impl Candidates {
 
     /// Notes what party `by` says, if it is better than what it said before; tells whether it is.
     pub(super) fn add(&mut self, by: usize, failure: Failure) -> bool {
-        let better = self.0.get(&by).is_none_or(|known| key(&failure) < key(known));
+        let better = self
+            .0
+            .get(&by)
+            .is_none_or(|known| key(&failure) < key(known));
         if better {
             self.0.insert(by, failure);
         }
@@ -50,7 +53,10 @@ impl Candidates {
 
     /// The best explanation.
     pub fn best(&self) -> &Failure {
-        self.0.values().min_by_key(|failure| key(failure)).expect("there is always one")
+        self.0
+            .values()
+            .min_by_key(|failure| key(failure))
+            .expect("there is always one")
     }
 }
 
@@ -62,7 +68,10 @@ fn key(failure: &Failure) -> (u8, usize) {
 fn rank(reason: &Reason) -> u8 {
     match reason {
         // A connection that went away explains nothing: somebody made it go away.
-        Reason::Exited { exception: Some(exception), .. } if CONNECTION_ERRORS.contains(&exception.as_str()) => 5,
+        Reason::Exited {
+            exception: Some(exception),
+            ..
+        } if CONNECTION_ERRORS.contains(&exception.as_str()) => 5,
         // Silence is explained by whatever made the other one silent, and two parties see different
         // proofs of readiness also when one of them was restarted in between.
         Reason::Missing { .. }
@@ -106,14 +115,26 @@ mod tests {
     #[test]
     fn the_cause_is_blamed_before_its_consequences() {
         let exited = |party, exception: &str| {
-            Failure::at(party, Reason::Exited { code: 1, exception: Some(exception.to_owned()) })
+            Failure::at(
+                party,
+                Reason::Exited {
+                    code: 1,
+                    exception: Some(exception.to_owned()),
+                },
+            )
         };
         let killed = Failure::at(2, Reason::Killed { signal: 9 });
         let lost = Failure::at(2, Reason::Lost);
         let reset = exited(0, "ConnectionResetError");
         assert_eq!(best(&[reset.clone(), lost.clone(), killed.clone()]), killed);
         assert_eq!(best(&[reset.clone(), lost.clone()]), lost);
-        assert_eq!(best(&[reset, exited(1, "ValueError")]), exited(1, "ValueError"));
-        assert_eq!(best(&[exited(2, "ValueError"), exited(1, "ValueError")]), exited(1, "ValueError"));
+        assert_eq!(
+            best(&[reset, exited(1, "ValueError")]),
+            exited(1, "ValueError")
+        );
+        assert_eq!(
+            best(&[exited(2, "ValueError"), exited(1, "ValueError")]),
+            exited(1, "ValueError")
+        );
     }
 }

@@ -192,50 +192,113 @@ impl fmt::Display for Words<'_> {
         match self.0 {
             Reason::Refused { refusal } => write!(f, "it refuses the session: {refusal}"),
             Reason::ProgramMismatch { pinned, has } => {
-                write!(f, "its copy of the program is not the signed one (has {}, signed {})", has.short(), pinned.short())
+                write!(
+                    f,
+                    "its copy of the program is not the signed one (has {}, signed {})",
+                    has.short(),
+                    pinned.short()
+                )
             }
-            Reason::MpycMismatch { pinned, has } => write!(f, "it has MPyC {has}, the manifest pins {pinned}"),
+            Reason::MpycMismatch { pinned, has } => {
+                write!(f, "it has MPyC {has}, the manifest pins {pinned}")
+            }
             Reason::MpycFileMismatch { pinned, has } => {
-                write!(f, "its copy of MPyC is not the pinned one (has {}, pinned {})", has.short(), pinned.short())
+                write!(
+                    f,
+                    "its copy of MPyC is not the pinned one (has {}, pinned {})",
+                    has.short(),
+                    pinned.short()
+                )
             }
-            Reason::Unavailable { what, detail } => write!(f, "{what} could not be fetched: {detail}"),
+            Reason::Unavailable { what, detail } => {
+                write!(f, "{what} could not be fetched: {detail}")
+            }
             Reason::PythonMissing { detail } => write!(f, "no usable Python: {detail}"),
-            Reason::PythonTooOld { has } => write!(f, "it has Python {has}; MPyC needs 3.10 or newer"),
-            Reason::ModuleMissing { module } => write!(f, "the Python module {module} is not installed"),
-            Reason::ModuleMismatch { module, pinned, has } => {
+            Reason::PythonTooOld { has } => {
+                write!(f, "it has Python {has}; MPyC needs 3.10 or newer")
+            }
+            Reason::ModuleMissing { module } => {
+                write!(f, "the Python module {module} is not installed")
+            }
+            Reason::ModuleMismatch {
+                module,
+                pinned,
+                has,
+            } => {
                 write!(f, "it has {module} {has}, the manifest pins {pinned}")
             }
             Reason::WordSizeMismatch { expected, has } => {
-                write!(f, "its Python has {has} bits, the others' {expected}; set `mixed_word_sizes = true` to allow it")
+                write!(
+                    f,
+                    "its Python has {has} bits, the others' {expected}; set `mixed_word_sizes = true` to allow it"
+                )
             }
-            Reason::ClockSkew { seconds } => write!(f, "its clock is {seconds} s off; set it or turn on time sync"),
-            Reason::BadReady { detail } => write!(f, "it sent a wrong proof of readiness: {detail}"),
-            Reason::Missing { seconds } => write!(f, "it was not there within {seconds} s; is it running and reachable?"),
-            Reason::Lost => write!(f, "it was lost: its agent died, its machine stopped, or the network parted"),
+            Reason::ClockSkew { seconds } => write!(
+                f,
+                "its clock is {seconds} s off; set it or turn on time sync"
+            ),
+            Reason::BadReady { detail } => {
+                write!(f, "it sent a wrong proof of readiness: {detail}")
+            }
+            Reason::Missing { seconds } => write!(
+                f,
+                "it was not there within {seconds} s; is it running and reachable?"
+            ),
+            Reason::Lost => write!(
+                f,
+                "it was lost: its agent died, its machine stopped, or the network parted"
+            ),
             Reason::BarrierMismatch => write!(f, "it saw other proofs of readiness than the rest"),
-            Reason::PortInUse { port, holder: Some(holder) } => write!(f, "port {port} is held by {holder}"),
-            Reason::PortInUse { port, holder: None } => write!(f, "port {port} is held by another process"),
+            Reason::PortInUse {
+                port,
+                holder: Some(holder),
+            } => write!(f, "port {port} is held by {holder}"),
+            Reason::PortInUse { port, holder: None } => {
+                write!(f, "port {port} is held by another process")
+            }
             Reason::NotConnected { seconds, detail } if detail.is_empty() => {
                 write!(f, "MPyC did not connect all parties within {seconds} s")
             }
             Reason::NotConnected { seconds, detail } => {
-                write!(f, "MPyC did not connect all parties within {seconds} s ({detail})")
+                write!(
+                    f,
+                    "MPyC did not connect all parties within {seconds} s ({detail})"
+                )
             }
-            Reason::Exited { code, exception: Some(exception) } => {
+            Reason::Exited {
+                code,
+                exception: Some(exception),
+            } => {
                 write!(f, "the program ended with exit code {code} ({exception})")
             }
-            Reason::Exited { code, exception: None } => write!(f, "the program ended with exit code {code}"),
+            Reason::Exited {
+                code,
+                exception: None,
+            } => write!(f, "the program ended with exit code {code}"),
             Reason::Killed { signal } => write!(f, "the program was killed by signal {signal}"),
             Reason::TimedOut { seconds } => write!(f, "the program did not end within {seconds} s"),
-            Reason::OutputTooLarge { limit } => write!(f, "the program printed more than {limit} bytes"),
-            Reason::OutputDiffers { output } => write!(f, "its {output} differs from the other parties'"),
-            Reason::AgentRestarted => write!(f, "its agent was restarted in the middle of the session"),
+            Reason::OutputTooLarge { limit } => {
+                write!(f, "the program printed more than {limit} bytes")
+            }
+            Reason::OutputDiffers { output } => {
+                write!(f, "its {output} differs from the other parties'")
+            }
+            Reason::AgentRestarted => {
+                write!(f, "its agent was restarted in the middle of the session")
+            }
             Reason::Stopped => write!(f, "the session was stopped"),
             Reason::Disk { detail } => write!(f, "its disk failed: {detail}"),
-            Reason::TrustStateMissing => write!(f, "its trust state is gone; its owner must look into it"),
-            Reason::HeadExpired => write!(f, "the fleet's head has expired; renew it with `e3 hub renew`"),
+            Reason::TrustStateMissing => {
+                write!(f, "its trust state is gone; its owner must look into it")
+            }
+            Reason::HeadExpired => write!(
+                f,
+                "the fleet's head has expired; renew it with `e3 hub renew`"
+            ),
             Reason::HubContradicts { detail } => write!(f, "the hub contradicts itself: {detail}"),
-            Reason::Supervisor { detail } => write!(f, "the program could not be started: {detail}"),
+            Reason::Supervisor { detail } => {
+                write!(f, "the program could not be started: {detail}")
+            }
         }
     }
 }
@@ -254,14 +317,21 @@ impl Failure {
 
     /// Whether it is short enough to travel, and names a place that can exist.
     pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
-        ensure(self.party < limits::PARTIES, field, "names a party beyond the 64 that a session can have")?;
+        ensure(
+            self.party < limits::PARTIES,
+            field,
+            "names a party beyond the 64 that a session can have",
+        )?;
         self.reason.check(field)
     }
 
     /// The same with every text cleaned and cut, as [`Reason::cleaned`] does.
     #[must_use]
     pub fn cleaned(&self) -> Self {
-        Self { party: self.party, reason: self.reason.cleaned() }
+        Self {
+            party: self.party,
+            reason: self.reason.cleaned(),
+        }
     }
 }
 
@@ -269,13 +339,20 @@ impl Reason {
     /// The word that scripts compare, for example `mpyc-mismatch`: the `kind` of the JSON form.
     pub fn kind(&self) -> String {
         let json = serde_json::to_value(self).expect("reasons always serialise");
-        json["kind"].as_str().expect("reasons are tagged").to_owned()
+        json["kind"]
+            .as_str()
+            .expect("reasons are tagged")
+            .to_owned()
     }
 
     /// Whether it is short enough to travel.
     pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
         let size = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
-        ensure(size <= limits::REASON, field, "is a reason of more than 8 KiB")
+        ensure(
+            size <= limits::REASON,
+            field,
+            "is a reason of more than 8 KiB",
+        )
     }
 
     /// The same with every text on one line, without control characters, and cut after 300

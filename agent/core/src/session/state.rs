@@ -253,9 +253,13 @@ impl State {
             Self::Verified(_) => Checkpoint::Verified,
             Self::Staged(_) | Self::Preflight { armed: None, .. } => Checkpoint::Staged,
             Self::Preflight { armed: Some(_), .. } | Self::Running { .. } => Checkpoint::Committed,
-            Self::Failing { candidates } => Checkpoint::Failing { failure: candidates.best().clone() },
+            Self::Failing { candidates } => Checkpoint::Failing {
+                failure: candidates.best().clone(),
+            },
             Self::Done { barrier } => Checkpoint::Done { barrier: *barrier },
-            Self::Failed { failure } => Checkpoint::Failed { failure: failure.clone() },
+            Self::Failed { failure } => Checkpoint::Failed {
+                failure: failure.clone(),
+            },
         }
     }
 }

@@ -24,14 +24,18 @@ pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action
         (_, Event::Broken(reason)) => fail(context, &Failure::at(context.me, reason)),
         (_, Event::Stop) => fail(context, &Failure::at(context.me, Reason::Stopped)),
 
-        (State::Fetched(peers), Event::Judged(Ok(()))) => {
-            (State::Verified(peers), vec![Action::StartTimer(Timer::Preflight), Action::Stage])
-        }
-        (State::Fetched(_), Event::Judged(Err(refusal))) => {
-            fail(context, &Failure::at(context.me, Reason::Refused { refusal }))
-        }
+        (State::Fetched(peers), Event::Judged(Ok(()))) => (
+            State::Verified(peers),
+            vec![Action::StartTimer(Timer::Preflight), Action::Stage],
+        ),
+        (State::Fetched(_), Event::Judged(Err(refusal))) => fail(
+            context,
+            &Failure::at(context.me, Reason::Refused { refusal }),
+        ),
 
-        (State::Verified(peers), Event::Staged(Ok(()))) => (State::Staged(peers), vec![Action::StartGate]),
+        (State::Verified(peers), Event::Staged(Ok(()))) => {
+            (State::Staged(peers), vec![Action::StartGate])
+        }
         (State::Staged(mut peers), Event::AtGate(Ok(ready))) => {
             // The own one is held to the same as everybody's.
             if let Err(failure) = barrier::check(context, context.me, &ready.document) {
@@ -42,23 +46,40 @@ pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action
             actions.insert(0, Action::Tell(Tell::Ready));
             (state, actions)
         }
-        (State::Verified(_), Event::Staged(Err(reason))) | (State::Staged(_), Event::AtGate(Err(reason))) => {
+        (State::Verified(_), Event::Staged(Err(reason)))
+        | (State::Staged(_), Event::AtGate(Err(reason))) => {
             fail(context, &Failure::at(context.me, reason))
         }
 
         // The program must wait at the gate; one that ends there cannot be let through any more.
-        (State::Staged(_) | State::Preflight { .. }, Event::Ended(ended)) if !ended.killed_by_agent => {
+        (State::Staged(_) | State::Preflight { .. }, Event::Ended(ended))
+            if !ended.killed_by_agent =>
+        {
             fail(context, &Failure::at(context.me, reason_of(&ended)))
         }
 
         (state, Event::Timer(Timer::Preflight)) => preflight_over(context, state),
-        (state, Event::PeerReady(party, ready)) => peer_ready(context, state, party, ready.digest, ready.document),
+        (state, Event::PeerReady(party, ready)) => {
+            peer_ready(context, state, party, ready.digest, ready.document)
+        }
         (state, Event::PeerArmed(party, digest)) => peer_armed(context, state, party, digest),
         (state, Event::PeerLost(party)) => peer_lost(context, state, party),
         // The others may all be armed, and one of them done, while an armed message is still under way.
-        (State::Preflight { mut peers, armed: Some(armed) }, Event::PeerFinished(party, outputs)) => {
+        (
+            State::Preflight {
+                mut peers,
+                armed: Some(armed),
+            },
+            Event::PeerFinished(party, outputs),
+        ) => {
             note_finished(&mut peers, party, outputs);
-            (State::Preflight { peers, armed: Some(armed) }, Vec::new())
+            (
+                State::Preflight {
+                    peers,
+                    armed: Some(armed),
+                },
+                Vec::new(),
+            )
         }
         (state, event) => running(context, state, event),
     }
@@ -84,21 +105,34 @@ pub fn resume(context: &Context, checkpoint: Checkpoint) -> (State, Vec<Action>)
     match checkpoint {
         Checkpoint::Fetched => (State::Fetched(peers), vec![Action::Judge]),
         // Nothing has run yet. Staging again is cheap, and it looks at everything once more.
-        Checkpoint::Verified | Checkpoint::Staged => {
-            (State::Verified(peers), vec![Action::Kill, Action::StartTimer(Timer::Preflight), Action::Stage])
-        }
+        Checkpoint::Verified | Checkpoint::Staged => (
+            State::Verified(peers),
+            vec![
+                Action::Kill,
+                Action::StartTimer(Timer::Preflight),
+                Action::Stage,
+            ],
+        ),
         Checkpoint::Committed => {
             let failure = Failure::at(context.me, Reason::AgentRestarted);
             fail(context, &failure)
         }
         Checkpoint::Failing { failure } => fail(context, &failure),
         // The receipt may not have been written.
-        Checkpoint::Done { barrier } => (State::Done { barrier }, vec![Action::Kill, Action::Conclude(Outcome::Done)]),
+        Checkpoint::Done { barrier } => (
+            State::Done { barrier },
+            vec![Action::Kill, Action::Conclude(Outcome::Done)],
+        ),
         // Neither the receipt nor the last word to the others may have gone out.
         Checkpoint::Failed { failure } => {
             let tell = Action::Tell(Tell::Failed(failure.clone()));
-            let conclude = Action::Conclude(Outcome::Failed { failure: failure.clone() });
-            (State::Failed { failure }, vec![Action::Kill, tell, conclude])
+            let conclude = Action::Conclude(Outcome::Failed {
+                failure: failure.clone(),
+            });
+            (
+                State::Failed { failure },
+                vec![Action::Kill, tell, conclude],
+            )
         }
     }
 }
@@ -116,12 +150,19 @@ fn fail_because(context: &Context, by: usize, failure: &Failure) -> (State, Vec<
     let failure = failure.cleaned();
     // Alone there is nobody to wait for.
     if context.session.parties.len() == 1 {
-        let conclude = Action::Conclude(Outcome::Failed { failure: failure.clone() });
+        let conclude = Action::Conclude(Outcome::Failed {
+            failure: failure.clone(),
+        });
         return (State::Failed { failure }, vec![Action::Kill, conclude]);
     }
     let tell = Action::Tell(Tell::Failed(failure.clone()));
     let actions = vec![Action::Kill, tell, Action::StartTimer(Timer::Grace)];
-    (State::Failing { candidates: Candidates::new(by, failure) }, actions)
+    (
+        State::Failing {
+            candidates: Candidates::new(by, failure),
+        },
+        actions,
+    )
 }
 
 fn failing(context: &Context, mut candidates: Candidates, event: Event) -> (State, Vec<Action>) {
@@ -132,7 +173,9 @@ fn failing(context: &Context, mut candidates: Candidates, event: Event) -> (Stat
         }
         Event::Timer(Timer::Grace) => {
             let failure = candidates.best().clone();
-            let conclude = Action::Conclude(Outcome::Failed { failure: failure.clone() });
+            let conclude = Action::Conclude(Outcome::Failed {
+                failure: failure.clone(),
+            });
             // Whoever connects from now on hears the conclusion, not the first guess.
             let tell = Action::Tell(Tell::Failed(failure.clone()));
             return (State::Failed { failure }, vec![tell, conclude]);
@@ -147,28 +190,48 @@ fn failing(context: &Context, mut candidates: Candidates, event: Event) -> (Stat
         Event::PeerLost(party) if !candidates.has(party) => Some(Failure::at(party, Reason::Lost)),
         _ => None,
     };
-    let news = own.map(|failure| failure.cleaned()).filter(|failure| candidates.add(context.me, failure.clone()));
-    let actions = news.map(|failure| Action::Tell(Tell::Failed(failure))).into_iter().collect();
+    let news = own
+        .map(|failure| failure.cleaned())
+        .filter(|failure| candidates.add(context.me, failure.clone()));
+    let actions = news
+        .map(|failure| Action::Tell(Tell::Failed(failure)))
+        .into_iter()
+        .collect();
     (State::Failing { candidates }, actions)
 }
 
 fn preflight_over(context: &Context, state: State) -> (State, Vec<Action>) {
     let seconds = context.session.deadlines.preflight;
-    let (State::Fetched(peers) | State::Verified(peers) | State::Staged(peers) | State::Preflight { peers, .. }) = &state
+    let (State::Fetched(peers)
+    | State::Verified(peers)
+    | State::Staged(peers)
+    | State::Preflight { peers, .. }) = &state
     else {
         return (state, Vec::new());
     };
     // The first party that has said nothing; if all have, the first that is not armed.
     let silent = peers.iter().position(|peer| peer.ready.is_none());
-    let party = silent.or_else(|| peers.iter().position(|peer| peer.armed.is_none())).unwrap_or(context.me);
+    let party = silent
+        .or_else(|| peers.iter().position(|peer| peer.armed.is_none()))
+        .unwrap_or(context.me);
     fail(context, &Failure::at(party, Reason::Missing { seconds }))
 }
 
-fn peer_ready(context: &Context, state: State, party: usize, digest: Digest, ready: Ready) -> (State, Vec<Action>) {
+fn peer_ready(
+    context: &Context,
+    state: State,
+    party: usize,
+    digest: Digest,
+    ready: Ready,
+) -> (State, Vec<Action>) {
     if let Err(failure) = barrier::check(context, party, &ready) {
         return fail(context, &failure);
     }
-    let known = |peers: &[Peer]| peers.get(party).is_some_and(|p| p.ready.as_ref().is_some_and(|r| r.0 == digest));
+    let known = |peers: &[Peer]| {
+        peers
+            .get(party)
+            .is_some_and(|p| p.ready.as_ref().is_some_and(|r| r.0 == digest))
+    };
     match state {
         State::Fetched(mut peers) => {
             note_ready(&mut peers, party, digest, ready);
@@ -182,12 +245,17 @@ fn peer_ready(context: &Context, state: State, party: usize, digest: Digest, rea
             note_ready(&mut peers, party, digest, ready);
             (State::Staged(peers), Vec::new())
         }
-        State::Preflight { mut peers, armed: None } => {
+        State::Preflight {
+            mut peers,
+            armed: None,
+        } => {
             note_ready(&mut peers, party, digest, ready);
             arm(context, State::Preflight { peers, armed: None })
         }
         // Said again over a new connection: no news.
-        State::Preflight { ref peers, .. } | State::Running { ref peers, .. } if known(peers) => (state, Vec::new()),
+        State::Preflight { ref peers, .. } | State::Running { ref peers, .. } if known(peers) => {
+            (state, Vec::new())
+        }
         // A new `Ready` after this party was armed: the other one has started over, this one cannot.
         _ => fail(context, &Failure::at(party, Reason::AgentRestarted)),
     }
@@ -195,11 +263,19 @@ fn peer_ready(context: &Context, state: State, party: usize, digest: Digest, rea
 
 fn note_ready(peers: &mut [Peer], party: usize, digest: Digest, ready: Ready) {
     if let Some(peer) = peers.get_mut(party) {
-        *peer = Peer { ready: Some((digest, ready)), ..Peer::default() };
+        *peer = Peer {
+            ready: Some((digest, ready)),
+            ..Peer::default()
+        };
     }
 }
 
-fn peer_armed(context: &Context, state: State, party: usize, digest: Digest) -> (State, Vec<Action>) {
+fn peer_armed(
+    context: &Context,
+    state: State,
+    party: usize,
+    digest: Digest,
+) -> (State, Vec<Action>) {
     match state {
         // Nobody can be armed for a barrier of which this party's `Ready` is not a part yet.
         State::Preflight { mut peers, armed } => {
@@ -225,8 +301,17 @@ fn note_finished(peers: &mut [Peer], party: usize, outputs: Vec<OutputHash>) {
 
 /// Arms this party if everybody's `Ready` is here.
 fn arm(context: &Context, state: State) -> (State, Vec<Action>) {
-    let State::Preflight { mut peers, armed: None } = state else { return (state, Vec::new()) };
-    let readies: Vec<&(Digest, Ready)> = peers.iter().filter_map(|peer| peer.ready.as_ref()).collect();
+    let State::Preflight {
+        mut peers,
+        armed: None,
+    } = state
+    else {
+        return (state, Vec::new());
+    };
+    let readies: Vec<&(Digest, Ready)> = peers
+        .iter()
+        .filter_map(|peer| peer.ready.as_ref())
+        .collect();
     if readies.len() < peers.len() {
         return (State::Preflight { peers, armed: None }, Vec::new());
     }
@@ -243,18 +328,38 @@ fn arm(context: &Context, state: State) -> (State, Vec<Action>) {
 
 /// Opens the barrier if everybody is armed for the same one.
 fn open(context: &Context, peers: Vec<Peer>, armed: Option<Digest>) -> (State, Vec<Action>) {
-    let Some(barrier) = armed else { return (State::Preflight { peers, armed }, Vec::new()) };
-    if let Some(party) = peers.iter().position(|peer| peer.armed.is_some_and(|other| other != barrier)) {
+    let Some(barrier) = armed else {
+        return (State::Preflight { peers, armed }, Vec::new());
+    };
+    if let Some(party) = peers
+        .iter()
+        .position(|peer| peer.armed.is_some_and(|other| other != barrier))
+    {
         let failure = Failure::at(party, Reason::BarrierMismatch);
         return fail(context, &failure);
     }
     if peers.iter().any(|peer| peer.armed.is_none()) {
         return (State::Preflight { peers, armed }, Vec::new());
     }
-    let readies = peers.iter().filter_map(|peer| peer.ready.as_ref()).map(|ready| ready.1.clone()).collect();
-    let actions =
-        vec![Action::Open(readies), Action::StartTimer(Timer::Connect), Action::StartTimer(Timer::Run)];
-    (State::Running { peers, barrier, connected: false, complaint: String::new() }, actions)
+    let readies = peers
+        .iter()
+        .filter_map(|peer| peer.ready.as_ref())
+        .map(|ready| ready.1.clone())
+        .collect();
+    let actions = vec![
+        Action::Open(readies),
+        Action::StartTimer(Timer::Connect),
+        Action::StartTimer(Timer::Run),
+    ];
+    (
+        State::Running {
+            peers,
+            barrier,
+            connected: false,
+            complaint: String::new(),
+        },
+        actions,
+    )
 }
 
 fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Action>) {
@@ -269,9 +374,17 @@ fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Actio
         State::Fetched(peers) => (State::Fetched(forget(peers)), Vec::new()),
         State::Verified(peers) => (State::Verified(forget(peers)), Vec::new()),
         State::Staged(peers) => (State::Staged(forget(peers)), Vec::new()),
-        State::Preflight { peers, armed: None } => (State::Preflight { peers: forget(peers), armed: None }, Vec::new()),
+        State::Preflight { peers, armed: None } => (
+            State::Preflight {
+                peers: forget(peers),
+                armed: None,
+            },
+            Vec::new(),
+        ),
         // Whoever has finished may go.
-        State::Running { ref peers, .. } if peers.get(party).is_none_or(|peer| peer.finished.is_some()) => {
+        State::Running { ref peers, .. }
+            if peers.get(party).is_none_or(|peer| peer.finished.is_some()) =>
+        {
             (state, Vec::new())
         }
         _ => fail(context, &Failure::at(party, Reason::Lost)),
@@ -279,38 +392,98 @@ fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Actio
 }
 
 fn running(context: &Context, state: State, event: Event) -> (State, Vec<Action>) {
-    let State::Running { mut peers, barrier, connected, complaint } = state else { return (state, Vec::new()) };
+    let State::Running {
+        mut peers,
+        barrier,
+        connected,
+        complaint,
+    } = state
+    else {
+        return (state, Vec::new());
+    };
     let me = context.me;
     let seconds = &context.session.deadlines;
     let mine_ended = peers[me].finished.is_some();
     let finding = match event {
         Event::Ended(ended) if !mine_ended && ended.exit.is_success() => {
             note_finished(&mut peers, me, ended.equal.clone());
-            let (state, mut actions) = finish(context, State::Running { peers, barrier, connected, complaint });
+            let (state, mut actions) = finish(
+                context,
+                State::Running {
+                    peers,
+                    barrier,
+                    connected,
+                    complaint,
+                },
+            );
             actions.insert(0, Action::Tell(Tell::Finished(ended.equal)));
             return (state, actions);
         }
         Event::Ended(ended) if !mine_ended => Some((me, reason_of(&ended))),
         Event::PeerFinished(party, outputs) => {
             note_finished(&mut peers, party, outputs);
-            return finish(context, State::Running { peers, barrier, connected, complaint });
+            return finish(
+                context,
+                State::Running {
+                    peers,
+                    barrier,
+                    connected,
+                    complaint,
+                },
+            );
         }
-        Event::Connected => return (State::Running { peers, barrier, connected: true, complaint }, Vec::new()),
+        Event::Connected => {
+            return (
+                State::Running {
+                    peers,
+                    barrier,
+                    connected: true,
+                    complaint,
+                },
+                Vec::new(),
+            );
+        }
         Event::ConnectError(complaint) => {
             let complaint = text::clean(&complaint, text::DETAIL);
-            return (State::Running { peers, barrier, connected, complaint }, Vec::new());
+            return (
+                State::Running {
+                    peers,
+                    barrier,
+                    connected,
+                    complaint,
+                },
+                Vec::new(),
+            );
         }
-        Event::Timer(Timer::Connect) if !connected && !mine_ended && peers.len() > 1 => {
-            Some((me, Reason::NotConnected { seconds: seconds.connect, detail: complaint.clone() }))
-        }
+        Event::Timer(Timer::Connect) if !connected && !mine_ended && peers.len() > 1 => Some((
+            me,
+            Reason::NotConnected {
+                seconds: seconds.connect,
+                detail: complaint.clone(),
+            },
+        )),
         Event::Timer(Timer::Run) => {
             // Whoever has not finished is named; this party first, as it knows itself best.
-            let late = if mine_ended { peers.iter().position(|peer| peer.finished.is_none()) } else { Some(me) };
-            Some((late.unwrap_or(me), Reason::TimedOut { seconds: seconds.run }))
+            let late = if mine_ended {
+                peers.iter().position(|peer| peer.finished.is_none())
+            } else {
+                Some(me)
+            };
+            Some((
+                late.unwrap_or(me),
+                Reason::TimedOut {
+                    seconds: seconds.run,
+                },
+            ))
         }
         _ => None,
     };
-    let state = State::Running { peers, barrier, connected, complaint };
+    let state = State::Running {
+        peers,
+        barrier,
+        connected,
+        complaint,
+    };
     match finding {
         Some((party, reason)) => fail(context, &Failure::at(party, reason)),
         None => (state, Vec::new()),
@@ -320,23 +493,37 @@ fn running(context: &Context, state: State, event: Event) -> (State, Vec<Action>
 /// Why a program that ended like this has failed. Ending with 0 is wrong only at the gate.
 fn reason_of(ended: &Ended) -> Reason {
     match ended.exit {
-        Exit::Code(code) => Reason::Exited { code, exception: ended.exception.clone() },
+        Exit::Code(code) => Reason::Exited {
+            code,
+            exception: ended.exception.clone(),
+        },
         Exit::Signal(signal) => Reason::Killed { signal },
     }
 }
 
 /// Concludes if every party has finished.
 fn finish(context: &Context, state: State) -> (State, Vec<Action>) {
-    let State::Running { peers, barrier, .. } = &state else { return (state, Vec::new()) };
-    let outputs: Vec<&Vec<OutputHash>> = peers.iter().filter_map(|peer| peer.finished.as_ref()).collect();
+    let State::Running { peers, barrier, .. } = &state else {
+        return (state, Vec::new());
+    };
+    let outputs: Vec<&Vec<OutputHash>> = peers
+        .iter()
+        .filter_map(|peer| peer.finished.as_ref())
+        .collect();
     if outputs.len() < peers.len() {
         return (state, Vec::new());
     }
     match super::verdict::differing(&outputs) {
         Some(party) => {
             let output = super::verdict::output_name(&context.session);
-            fail(context, &Failure::at(party, Reason::OutputDiffers { output }))
+            fail(
+                context,
+                &Failure::at(party, Reason::OutputDiffers { output }),
+            )
         }
-        None => (State::Done { barrier: *barrier }, vec![Action::Conclude(Outcome::Done)]),
+        None => (
+            State::Done { barrier: *barrier },
+            vec![Action::Conclude(Outcome::Done)],
+        ),
     }
 }

@@ -34,24 +34,47 @@ pub struct Problem {
 pub fn open(session: &Verified<Session>, party: usize, bytes: &[u8]) -> Result<Receipt, String> {
     let envelope = Envelope::parse(bytes, limits::ENVELOPE).map_err(|error| error.to_string())?;
     let no_such_party = || format!("the session has no party {party}");
-    let key = session.document.parties.get(party).ok_or_else(no_such_party)?.key;
-    let receipt: Receipt = envelope.verify(&[key], 1).map_err(|error| error.to_string())?.document;
+    let key = session
+        .document
+        .parties
+        .get(party)
+        .ok_or_else(no_such_party)?
+        .key;
+    let receipt: Receipt = envelope
+        .verify(&[key], 1)
+        .map_err(|error| error.to_string())?
+        .document;
     let Session { fleet, name, .. } = &session.document;
     let fits = receipt.manifest == session.digest
         && receipt.party == party
         && receipt.key == key
         && (&receipt.fleet, &receipt.session) == (fleet, name);
-    if fits { Ok(receipt) } else { Err("it is the receipt of another session or party".to_owned()) }
+    if fits {
+        Ok(receipt)
+    } else {
+        Err("it is the receipt of another session or party".to_owned())
+    }
 }
 
 /// Judges a session by the receipts of its parties, in their order; `None` where there is none.
 pub fn judge(session: &Session, receipts: &[Option<Receipt>]) -> Verdict {
     let mut problems = Vec::new();
-    let mut problem = |party: usize, text: String| problems.push(Problem { party, problem: text });
-    let barriers: Vec<Option<Digest>> = receipts.iter().flatten().map(|receipt| receipt.barrier).collect();
+    let mut problem = |party: usize, text: String| {
+        problems.push(Problem {
+            party,
+            problem: text,
+        });
+    };
+    let barriers: Vec<Option<Digest>> = receipts
+        .iter()
+        .flatten()
+        .map(|receipt| receipt.barrier)
+        .collect();
     let common = most_common(&barriers).flatten();
     let mut outputs = Vec::new();
-    for (party, receipt) in (0..session.parties.len()).map(|party| (party, receipts.get(party).and_then(Option::as_ref))) {
+    for (party, receipt) in (0..session.parties.len())
+        .map(|party| (party, receipts.get(party).and_then(Option::as_ref)))
+    {
         let Some(receipt) = receipt else {
             problem(party, "there is no receipt".to_owned());
             continue;
@@ -64,7 +87,10 @@ pub fn judge(session: &Session, receipts: &[Option<Receipt>]) -> Verdict {
             problem(party, "its program did not exit with 0".to_owned());
         }
         if receipt.barrier.is_none() || receipt.barrier != common {
-            problem(party, "it started from another barrier than the others".to_owned());
+            problem(
+                party,
+                "it started from another barrier than the others".to_owned(),
+            );
         }
         if receipt.program != Some(session.program.pack.digest) {
             problem(party, "it ran another program".to_owned());
@@ -72,18 +98,37 @@ pub fn judge(session: &Session, receipts: &[Option<Receipt>]) -> Verdict {
         if receipt.mpyc != Some(session.mpyc.wheel.digest) {
             problem(party, "it ran another MPyC".to_owned());
         }
-        let equal: Vec<OutputHash> =
-            receipt.outputs.iter().filter(|o| o.comparison == Comparison::Equal).cloned().collect();
-        let declared = session.equal.iter().all(|name| equal.iter().filter(|o| o.name == *name).count() == 1);
+        let equal: Vec<OutputHash> = receipt
+            .outputs
+            .iter()
+            .filter(|o| o.comparison == Comparison::Equal)
+            .cloned()
+            .collect();
+        let declared = session
+            .equal
+            .iter()
+            .all(|name| equal.iter().filter(|o| o.name == *name).count() == 1);
         if !declared {
-            problem(party, "it lacks the hash of an output that is declared equal".to_owned());
+            problem(
+                party,
+                "it lacks the hash of an output that is declared equal".to_owned(),
+            );
         }
         outputs.push((party, equal));
     }
     if let Some(place) = differing(&outputs.iter().map(|o| &o.1).collect::<Vec<_>>()) {
-        problem(outputs[place].0, format!("its {} differs from the other parties'", output_name(session)));
+        problem(
+            outputs[place].0,
+            format!(
+                "its {} differs from the other parties'",
+                output_name(session)
+            ),
+        );
     }
-    Verdict { good: problems.is_empty(), problems }
+    Verdict {
+        good: problems.is_empty(),
+        problems,
+    }
 }
 
 /// The first place whose outputs differ from what most have.
@@ -94,7 +139,11 @@ pub(super) fn differing(outputs: &[&Vec<OutputHash>]) -> Option<usize> {
 
 /// The name of the output that is compared: the manifest's word for it, never another party's.
 pub(super) fn output_name(session: &Session) -> String {
-    session.equal.first().cloned().unwrap_or_else(|| "output".to_owned())
+    session
+        .equal
+        .first()
+        .cloned()
+        .unwrap_or_else(|| "output".to_owned())
 }
 
 /// What most of them are; among equals the one that comes first.
@@ -104,6 +153,8 @@ fn most_common<T: Clone + PartialEq>(items: &[T]) -> Option<T> {
         let first = items.iter().position(|other| other == item)?;
         *counts.entry(first).or_default() += 1;
     }
-    let (first, _) = counts.into_iter().max_by_key(|(first, count)| (*count, usize::MAX - first))?;
+    let (first, _) = counts
+        .into_iter()
+        .max_by_key(|(first, count)| (*count, usize::MAX - first))?;
     Some(items[first].clone())
 }

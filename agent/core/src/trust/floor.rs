@@ -54,7 +54,11 @@ pub struct Mark {
 /// starting over would accept every old document again.
 ///
 /// For this to hold the daemon writes the trust state first, then the identity, then the journal.
-pub fn found(identity: bool, journal: bool, state: Option<Trust>) -> Result<Option<Trust>, TrustError> {
+pub fn found(
+    identity: bool,
+    journal: bool,
+    state: Option<Trust>,
+) -> Result<Option<Trust>, TrustError> {
     match state {
         None if identity || journal => Err(TrustError::StateMissing),
         state => Ok(state),
@@ -92,13 +96,19 @@ impl Floor {
 
     /// Raises the floor to a head that has been accepted.
     pub(super) fn raise_to_head(&mut self, head: &Verified<Head>) {
-        self.head = Some(Mark { counter: head.document.counter, digest: head.digest });
+        self.head = Some(Mark {
+            counter: head.document.counter,
+            digest: head.digest,
+        });
         self.time = self.time.max(head.document.signed);
     }
 
     /// Rule 8: takes the session's counter, so that neither it nor an older one is accepted again.
     pub fn raise_to_session(&mut self, session: &Verified<Session>) {
-        let mark = Mark { counter: session.document.counter, digest: session.digest };
+        let mark = Mark {
+            counter: session.document.counter,
+            digest: session.digest,
+        };
         self.sessions.insert(session.document.name.clone(), mark);
     }
 }

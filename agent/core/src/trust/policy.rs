@@ -81,7 +81,12 @@ pub struct Caps {
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { memory: 4 << 30, cpu: 10_000, tasks: 1024, run: 7 * 86_400 }
+        Self {
+            memory: 4 << 30,
+            cpu: 10_000,
+            tasks: 1024,
+            run: 7 * 86_400,
+        }
     }
 }
 
@@ -126,49 +131,98 @@ impl Policy {
             return Err(Refusal::WrongOwner { named: party.owner });
         }
         if manifest.expires <= now {
-            return Err(Refusal::Expired { expired: manifest.expires });
+            return Err(Refusal::Expired {
+                expired: manifest.expires,
+            });
         }
         self.signatures_suffice(session)?;
         self.consent_is_complete(session)?;
         self.contents_are_allowed(manifest, index)?;
         self.limits_fit(manifest)?;
-        Ok(if now < manifest.not_before { Judgement::NotBefore(manifest.not_before) } else { Judgement::Accepted })
+        Ok(if now < manifest.not_before {
+            Judgement::NotBefore(manifest.not_before)
+        } else {
+            Judgement::Accepted
+        })
     }
 
     /// Only keys that the fleet's session role accepted count here, too: `session.signers` holds no
     /// others (rule 9), so a key that the root has dropped is worth nothing in any policy.
     fn signatures_suffice(&self, session: &Verified<Session>) -> Result<(), Refusal> {
         let alone = [self.owner];
-        let trusted: &[PublicKey] = if self.signers.is_empty() { &alone } else { &self.signers };
-        let valid = session.signers.iter().filter(|key| trusted.contains(key)).count();
+        let trusted: &[PublicKey] = if self.signers.is_empty() {
+            &alone
+        } else {
+            &self.signers
+        };
+        let valid = session
+            .signers
+            .iter()
+            .filter(|key| trusted.contains(key))
+            .count();
         let threshold = self.threshold.max(1);
-        if valid >= threshold { Ok(()) } else { Err(Refusal::PolicyThreshold { valid, threshold }) }
+        if valid >= threshold {
+            Ok(())
+        } else {
+            Err(Refusal::PolicyThreshold { valid, threshold })
+        }
     }
 
     /// An owner consents with a key of the session role, like everybody who starts sessions (rule 9).
     fn consent_is_complete(&self, session: &Verified<Session>) -> Result<(), Refusal> {
         let manifest = &session.document;
         if manifest.consent != Consent::All {
-            return if self.require_consent { Err(Refusal::ConsentRequired) } else { Ok(()) };
+            return if self.require_consent {
+                Err(Refusal::ConsentRequired)
+            } else {
+                Ok(())
+            };
         }
-        match manifest.parties.iter().find(|party| !session.signers.contains(&party.owner)) {
-            Some(party) => Err(Refusal::ConsentMissing { owner: party.owner, party: party.name.clone() }),
+        match manifest
+            .parties
+            .iter()
+            .find(|party| !session.signers.contains(&party.owner))
+        {
+            Some(party) => Err(Refusal::ConsentMissing {
+                owner: party.owner,
+                party: party.name.clone(),
+            }),
             None => Ok(()),
         }
     }
 
     fn contents_are_allowed(&self, manifest: &Session, index: usize) -> Result<(), Refusal> {
         let program = manifest.program.pack.digest;
-        if self.programs.as_ref().is_some_and(|allowed| !allowed.contains(&program)) {
+        if self
+            .programs
+            .as_ref()
+            .is_some_and(|allowed| !allowed.contains(&program))
+        {
             return Err(Refusal::ProgramNotAllowed { program });
         }
         let version = &manifest.mpyc.version;
-        if self.mpyc.as_ref().is_some_and(|allowed| !allowed.contains(version)) {
-            return Err(Refusal::MpycNotAllowed { version: version.clone() });
+        if self
+            .mpyc
+            .as_ref()
+            .is_some_and(|allowed| !allowed.contains(version))
+        {
+            return Err(Refusal::MpycNotAllowed {
+                version: version.clone(),
+            });
         }
-        let given = |input: &Name| self.inputs.get(input).is_some_and(|rule| rule.gives(&manifest.name, &program));
-        if let Some(input) = manifest.parties[index].inputs.iter().find(|input| !given(input)) {
-            return Err(Refusal::InputNotAllowed { input: input.clone() });
+        let given = |input: &Name| {
+            self.inputs
+                .get(input)
+                .is_some_and(|rule| rule.gives(&manifest.name, &program))
+        };
+        if let Some(input) = manifest.parties[index]
+            .inputs
+            .iter()
+            .find(|input| !given(input))
+        {
+            return Err(Refusal::InputNotAllowed {
+                input: input.clone(),
+            });
         }
         if manifest.output == OutputRule::Publish && !self.publish {
             return Err(Refusal::PublishNotAllowed);
@@ -184,8 +238,15 @@ impl Policy {
             ("tasks", u64::from(asked.tasks), u64::from(self.caps.tasks)),
             ("run", manifest.deadlines.run, self.caps.run),
         ];
-        match pairs.into_iter().find(|(_, asked, allowed)| asked > allowed) {
-            Some((what, asked, allowed)) => Err(Refusal::LimitTooHigh { what: what.to_owned(), asked, allowed }),
+        match pairs
+            .into_iter()
+            .find(|(_, asked, allowed)| asked > allowed)
+        {
+            Some((what, asked, allowed)) => Err(Refusal::LimitTooHigh {
+                what: what.to_owned(),
+                asked,
+                allowed,
+            }),
             None => Ok(()),
         }
     }
@@ -197,7 +258,12 @@ impl InputRule {
             Some(start) => session.as_str().starts_with(start),
             None => session.as_str() == pattern,
         };
-        self.sessions.as_ref().is_none_or(|patterns| patterns.iter().any(named))
-            && self.programs.as_ref().is_none_or(|programs| programs.contains(program))
+        self.sessions
+            .as_ref()
+            .is_none_or(|patterns| patterns.iter().any(named))
+            && self
+                .programs
+                .as_ref()
+                .is_none_or(|programs| programs.contains(program))
     }
 }

@@ -56,7 +56,9 @@ pub enum TrustError {
         found: Digest,
     },
     /// Rule 5: a head that names another root than the newest one.
-    #[error("the head stands on root {found}, this party holds root {current}; fetch the root chain first")]
+    #[error(
+        "the head stands on root {found}, this party holds root {current}; fetch the root chain first"
+    )]
     OtherRoot {
         /// The version held.
         current: u64,
@@ -99,7 +101,9 @@ pub enum TrustError {
         ahead: i64,
     },
     /// Rule 12.
-    #[error("this machine has an identity but its trust state is gone; restore it, or enrol the machine again")]
+    #[error(
+        "this machine has an identity but its trust state is gone; restore it, or enrol the machine again"
+    )]
     StateMissing,
 }
 
@@ -133,7 +137,9 @@ pub enum Refusal {
         threshold: usize,
     },
     /// Rule 7 with `consent = "all"`.
-    #[error("the owner {owner} of party {party} has not signed it, and it asks for everybody's consent")]
+    #[error(
+        "the owner {owner} of party {party} has not signed it, and it asks for everybody's consent"
+    )]
     ConsentMissing {
         /// Whose signature is not there.
         owner: PublicKey,
@@ -164,7 +170,9 @@ pub enum Refusal {
     #[error("this party does not take part")]
     NotAParty,
     /// Rule 8.
-    #[error("a session {name} with counter {floor} was accepted before, this one has {found} (replay)")]
+    #[error(
+        "a session {name} with counter {floor} was accepted before, this one has {found} (replay)"
+    )]
     Replayed {
         /// The session's name.
         name: Name,

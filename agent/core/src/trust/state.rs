@@ -30,7 +30,11 @@ impl Trust {
     /// First contact: the root that the join file pins.
     pub fn first(root: &[u8], pinned: &Digest, built: Time) -> Result<Self, TrustError> {
         let root = chain::first(root, pinned)?;
-        Ok(Self { floor: Floor::new(&root, built), root: root.document, head: None })
+        Ok(Self {
+            floor: Floor::new(&root, built),
+            root: root.document,
+            head: None,
+        })
     }
 
     /// Rule 10: what time it is, given the system's clock.
@@ -42,7 +46,11 @@ impl Trust {
     pub fn accept_root(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
         let root = chain::next(&self.root, bytes)?;
         self.floor.raise_to_root(&root);
-        if self.head.as_ref().is_some_and(|head| head.epoch != root.document.epoch) {
+        if self
+            .head
+            .as_ref()
+            .is_some_and(|head| head.epoch != root.document.epoch)
+        {
             self.head = None;
         }
         self.root = root.document;
@@ -53,8 +61,14 @@ impl Trust {
     ///
     /// The head is only looked at, not believed: the walk is bounded and every step verifies itself.
     pub fn missing_roots(&self, head: &[u8]) -> Result<std::ops::RangeInclusive<u64>, TrustError> {
-        let head: Head = parse("head", head, limits::HEAD)?.unverified().map_err(refused("head"))?;
-        let last = self.root.version.saturating_add(limits::ROOT_STEPS).min(head.root.version);
+        let head: Head = parse("head", head, limits::HEAD)?
+            .unverified()
+            .map_err(refused("head"))?;
+        let last = self
+            .root
+            .version
+            .saturating_add(limits::ROOT_STEPS)
+            .min(head.root.version);
         Ok(self.root.version.saturating_add(1)..=last)
     }
 
@@ -68,19 +82,31 @@ impl Trust {
         // Rule 5: a head says on which root it stands. Another version or epoch means that the chain
         // must be walked first, or that the head is from before.
         if document.root.version != self.root.version || document.epoch != self.root.epoch {
-            return Err(TrustError::OtherRoot { current: self.root.version, found: document.root.version });
+            return Err(TrustError::OtherRoot {
+                current: self.root.version,
+                found: document.root.version,
+            });
         }
         if document.root.digest != self.floor.root_digest {
-            return Err(TrustError::Equivocation { document: "root", counter: document.root.version });
+            return Err(TrustError::Equivocation {
+                document: "root",
+                counter: document.root.version,
+            });
         }
         let news = rises("head", self.floor.head, document.counter, head.digest)?;
         let now = self.now(system);
         if document.expires <= now {
-            return Err(TrustError::Expired { document: "head", expired: document.expires });
+            return Err(TrustError::Expired {
+                document: "head",
+                expired: document.expires,
+            });
         }
         let ahead = document.signed.since(now);
         if ahead > FUTURE_TOLERANCE {
-            return Err(TrustError::FromTheFuture { signed: document.signed, ahead });
+            return Err(TrustError::FromTheFuture {
+                signed: document.signed,
+                ahead,
+            });
         }
         self.floor.raise_to_head(&head);
         self.head = Some(head.document);
@@ -95,32 +121,53 @@ impl Trust {
 
     /// Whether the newest head revokes this session (rule 8).
     pub fn revokes(&self, manifest: &Digest) -> bool {
-        self.head.as_ref().is_some_and(|head| head.revoked.contains(manifest))
+        self.head
+            .as_ref()
+            .is_some_and(|head| head.revoked.contains(manifest))
     }
 
     /// Opens a session that the head names: the fleet's part of rule 7, and rules 6 and 9.
     ///
     /// Only keys of the `session` role count. Counters are not looked at: see [`session_counter`].
-    pub fn open_session(&self, named: &SessionRef, bytes: &[u8]) -> Result<Verified<Session>, Refusal> {
+    pub fn open_session(
+        &self,
+        named: &SessionRef,
+        bytes: &[u8],
+    ) -> Result<Verified<Session>, Refusal> {
         // Rule 6: exactly the bytes that the head names, whatever else is validly signed.
         if !named.envelope.names(bytes) {
             return Err(Refusal::NotAsNamed);
         }
-        let unreadable = |error: EnvelopeError| Refusal::Unreadable { detail: error.to_string() };
+        let unreadable = |error: EnvelopeError| Refusal::Unreadable {
+            detail: error.to_string(),
+        };
         let envelope = Envelope::parse(bytes, limits::ENVELOPE).map_err(unreadable)?;
         let Role { keys, threshold } = &self.root.session;
-        let session = envelope.verify::<Session>(keys, *threshold).map_err(|error| match error {
-            EnvelopeError::Threshold { valid, threshold } => Refusal::FleetThreshold { valid, threshold },
-            other => unreadable(other),
-        })?;
+        let session =
+            envelope
+                .verify::<Session>(keys, *threshold)
+                .map_err(|error| match error {
+                    EnvelopeError::Threshold { valid, threshold } => {
+                        Refusal::FleetThreshold { valid, threshold }
+                    }
+                    other => unreadable(other),
+                })?;
         let document = &session.document;
         if document.fleet != self.root.fleet {
-            return Err(Refusal::OtherFleet { fleet: document.fleet.clone() });
+            return Err(Refusal::OtherFleet {
+                fleet: document.fleet.clone(),
+            });
         }
         if document.epoch != self.root.epoch {
-            return Err(Refusal::OtherEpoch { current: self.root.epoch, found: document.epoch });
+            return Err(Refusal::OtherEpoch {
+                current: self.root.epoch,
+                found: document.epoch,
+            });
         }
-        if session.digest != named.manifest || document.name != named.name || document.counter != named.counter {
+        if session.digest != named.manifest
+            || document.name != named.name
+            || document.counter != named.counter
+        {
             return Err(Refusal::NotAsNamed);
         }
         Ok(session)
@@ -128,25 +175,48 @@ impl Trust {
 
     /// Takes a newer release: its own role and its own counter (rule 9).
     pub fn accept_release(&mut self, bytes: &[u8], system: Time) -> Result<Release, TrustError> {
-        let release: Verified<Release> = self.open("release", RoleName::Release, bytes, limits::ENVELOPE)?;
+        let release: Verified<Release> =
+            self.open("release", RoleName::Release, bytes, limits::ENVELOPE)?;
         let document = release.document;
         self.same_fleet("release", &document.fleet)?;
         if document.epoch != self.root.epoch {
-            return Err(TrustError::RootEpoch { current: self.root.epoch, found: document.epoch });
+            return Err(TrustError::RootEpoch {
+                current: self.root.epoch,
+                found: document.epoch,
+            });
         }
-        rises("release", self.floor.release, document.counter, release.digest)?;
+        rises(
+            "release",
+            self.floor.release,
+            document.counter,
+            release.digest,
+        )?;
         if document.expires <= self.now(system) {
-            return Err(TrustError::Expired { document: "release", expired: document.expires });
+            return Err(TrustError::Expired {
+                document: "release",
+                expired: document.expires,
+            });
         }
-        self.floor.release = Some(Mark { counter: document.counter, digest: release.digest });
+        self.floor.release = Some(Mark {
+            counter: document.counter,
+            digest: release.digest,
+        });
         Ok(document)
     }
 
-    fn same_fleet(&self, document: &'static str, found: &crate::name::Name) -> Result<(), TrustError> {
+    fn same_fleet(
+        &self,
+        document: &'static str,
+        found: &crate::name::Name,
+    ) -> Result<(), TrustError> {
         if *found == self.root.fleet {
             return Ok(());
         }
-        Err(TrustError::OtherFleet { document, expected: self.root.fleet.clone(), found: found.clone() })
+        Err(TrustError::OtherFleet {
+            document,
+            expected: self.root.fleet.clone(),
+            found: found.clone(),
+        })
     }
 
     /// Rule 9: each document is opened with the keys of its own role and no other.
@@ -158,7 +228,9 @@ impl Trust {
         limit: usize,
     ) -> Result<Verified<T>, TrustError> {
         let Role { keys, threshold } = self.root.role(role);
-        parse(document, bytes, limit)?.verify(keys, *threshold).map_err(refused(document))
+        parse(document, bytes, limit)?
+            .verify(keys, *threshold)
+            .map_err(refused(document))
     }
 }
 
@@ -167,19 +239,33 @@ impl Trust {
 pub fn session_counter(floor: &Floor, session: &Verified<Session>) -> Result<(), Refusal> {
     let Session { name, counter, .. } = &session.document;
     match floor.sessions.get(name) {
-        Some(mark) if *counter < mark.counter || (*counter == mark.counter && session.digest != mark.digest) => {
-            Err(Refusal::Replayed { name: name.clone(), floor: mark.counter, found: *counter })
+        Some(mark)
+            if *counter < mark.counter
+                || (*counter == mark.counter && session.digest != mark.digest) =>
+        {
+            Err(Refusal::Replayed {
+                name: name.clone(),
+                floor: mark.counter,
+                found: *counter,
+            })
         }
         _ => Ok(()),
     }
 }
 
 /// Rule 5: higher is news, equal and identical is not, anything else is refused.
-fn rises(document: &'static str, floor: Option<Mark>, counter: u64, digest: Digest) -> Result<bool, TrustError> {
+fn rises(
+    document: &'static str,
+    floor: Option<Mark>,
+    counter: u64,
+    digest: Digest,
+) -> Result<bool, TrustError> {
     match floor {
-        Some(mark) if counter < mark.counter => {
-            Err(TrustError::Rollback { document, floor: mark.counter, found: counter })
-        }
+        Some(mark) if counter < mark.counter => Err(TrustError::Rollback {
+            document,
+            floor: mark.counter,
+            found: counter,
+        }),
         Some(mark) if counter == mark.counter && digest != mark.digest => {
             Err(TrustError::Equivocation { document, counter })
         }

@@ -137,6 +137,20 @@ def die_with_parent():
         os._exit(EXIT_ORPHAN)
 
 
+def close_inherited():
+    """Closes every file but the three standard ones.
+
+    The agent opens all of its own close-on-exec. What it was given itself, by the shell,
+    the service manager or whoever else started it (a lock, a socket, a terminal), it does
+    not know, and it would go on to the program, which nobody has allowed to use it.
+    """
+    try:
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    except (OSError, ValueError):
+        highest = 65535  # no /proc: more than anybody has open
+    os.closerange(3, highest + 1)
+
+
 def set_limits(limits):
     """Applies the manifest's limits; one that is above the machine's own stays at that."""
     wanted = [
@@ -570,6 +584,7 @@ def main():
     if len(sys.argv) != 2 or not sys.flags.isolated:
         print("usage: python3 -I gate.py SOCKET", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    close_inherited()  # before the socket is opened
     if hasattr(sys.stdout, "reconfigure"):
         # Hashed and compared between parties: the same bytes on every machine.
         sys.stdout.reconfigure(encoding="utf-8", newline="\n", line_buffering=True)

@@ -8,6 +8,7 @@ to run the gates with. What the Rust side does is not tested here.
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -96,7 +97,7 @@ def make_certificate(folder, name, ca=False, issuer=None):
 class Party:
     """One gate, with the agent's end of its socket and its own directory."""
 
-    def __init__(self, test, program, env=None, **order):
+    def __init__(self, test, program, env=None, pass_fds=(), **order):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="gate"))
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         (self.dir / "main.py").write_text(textwrap.dedent(program))
@@ -107,7 +108,7 @@ class Party:
         self.process = subprocess.Popen(
             [PYTHON, "-I", str(GATE), str(self.dir / "socket")], cwd=self.dir,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=dict(os.environ, **(env or {})), start_new_session=True,
+            env=dict(os.environ, **(env or {})), start_new_session=True, pass_fds=pass_fds,
         )
         test.addCleanup(self.close)
         self.socket = listener.accept()[0]
@@ -436,6 +437,23 @@ class GateTest(unittest.TestCase):
         out = parties[1].end()[1]
         self.assertIn("pipe:", out)
         self.assertNotIn("socket:", out)
+
+    def test_what_the_agent_was_given_by_others_does_not_reach_the_program(self):
+        with tempfile.TemporaryFile() as lock:
+            high = fcntl.fcntl(lock, fcntl.F_DUPFD, 900)
+            self.addCleanup(os.close, high)
+            party = self.ready("""
+                import os
+                inode = int(open("inode").read())
+                for fd in range(1024):
+                    try:
+                        if os.fstat(fd).st_ino == inode: print(fd)
+                    except OSError: pass
+            """, pass_fds=(lock.fileno(), high))
+            (party.dir / "inode").write_text(str(os.fstat(high).st_ino))
+        party.go()
+        status, out, err, _ = party.end()
+        self.assertEqual((status, out), (0, ""), err)
 
     def test_a_party_that_would_listen_elsewhere_does_not_run(self):
         for flags, listen, wrong in (([], None, 0), ([], listen_on(), 1),

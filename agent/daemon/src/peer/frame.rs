@@ -49,7 +49,10 @@ pub enum FrameError {
     #[error("the connection broke")]
     Io(#[from] std::io::Error),
     /// Rule 3.
-    #[error("a message of {size} bytes was announced; {} are allowed", limits::FRAME)]
+    #[error(
+        "a message of {size} bytes was announced; {} are allowed",
+        limits::FRAME
+    )]
     TooLarge {
         /// Bytes announced.
         size: usize,
@@ -71,12 +74,19 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Frame, FrameE
 }
 
 /// Writes one frame.
-pub async fn write(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> Result<(), FrameError> {
+pub async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frame: &Frame,
+) -> Result<(), FrameError> {
     let json = serde_json::to_vec(frame)?;
-    let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= limits::FRAME);
+    let length = u32::try_from(json.len())
+        .ok()
+        .filter(|_| json.len() <= limits::FRAME);
     let length = length.ok_or(FrameError::TooLarge { size: json.len() })?;
     // One write, one packet.
-    stream.write_all(&[length.to_be_bytes().as_slice(), &json].concat()).await?;
+    stream
+        .write_all(&[length.to_be_bytes().as_slice(), &json].concat())
+        .await?;
     stream.flush().await?;
     Ok(())
 }
@@ -88,11 +98,16 @@ mod tests {
     #[tokio::test]
     async fn frames_round_trip_and_are_bounded() {
         let (mut a, mut b) = tokio::io::duplex(1 << 16);
-        let frame = Frame::Hello { manifest: Digest::of(b"m") };
+        let frame = Frame::Hello {
+            manifest: Digest::of(b"m"),
+        };
         write(&mut a, &frame).await.unwrap();
         assert_eq!(read(&mut b).await.unwrap(), frame);
         a.write_all(&u32::MAX.to_be_bytes()).await.unwrap();
-        assert!(matches!(read(&mut b).await, Err(FrameError::TooLarge { .. })));
+        assert!(matches!(
+            read(&mut b).await,
+            Err(FrameError::TooLarge { .. })
+        ));
         a.write_all(&[0, 0, 0, 1, b'x']).await.unwrap();
         assert!(matches!(read(&mut b).await, Err(FrameError::Malformed(_))));
     }

@@ -58,14 +58,18 @@ where
                 },
                 _ = beat.tick() => Frame::Beat,
             };
-            if !matches!(timeout(SILENCE, frame::write(&mut writer, &next)).await, Ok(Ok(()))) {
+            if !matches!(
+                timeout(SILENCE, frame::write(&mut writer, &next)).await,
+                Ok(Ok(()))
+            ) {
                 return;
             }
         }
     };
     let read = async {
         while let Ok(Ok(frame)) = timeout(SILENCE, frame::read(&mut reader)).await {
-            if frame != Frame::Beat && events.send((party, LinkEvent::Frame(frame))).await.is_err() {
+            if frame != Frame::Beat && events.send((party, LinkEvent::Frame(frame))).await.is_err()
+            {
                 return;
             }
         }
@@ -117,8 +121,13 @@ async fn attempt(
     key: PublicKey,
     address: &str,
 ) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
-    let stream = timeout(CONNECT, TcpStream::connect(address)).await.ok()?.ok()?;
+    let stream = timeout(CONNECT, TcpStream::connect(address))
+        .await
+        .ok()?
+        .ok()?;
     let mut stream = identity.connect(stream, key).await.ok()?;
-    frame::write(&mut stream, &Frame::Hello { manifest }).await.ok()?;
+    frame::write(&mut stream, &Frame::Hello { manifest })
+        .await
+        .ok()?;
     Some(stream)
 }

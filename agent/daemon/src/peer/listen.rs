@@ -42,14 +42,20 @@ struct Entry {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { open: Arc::default(), changed: watch::Sender::new(()) }
+        Self {
+            open: Arc::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 }
 
 impl Sessions {
     /// Takes connections for a session from now on.
     pub fn open(&self, manifest: Digest, diallers: HashMap<PublicKey, usize>, events: LinkEvents) {
-        let entry = Entry { diallers: Arc::new(diallers), events };
+        let entry = Entry {
+            diallers: Arc::new(diallers),
+            events,
+        };
         self.lock().insert(manifest, entry);
         self.changed.send_replace(());
     }
@@ -60,7 +66,9 @@ impl Sessions {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Entry>> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.open
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn wait_for(&self, manifest: &Digest) -> Option<Entry> {
@@ -81,7 +89,9 @@ impl Sessions {
 pub async fn listen(listener: TcpListener, identity: Identity, sessions: Sessions) {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
-        let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -115,7 +125,9 @@ async fn welcome(
             return None;
         }
     };
-    let Ok(Ok(Frame::Hello { manifest })) = timeout(HELLO, frame::read(&mut stream)).await else { return None };
+    let Ok(Ok(Frame::Hello { manifest })) = timeout(HELLO, frame::read(&mut stream)).await else {
+        return None;
+    };
     let entry = sessions.wait_for(&manifest).await?;
     let party = entry.diallers.get(&key).copied();
     if party.is_none() {

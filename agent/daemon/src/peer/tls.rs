@@ -13,13 +13,15 @@ use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
+    UnixTime,
 };
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -30,10 +32,14 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The protocol that runs inside.
 const ALPN: &[u8] = b"e3-agent/1";
 /// DER of `SubjectPublicKeyInfo` for Ed25519 (RFC 8410), up to the 32 bytes of the key.
-const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 /// DER of `PrivateKeyInfo` version 1 for Ed25519 (RFC 8410), up to the 32 bytes of the seed. ring
 /// does not read the version 2 form that key files have.
-const PKCS8: [u8; 16] = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const PKCS8: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 
 /// This party's side of every connection.
 #[derive(Clone)]
@@ -65,43 +71,69 @@ impl Identity {
         let provider = provider();
         let der = Zeroizing::new([PKCS8.as_slice(), key.seed().as_slice()].concat());
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.as_slice()));
-        let signing = provider.key_provider.load_private_key(der.clone_key()).map_err(TlsError::Key)?;
+        let signing = provider
+            .key_provider
+            .load_private_key(der.clone_key())
+            .map_err(TlsError::Key)?;
         let certificate = CertificateDer::from(spki(&key.public()).to_vec());
         let certified = Arc::new(CertifiedKey::new(vec![certificate], signing));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsError::Key)?
             .with_client_cert_verifier(Arc::new(AnyKey { provider }))
-            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(&certified))));
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
+                Arc::clone(&certified),
+            )));
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { certified, acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self {
+            certified,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        })
     }
 
     /// Accepts a connection and tells whose it is.
-    pub async fn accept(&self, stream: TcpStream) -> Result<(server::TlsStream<TcpStream>, PublicKey), TlsError> {
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(server::TlsStream<TcpStream>, PublicKey), TlsError> {
         stream.set_nodelay(true)?;
         let handshake = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream)).await;
         let stream = handshake.map_err(|_| TlsError::Timeout)??;
         let keys = stream.get_ref().1.peer_certificates();
-        let key = keys.and_then(|keys| keys.first()).and_then(|key| public_key(key.as_ref()));
+        let key = keys
+            .and_then(|keys| keys.first())
+            .and_then(|key| public_key(key.as_ref()));
         Ok((stream, key.ok_or(TlsError::NoIdentity)?))
     }
 
     /// Makes `stream` a connection to `peer`, or fails.
-    pub async fn connect(&self, stream: TcpStream, peer: PublicKey) -> Result<client::TlsStream<TcpStream>, TlsError> {
+    pub async fn connect(
+        &self,
+        stream: TcpStream,
+        peer: PublicKey,
+    ) -> Result<client::TlsStream<TcpStream>, TlsError> {
         stream.set_nodelay(true)?;
         let provider = provider();
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsError::Key)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(OneKey { provider, spki: spki(&peer) }))
-            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&self.certified))));
+            .with_custom_certificate_verifier(Arc::new(OneKey {
+                provider,
+                spki: spki(&peer),
+            }))
+            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
+                Arc::clone(&self.certified),
+            )));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.enable_sni = false;
-        let name = ServerName::try_from("party.e3.invalid").expect("a constant DNS name").to_owned();
+        let name = ServerName::try_from("party.e3.invalid")
+            .expect("a constant DNS name")
+            .to_owned();
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        Ok(tokio::time::timeout(HANDSHAKE, handshake).await.map_err(|_| TlsError::Timeout)??)
+        Ok(tokio::time::timeout(HANDSHAKE, handshake)
+            .await
+            .map_err(|_| TlsError::Timeout)??)
     }
 }
 
@@ -124,7 +156,12 @@ fn verify(
     signature: &DigitallySignedStruct,
 ) -> Result<HandshakeSignatureValid, Error> {
     let algorithms = &provider.signature_verification_algorithms;
-    verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key.as_ref()), signature, algorithms)
+    verify_tls13_signature_with_raw_key(
+        message,
+        &SubjectPublicKeyInfoDer::from(key.as_ref()),
+        signature,
+        algorithms,
+    )
 }
 
 fn tls12() -> Error {
@@ -193,7 +230,9 @@ impl ServerCertVerifier for OneKey {
         if key.as_ref() == self.spki.as_slice() {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ))
         }
     }
     fn verify_tls12_signature(
@@ -225,7 +264,10 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
-    async fn meet(expected: &SecretKey, actual: &SecretKey) -> (Result<(), TlsError>, Option<PublicKey>) {
+    async fn meet(
+        expected: &SecretKey,
+        actual: &SecretKey,
+    ) -> (Result<(), TlsError>, Option<PublicKey>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Identity::new(actual).unwrap();
@@ -250,7 +292,11 @@ mod tests {
 
     #[tokio::test]
     async fn another_identity_at_the_right_address_is_not_spoken_to() {
-        let (connected, _) = meet(&SecretKey::from_seed(&[1; 32]), &SecretKey::from_seed(&[2; 32])).await;
+        let (connected, _) = meet(
+            &SecretKey::from_seed(&[1; 32]),
+            &SecretKey::from_seed(&[2; 32]),
+        )
+        .await;
         assert!(connected.is_err());
     }
 }

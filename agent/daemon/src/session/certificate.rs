@@ -4,7 +4,8 @@
 //! MPyC's `mpyc_ca.crt`, and the gate pins each connection to the certificate of its party.
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use zeroize::Zeroizing;
 
@@ -28,17 +29,28 @@ pub fn make(index: usize, now: i64) -> Result<Ephemeral, rcgen::Error> {
     let mut params = CertificateParams::default();
     // One distinguished name shared by all certificates would make OpenSSL take them for one another.
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name(index));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, name(index));
     params.subject_alt_names = vec![SanType::DnsName(name(index).try_into()?)];
     // Not an authority: otherwise one party could sign a certificate in another one's name.
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     let day = 86_400;
-    let at = |seconds: i64| rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(seconds.max(0).unsigned_abs());
+    let at = |seconds: i64| {
+        rcgen::date_time_ymd(1970, 1, 1)
+            + std::time::Duration::from_secs(seconds.max(0).unsigned_abs())
+    };
     params.not_before = at(now - day);
     params.not_after = at(now + 31 * day);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.pem();
-    Ok(Ephemeral { certificate, key: Zeroizing::new(key.serialize_pem()) })
+    Ok(Ephemeral {
+        certificate,
+        key: Zeroizing::new(key.serialize_pem()),
+    })
 }

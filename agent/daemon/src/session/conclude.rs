@@ -72,16 +72,19 @@ impl Facts {
         key: Option<[u8; 32]>,
     ) -> Result<(), files::FileError> {
         let equal = context.session.equal.iter().any(|name| name == "stdout");
-        let (comparison, key) = match key.filter(|_| equal) {
-            Some(key) => (Comparison::Equal, key),
-            None => {
-                let key = e3_client::random::bytes32();
-                files::write_private(&folder.path("output.key"), key.as_slice())?;
-                (Comparison::Own, *key)
-            }
+        let (comparison, key) = if let Some(key) = key.filter(|_| equal) {
+            (Comparison::Equal, key)
+        } else {
+            let key = e3_client::random::bytes32();
+            files::write_private(&folder.path("output.key"), key.as_slice())?;
+            (Comparison::Own, *key)
         };
         let hmac = barrier::output_hash(&key, stdout);
-        self.outputs = vec![OutputHash { name: "stdout".to_owned(), comparison, hmac }];
+        self.outputs = vec![OutputHash {
+            name: "stdout".to_owned(),
+            comparison,
+            hmac,
+        }];
         // Judged by the policy before the session was accepted.
         if context.session.output == OutputRule::Publish && stdout.len() <= limits::PUBLISHED {
             self.published = Some(String::from_utf8_lossy(stdout).into_owned());
@@ -91,7 +94,11 @@ impl Facts {
 
     /// The outputs that other parties compare.
     pub fn equal(&self) -> Vec<OutputHash> {
-        self.outputs.iter().filter(|output| output.comparison == Comparison::Equal).cloned().collect()
+        self.outputs
+            .iter()
+            .filter(|output| output.comparison == Comparison::Equal)
+            .cloned()
+            .collect()
     }
 
     /// Writes the signed receipt.
@@ -123,7 +130,11 @@ impl Facts {
             // The output of a failed session is nobody's result.
             published: self.published.clone().filter(|_| good),
         };
-        let envelope = Envelope::sign(&receipt, &[&shared.key]).expect("a receipt made here is a valid document");
-        Ok(files::write_private(&folder.path("receipt.json"), &envelope.to_bytes())?)
+        let envelope = Envelope::sign(&receipt, &[&shared.key])
+            .expect("a receipt made here is a valid document");
+        Ok(files::write_private(
+            &folder.path("receipt.json"),
+            &envelope.to_bytes(),
+        )?)
     }
 }

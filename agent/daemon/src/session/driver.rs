@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use e3_core::document::{Outcome, Ready, SessionRef};
 use e3_core::envelope::Verified;
-use e3_core::session::{Action, Context, Ended, Event, Failure, Reason, State, Tell, Timer, resume, step};
+use e3_core::session::{
+    Action, Context, Ended, Event, Failure, Reason, State, Tell, Timer, resume, step,
+};
 use e3_core::trust::Refusal;
 use e3_core::trust::policy::Judgement;
 use tokio::sync::mpsc;
@@ -27,11 +29,11 @@ use crate::peer::link::{self, LinkEvent};
 use crate::shared::Shared;
 
 /// How long a failed party stays reachable to tell late ones why, at most.
-const LINGER: Duration = Duration::from_secs(60);
+const LINGER: Duration = Duration::from_mins(1);
 /// How long a finished party waits for its last word to be sent.
 const FLUSH: Duration = Duration::from_millis(500);
 /// A manifest that starts later is looked at again at least this often: clocks jump.
-const RECHECK: Duration = Duration::from_secs(60);
+const RECHECK: Duration = Duration::from_mins(1);
 
 /// What the agent asks of a running session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +78,11 @@ pub async fn drive(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let folder = Folder::of(&shared.ledger, &named.manifest);
-    let context = Context { session: verified.document.clone(), manifest: verified.digest, me };
+    let context = Context {
+        session: verified.document.clone(),
+        manifest: verified.digest,
+        me,
+    };
     let checkpoint = match folder.checkpoint() {
         Ok(Some(checkpoint)) => checkpoint,
         other => {
@@ -116,9 +122,8 @@ pub async fn drive(
     driver.carry_out(actions).await;
     while !driver.is_over() {
         for event in std::mem::take(&mut driver.late) {
-            if let Some(event) = driver.take_party_event(event) {
-                driver.advance(event).await;
-            }
+            let event = driver.take_party_event(event);
+            driver.advance(event).await;
         }
         let until = driver.next_timer();
         let party_events = &mut driver.party_events;
@@ -126,7 +131,7 @@ pub async fn drive(
             Some(Command::Stop) = commands.recv() => Some(Event::Stop),
             Some((party, event)) = linked.recv() => driver.talk.hear(&driver.context, party, event),
             Some(report) = reported.recv() => driver.take_report(report),
-            Some(event) = next(party_events) => driver.take_party_event(event),
+            Some(event) = next(party_events) => Some(driver.take_party_event(event)),
             () = tokio::time::sleep_until(until) => driver.take_timer().await,
         };
         if let Some(event) = event {
@@ -161,13 +166,26 @@ impl Driver {
     fn connect(&self, links: &mpsc::Sender<(usize, LinkEvent)>) -> Dialling {
         let parties = &self.context.session.parties;
         let me = self.context.me;
-        let diallers: HashMap<_, _> = parties[..me].iter().enumerate().map(|(place, p)| (p.key, place)).collect();
-        self.shared.sessions.open(self.context.manifest, diallers, links.clone());
+        let diallers: HashMap<_, _> = parties[..me]
+            .iter()
+            .enumerate()
+            .map(|(place, p)| (p.key, place))
+            .collect();
+        self.shared
+            .sessions
+            .open(self.context.manifest, diallers, links.clone());
         let book = Book::new(&self.shared);
         let dial = |(place, party): (usize, &e3_core::document::Party)| {
             let identity = self.shared.identity.clone();
             let (manifest, key) = (self.context.manifest, party.key);
-            tokio::spawn(link::dial(identity, manifest, place, key, book.clone(), links.clone()))
+            tokio::spawn(link::dial(
+                identity,
+                manifest,
+                place,
+                key,
+                book.clone(),
+                links.clone(),
+            ))
         };
         Dialling(parties.iter().enumerate().skip(me + 1).map(dial).collect())
     }
@@ -186,9 +204,15 @@ impl Driver {
             tracing::error!(session = %self.context.session.name, error = %crate::text::chain(&error), "cannot write state");
             let detail = crate::text::chain(&error);
             let failure = Failure::at(self.context.me, Reason::Disk { detail });
-            self.state = State::Failed { failure: failure.clone() };
+            self.state = State::Failed {
+                failure: failure.clone(),
+            };
             let tell = Action::Tell(Tell::Failed(failure.clone()));
-            actions = vec![Action::Kill, tell, Action::Conclude(Outcome::Failed { failure })];
+            actions = vec![
+                Action::Kill,
+                tell,
+                Action::Conclude(Outcome::Failed { failure }),
+            ];
         }
         if self.state.progress() != before.0 {
             self.announce();
@@ -219,7 +243,11 @@ impl Driver {
             manifest: self.context.manifest,
             progress,
             failure,
-            parties: session.parties.iter().map(|party| party.name.clone()).collect(),
+            parties: session
+                .parties
+                .iter()
+                .map(|party| party.name.clone())
+                .collect(),
         });
     }
 
@@ -242,7 +270,9 @@ impl Driver {
     }
 
     async fn judge(&mut self) {
-        let refused = |detail: String| Reason::Refused { refusal: Refusal::Unreadable { detail } };
+        let refused = |detail: String| Reason::Refused {
+            refusal: Refusal::Unreadable { detail },
+        };
         let policy = match self.shared.policy() {
             Ok(policy) => policy,
             Err(error) => {
@@ -262,7 +292,9 @@ impl Driver {
         };
         let event = match judged {
             None => Event::Broken(Reason::HeadExpired),
-            Some(Err(error)) => Event::Broken(Reason::Disk { detail: crate::text::chain(&error) }),
+            Some(Err(error)) => Event::Broken(Reason::Disk {
+                detail: crate::text::chain(&error),
+            }),
             Some(Ok(Ok(Judgement::NotBefore(time)))) => {
                 let wait = time.since(self.shared.keeper().now()).max(1).unsigned_abs();
                 self.postponed = Some(Instant::now() + Duration::from_secs(wait).min(RECHECK));
@@ -315,31 +347,50 @@ impl Driver {
         }
     }
 
-    fn take_party_event(&mut self, event: PartyEvent) -> Option<Event> {
+    fn take_party_event(&mut self, event: PartyEvent) -> Event {
         match event {
-            PartyEvent::AtGate { machine, port } => Some(self.at_gate(machine, port)),
-            PartyEvent::Refused(reason) => Some(Event::AtGate(Err(reason))),
-            PartyEvent::Connected => Some(Event::Connected),
-            PartyEvent::ConnectError(error) => Some(Event::ConnectError(error)),
-            PartyEvent::Broken(reason) => Some(Event::Broken(reason)),
-            PartyEvent::Ended { exit, exception, stdout } => {
+            PartyEvent::AtGate { machine, port } => self.at_gate(machine, port),
+            PartyEvent::Refused(reason) => Event::AtGate(Err(reason)),
+            PartyEvent::Connected => Event::Connected,
+            PartyEvent::ConnectError(error) => Event::ConnectError(error),
+            PartyEvent::Broken(reason) => Event::Broken(reason),
+            PartyEvent::Ended {
+                exit,
+                exception,
+                stdout,
+            } => {
                 self.facts.timings.exited_ms = Some(self.facts.elapsed());
                 self.party = None;
                 self.party_events = None;
                 self.facts.exit = Some(exit);
-                let key = self.facts.barrier.and_then(|barrier| talk::output_key(&self.talk, &barrier));
-                if let Err(error) = self.facts.take_output(&self.context, &self.folder, &stdout, key) {
-                    return Some(Event::Broken(Reason::Disk { detail: crate::text::chain(&error) }));
+                let key = self
+                    .facts
+                    .barrier
+                    .and_then(|barrier| talk::output_key(&self.talk, &barrier));
+                if let Err(error) =
+                    self.facts
+                        .take_output(&self.context, &self.folder, &stdout, key)
+                {
+                    return Event::Broken(Reason::Disk {
+                        detail: crate::text::chain(&error),
+                    });
                 }
                 let equal = self.facts.equal();
-                Some(Event::Ended(Ended { exit, exception, killed_by_agent: false, equal }))
+                Event::Ended(Ended {
+                    exit,
+                    exception,
+                    killed_by_agent: false,
+                    equal,
+                })
             }
         }
     }
 
     fn at_gate(&mut self, machine: e3_core::document::Machine, port: Option<u16>) -> Event {
         self.facts.timings.gate_ms = Some(self.facts.elapsed());
-        let Some(staging) = &self.staging else { return Event::AtGate(Err(Reason::AgentRestarted)) };
+        let Some(staging) = &self.staging else {
+            return Event::AtGate(Err(Reason::AgentRestarted));
+        };
         match gate::ready(&self.shared, &self.context, &staging.work, machine, port) {
             Ok(signed) => {
                 let document = &signed.ready.document;
@@ -358,7 +409,9 @@ impl Driver {
         let frame = match tell {
             Tell::Ready => {
                 let Some(signed) = &self.signed else { return };
-                Frame::Ready { envelope: signed.envelope.clone() }
+                Frame::Ready {
+                    envelope: signed.envelope.clone(),
+                }
             }
             Tell::Armed(barrier) => {
                 let share = *e3_client::random::bytes32();
@@ -402,7 +455,12 @@ impl Driver {
         match self.party.take() {
             Some(party) => party.kill().await,
             // A killed agent may have left one behind.
-            None => self.shared.launcher.kill_leftovers(&self.context.manifest).await,
+            None => {
+                self.shared
+                    .launcher
+                    .kill_leftovers(&self.context.manifest)
+                    .await;
+            }
         }
     }
 
@@ -415,11 +473,18 @@ impl Driver {
             Outcome::Done => ("done", String::new()),
             Outcome::Failed { failure } => ("failed", failure.to_string()),
         };
-        if let Err(error) = self.facts.write_receipt(&self.shared, &self.context, &self.folder, outcome) {
+        if let Err(error) =
+            self.facts
+                .write_receipt(&self.shared, &self.context, &self.folder, outcome)
+        {
             tracing::error!(error = %crate::text::chain(&error), "cannot write the receipt");
         }
         self.shared.outbox.push(self.context.manifest);
-        if let Err(error) = self.shared.keeper().note("session", verdict, Some(self.context.manifest), &detail) {
+        if let Err(error) =
+            self.shared
+                .keeper()
+                .note("session", verdict, Some(self.context.manifest), &detail)
+        {
             tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
         }
         self.folder.clear_run();
@@ -437,7 +502,11 @@ impl Driver {
             self.judge().await;
             return None;
         }
-        let due = self.timers.iter().find(|(_, at)| **at <= now).map(|(timer, _)| *timer)?;
+        let due = self
+            .timers
+            .iter()
+            .find(|(_, at)| **at <= now)
+            .map(|(timer, _)| *timer)?;
         self.timers.remove(&due);
         Some(Event::Timer(due))
     }

@@ -49,7 +49,10 @@ impl Folder {
 
     /// The signed manifest.
     pub fn envelope(&self) -> Result<Vec<u8>, LedgerError> {
-        Ok(files::read_bounded(&self.path("envelope.json"), limits::ENVELOPE)?)
+        Ok(files::read_bounded(
+            &self.path("envelope.json"),
+            limits::ENVELOPE,
+        )?)
     }
 
     /// The state to resume from.

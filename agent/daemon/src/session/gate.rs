@@ -18,7 +18,10 @@ pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Stagi
     let session = &context.session;
     // Party 0 dials everybody and listens for nobody.
     let port = session.mpyc.base_port + u16::try_from(context.me).unwrap_or(0);
-    let listen = (context.me > 0).then(|| Listen { host: host(shared), port });
+    let listen = (context.me > 0).then(|| Listen {
+        host: host(shared),
+        port,
+    });
     Spec {
         session: context.manifest,
         folder: folder.as_path().to_owned(),
@@ -27,7 +30,11 @@ pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Stagi
         python: staging.python.path.clone(),
         mpyc_dir: staging.runtime.mpyc_dir.clone(),
         mpyc_version: session.mpyc.version.clone(),
-        modules: session.modules.iter().map(|module| module.name.clone()).collect(),
+        modules: session
+            .modules
+            .iter()
+            .map(|module| module.name.clone())
+            .collect(),
         flags: session.mpyc_flags(),
         args: session.program.args.clone(),
         entry: session.program.entry.clone(),
@@ -82,9 +89,13 @@ pub fn ready(
         rtt_us: std::collections::BTreeMap::new(),
     };
     barrier::check(context, context.me, &ready).map_err(|failure| failure.reason)?;
-    let unusable = |error: &dyn std::error::Error| Reason::BadReady { detail: crate::text::chain(error) };
+    let unusable = |error: &dyn std::error::Error| Reason::BadReady {
+        detail: crate::text::chain(error),
+    };
     let envelope = Envelope::sign(&ready, &[&shared.key]).map_err(|error| unusable(&error))?;
-    let ready = envelope.verify(&[shared.me()], 1).map_err(|error| unusable(&error))?;
+    let ready = envelope
+        .verify(&[shared.me()], 1)
+        .map_err(|error| unusable(&error))?;
     let envelope = String::from_utf8_lossy(&envelope.to_bytes()).into_owned();
     Ok(Signed { ready, envelope })
 }
@@ -93,22 +104,36 @@ pub fn ready(
 const TLS: &str = ".config";
 
 fn write_certificate(me: usize, work: &Path) -> Result<String, Reason> {
-    let disk = |error: files::FileError| Reason::Disk { detail: crate::text::chain(&error) };
-    let failed = |error: rcgen::Error| Reason::Supervisor { detail: format!("no TLS certificate: {error}") };
-    let Ephemeral { certificate, key } = certificate::make(me, e3_client::clock::now().unix()).map_err(failed)?;
+    let disk = |error: files::FileError| Reason::Disk {
+        detail: crate::text::chain(&error),
+    };
+    let failed = |error: rcgen::Error| Reason::Supervisor {
+        detail: format!("no TLS certificate: {error}"),
+    };
+    let Ephemeral { certificate, key } =
+        certificate::make(me, e3_client::clock::now().unix()).map_err(failed)?;
     let folder = work.join(TLS);
     files::private_folder(&folder).map_err(disk)?;
     files::write_private(&folder.join(format!("party_{me}.key")), key.as_bytes()).map_err(disk)?;
-    files::write_private(&folder.join(format!("party_{me}.crt")), certificate.as_bytes()).map_err(disk)?;
+    files::write_private(
+        &folder.join(format!("party_{me}.crt")),
+        certificate.as_bytes(),
+    )
+    .map_err(disk)?;
     Ok(certificate)
 }
 
 /// Writes everybody's certificates, in order: the gate pins party i to the i-th.
 pub fn write_authorities(work: &Path, readies: &[Ready]) -> Result<(), Reason> {
-    let bundle: String = readies.iter().filter_map(|ready| ready.certificate.as_deref()).collect();
+    let bundle: String = readies
+        .iter()
+        .filter_map(|ready| ready.certificate.as_deref())
+        .collect();
     if bundle.is_empty() {
         return Ok(());
     }
     let path = work.join(TLS).join("mpyc_ca.crt");
-    files::write_private(&path, bundle.as_bytes()).map_err(|error| Reason::Disk { detail: crate::text::chain(&error) })
+    files::write_private(&path, bundle.as_bytes()).map_err(|error| Reason::Disk {
+        detail: crate::text::chain(&error),
+    })
 }

@@ -41,16 +41,30 @@ pub async fn stage(shared: &Shared, context: &Context, folder: &Folder) -> Resul
     folder.clear_run();
     let python = shared.pythons.find(&shared.settings.python).await?;
     let pack = blob(shared, &session.program.pack, "the program").await;
-    let pack = pack.map_err(tampered(|pinned, has| Reason::ProgramMismatch { pinned, has }))?;
+    let pack = pack.map_err(tampered(|pinned, has| Reason::ProgramMismatch {
+        pinned,
+        has,
+    }))?;
     let wheel = blob(shared, &session.mpyc.wheel, &session.mpyc.file).await;
-    let wheel = wheel.map_err(tampered(|pinned, has| Reason::MpycFileMismatch { pinned, has }))?;
+    let wheel = wheel.map_err(tampered(|pinned, has| Reason::MpycFileMismatch {
+        pinned,
+        has,
+    }))?;
     let work = folder.path("work");
     unpack(&pack, session, &work)?;
     let inputs = folder.path("inputs");
     lay_out_inputs(shared, context, &inputs)?;
     let mpyc = &session.mpyc;
-    let runtime = shared.runtimes.prepare(&mpyc.wheel, wheel, &mpyc.version, &python).await?;
-    Ok(Staging { work, inputs, python, runtime })
+    let runtime = shared
+        .runtimes
+        .prepare(&mpyc.wheel, wheel, &mpyc.version, &python)
+        .await?;
+    Ok(Staging {
+        work,
+        inputs,
+        python,
+        runtime,
+    })
 }
 
 enum Fetch {
@@ -68,13 +82,18 @@ fn tampered(reason: impl Fn(Digest, Digest) -> Reason) -> impl Fn(Fetch) -> Reas
 async fn blob(shared: &Shared, blob: &Blob, what: &str) -> Result<Vec<u8>, Fetch> {
     let disk = |error: StoreError| match error {
         StoreError::Tampered { pinned, has, .. } => Fetch::Tampered { pinned, has },
-        other => Fetch::Other(Reason::Disk { detail: crate::text::chain(&other) }),
+        other => Fetch::Other(Reason::Disk {
+            detail: crate::text::chain(&other),
+        }),
     };
     if let Some(bytes) = shared.blobs.get(blob).map_err(disk)? {
         return Ok(bytes);
     }
     let unavailable = |error: e3_client::hub::HubError| {
-        Fetch::Other(Reason::Unavailable { what: what.to_owned(), detail: crate::text::chain(&error) })
+        Fetch::Other(Reason::Unavailable {
+            what: what.to_owned(),
+            detail: crate::text::chain(&error),
+        })
     };
     let bytes = shared.hub.blob(blob).await.map_err(unavailable)?;
     shared.blobs.put(&bytes).map_err(disk)?;
@@ -82,19 +101,27 @@ async fn blob(shared: &Shared, blob: &Blob, what: &str) -> Result<Vec<u8>, Fetch
 }
 
 fn unpack(bytes: &[u8], session: &Session, work: &Path) -> Result<(), Reason> {
-    let unusable = |detail: String| Reason::Unavailable { what: "the program".to_owned(), detail };
+    let unusable = |detail: String| Reason::Unavailable {
+        what: "the program".to_owned(),
+        detail,
+    };
     let contents = pack::unpack(bytes).map_err(|error| unusable(error.to_string()))?;
     if !contents.contains_key(&session.program.entry) {
         return Err(unusable(format!("it has no {}", session.program.entry)));
     }
-    let disk = |path: &Path, error: std::io::Error| Reason::Disk { detail: format!("{}: {error}", path.display()) };
-    files::private_folder(work).map_err(|error| Reason::Disk { detail: crate::text::chain(&error) })?;
+    let disk = |path: &Path, error: std::io::Error| Reason::Disk {
+        detail: format!("{}: {error}", path.display()),
+    };
+    files::private_folder(work).map_err(|error| Reason::Disk {
+        detail: crate::text::chain(&error),
+    })?;
     for (name, contents) in contents {
         let path = work.join(name);
         let parent = path.parent().unwrap_or(work);
         std::fs::create_dir_all(parent).map_err(|error| disk(parent, error))?;
         // Not the atomic write: the folder is made anew for every attempt.
-        let written = std::fs::File::create_new(&path).and_then(|mut file| std::io::Write::write_all(&mut file, &contents));
+        let written = std::fs::File::create_new(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &contents));
         written.map_err(|error| disk(&path, error))?;
     }
     Ok(())
@@ -102,20 +129,30 @@ fn unpack(bytes: &[u8], session: &Session, work: &Path) -> Result<(), Reason> {
 
 /// The digest of the program as it lies there: packed again, TLS files aside.
 pub fn digest_of(work: &Path) -> Result<Digest, Reason> {
-    let disk = |path: &Path, error: std::io::Error| Reason::Disk { detail: format!("{}: {error}", path.display()) };
+    let disk = |path: &Path, error: std::io::Error| Reason::Disk {
+        detail: format!("{}: {error}", path.display()),
+    };
     let mut found = BTreeMap::new();
     let mut folders = vec![work.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(|error| disk(&folder, error))? {
             let path = entry.map_err(|error| disk(&folder, error))?.path();
-            let name = path.strip_prefix(work).ok().and_then(Path::to_str).unwrap_or_default().to_owned();
+            let name = path
+                .strip_prefix(work)
+                .ok()
+                .and_then(Path::to_str)
+                .unwrap_or_default()
+                .to_owned();
             if name == ".config" {
                 continue;
             }
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.insert(name, std::fs::read(&path).map_err(|error| disk(&path, error))?);
+                found.insert(
+                    name,
+                    std::fs::read(&path).map_err(|error| disk(&path, error))?,
+                );
             }
         }
     }
@@ -125,23 +162,37 @@ pub fn digest_of(work: &Path) -> Result<Digest, Reason> {
 
 fn lay_out_inputs(shared: &Shared, context: &Context, folder: &Path) -> Result<(), Reason> {
     let refused = |input: &Name, detail: String| Reason::Refused {
-        refusal: Refusal::InputMissing { input: input.clone(), detail },
+        refusal: Refusal::InputMissing {
+            input: input.clone(),
+            detail,
+        },
     };
-    let disk = |error: files::FileError| Reason::Disk { detail: crate::text::chain(&error) };
+    let disk = |error: files::FileError| Reason::Disk {
+        detail: crate::text::chain(&error),
+    };
     files::private_folder(folder).map_err(disk)?;
     let wanted = &context.session.parties[context.me].inputs;
     if wanted.is_empty() {
         return Ok(());
     }
-    let policy = shared.policy().map_err(|error| refused(&wanted[0], crate::text::chain(&error)))?;
+    let policy = shared
+        .policy()
+        .map_err(|error| refused(&wanted[0], crate::text::chain(&error)))?;
     for input in wanted {
         // The policy was asked already; it may have changed since.
-        let rule = policy.inputs.get(input).ok_or_else(|| refused(input, "the policy does not name it".to_owned()))?;
+        let rule = policy
+            .inputs
+            .get(input)
+            .ok_or_else(|| refused(input, "the policy does not name it".to_owned()))?;
         let bytes = files::read_bounded(Path::new(&rule.file), INPUT);
         // Other parties hear this reason, so it must not tell paths of this machine.
         let bytes = bytes.map_err(|error| {
             tracing::error!(%input, error = %crate::text::chain(&error), "cannot read an input");
-            let detail = if error.is_not_found() { "the file is not there" } else { "the file cannot be read" };
+            let detail = if error.is_not_found() {
+                "the file is not there"
+            } else {
+                "the file cannot be read"
+            };
             refused(input, detail.to_owned())
         })?;
         files::write_private(&folder.join(input.as_str()), &bytes).map_err(disk)?;

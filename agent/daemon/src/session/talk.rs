@@ -28,14 +28,20 @@ pub struct Talk {
 impl Talk {
     /// Nobody is connected yet.
     pub fn new(parties: usize) -> Self {
-        Self { links: vec![None; parties], said: Vec::new(), shares: vec![None; parties], told: vec![false; parties] }
+        Self {
+            links: vec![None; parties],
+            said: Vec::new(),
+            shares: vec![None; parties],
+            told: vec![false; parties],
+        }
     }
 
     /// Says something to everybody, now and to whoever connects later.
     ///
     /// A new `Ready` or a conclusion replaces what it corrects: nobody shall hear both.
     pub fn say(&mut self, frame: Frame) {
-        let same_kind = |other: &Frame| std::mem::discriminant(other) == std::mem::discriminant(&frame);
+        let same_kind =
+            |other: &Frame| std::mem::discriminant(other) == std::mem::discriminant(&frame);
         self.said.retain(|other| !same_kind(other));
         for party in 0..self.links.len() {
             self.told[party] = self.send(party, &frame);
@@ -45,7 +51,10 @@ impl Talk {
 
     /// Whether everybody else has heard the last word.
     pub fn everybody_knows(&self, me: usize) -> bool {
-        self.told.iter().enumerate().all(|(party, told)| *told || party == me)
+        self.told
+            .iter()
+            .enumerate()
+            .all(|(party, told)| *told || party == me)
     }
 
     /// The own share of the output key.
@@ -64,7 +73,8 @@ impl Talk {
             LinkEvent::Up(sender) => {
                 self.links[party] = Some(sender);
                 let said = self.said.clone();
-                self.told[party] = said.iter().all(|frame| self.send(party, frame)) && !said.is_empty();
+                self.told[party] =
+                    said.iter().all(|frame| self.send(party, frame)) && !said.is_empty();
                 None
             }
             LinkEvent::Down => {
@@ -94,16 +104,20 @@ impl Talk {
 
     fn send(&self, party: usize, frame: &Frame) -> bool {
         // A full queue means that the other side has stopped reading; the silence will be noticed.
-        self.links[party].as_ref().is_some_and(|link| link.try_send(frame.clone()).is_ok())
+        self.links[party]
+            .as_ref()
+            .is_some_and(|link| link.try_send(frame.clone()).is_ok())
     }
 }
 
 /// Opens another party's `Ready`: signed by its key, and fitting the manifest.
 fn open(context: &Context, party: usize, envelope: &str) -> Result<Verified<Ready>, Failure> {
     let bad = |detail: String| Failure::at(party, Reason::BadReady { detail });
-    let envelope = Envelope::parse(envelope.as_bytes(), limits::FRAME).map_err(|error| bad(error.to_string()))?;
-    let ready: Verified<Ready> =
-        envelope.verify(&[context.session.parties[party].key], 1).map_err(|error| bad(error.to_string()))?;
+    let envelope = Envelope::parse(envelope.as_bytes(), limits::FRAME)
+        .map_err(|error| bad(error.to_string()))?;
+    let ready: Verified<Ready> = envelope
+        .verify(&[context.session.parties[party].key], 1)
+        .map_err(|error| bad(error.to_string()))?;
     // What else must fit is checked by the state machine, which has no clock.
     barrier::check_clock(party, &ready.document, e3_client::clock::now())?;
     Ok(ready)
@@ -117,5 +131,6 @@ fn bounded(mut outputs: Vec<OutputHash>) -> Vec<OutputHash> {
 
 /// The key under which equal outputs are hashed, once the barrier is open.
 pub fn output_key(talk: &Talk, barrier: &Digest) -> Option<[u8; 32]> {
-    talk.shares().map(|shares| barrier::output_key(barrier, &shares))
+    talk.shares()
+        .map(|shares| barrier::output_key(barrier, &shares))
 }

@@ -4,7 +4,7 @@
 //! - The process has a group of its own, an empty environment but for the job's, no input, no files of the agent.
 //! - While the agent lives: when the main process ends, or is killed, all members of the job are killed and reaped
 //!   before anybody hears of the end. Forks, new sessions (`setsid`), double forks, ignored signals and fork bombs are
-//!   covered; `tree.rs` says who counts as a member, and the three ways of a hostile program around it.
+//!   covered; `tree.rs` says who counts as a member, and the ways of a hostile program around it.
 //! - When the agent is killed, the gate ends by itself (its socket closes, and the kernel tells it), and
 //!   [`Supervisor::reap_leftovers`] of the next agent ends whatever still carries the job's id.
 //! - Memory, processor time and the number of processes are limited only as far as the gate can do that from inside.

@@ -6,13 +6,15 @@
 //!
 //! What is *not* guaranteed: a program that clears its environment, puts itself into the agent's own process group and
 //! drops its parent looks like a helper of the agent and is left alone; one that copies the id of another running job
-//! ends with that job; one that kills the agent itself (it is the same user) is found again only by its id, at restart.
-//! Under systemd a cgroup closes all three.
+//! ends with that job; one that kills the agent itself (it is the same user) is found again only by its id, at restart;
+//! one that gives every new process a session of its own and forks faster than `/proc` can be read may outrun the
+//! killing until the deadline, which is then reported. And of several jobs that run at the same time, an orphan without
+//! an id ends with whichever job ends first. Under systemd a cgroup closes all of these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
@@ -143,20 +145,23 @@ impl Tree {
         for member in &members {
             self.reap_one(member);
         }
+        let pids: BTreeSet<u32> = members.iter().map(|member| member.pid).collect();
         let alive: Vec<Process> = members.into_iter().filter(Process::is_alive).collect();
-        let fresh: Vec<&Process> = alive
-            .iter()
-            .filter(|member| !stopped.contains(&member.pid))
-            .collect();
-        if fresh.is_empty() || round >= STOPPING_ROUNDS {
-            for member in &alive {
-                send(member, Signal::SIGKILL);
-            }
+        let is_new = alive.iter().any(|member| !stopped.contains(&member.pid));
+        let signal = if is_new && round < STOPPING_ROUNDS {
+            Signal::SIGSTOP
         } else {
-            for member in fresh {
-                send(member, Signal::SIGSTOP);
-                stopped.insert(member.pid);
-            }
+            Signal::SIGKILL
+        };
+        // A whole group at once first: processes that fork and die faster than a list is read do not get away from
+        // that. Only groups that members lead: anybody may enter the group of somebody else.
+        let groups: BTreeSet<u32> = alive.iter().map(|member| member.group).collect();
+        for group in groups.intersection(&pids) {
+            let _ = killpg(Pid::from_raw(group.cast_signed()), signal);
+        }
+        for member in &alive {
+            send(member, signal);
+            stopped.insert(member.pid);
         }
         alive.iter().map(|member| member.pid).collect()
     }

@@ -21,6 +21,8 @@ const LIMIT: usize = 4 * 1024 * 1024;
 pub(super) const FOLDER: &str = ".e3";
 const FILE: &str = "trust.json";
 const LOCK: &str = "lock";
+/// Tells that there has been a trust state in this folder.
+const SEEN: &str = "seen";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +52,10 @@ impl TrustState {
     pub(super) fn load(&self) -> Result<Option<Trust>, Error> {
         let path = self.folder.join(FILE);
         let bytes = match files::read_bounded(&path, LIMIT) {
+            // Rule 12: what has been there and is gone is not a first contact.
+            Err(error) if error.is_not_found() && self.folder.join(SEEN).exists() => {
+                return Err(Error::TrustStateGone { path });
+            }
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
@@ -87,6 +93,9 @@ impl TrustState {
                 source,
             })?;
             files::write_private(&path, &bytes)?;
+            if before.is_none() {
+                files::write_private(&self.folder.join(SEEN), b"")?;
+            }
             trust = stored.trust;
         }
         Ok((trust, result))

@@ -28,11 +28,11 @@ impl Stream {
         self.events.is_some()
     }
 
-    /// Opens the stream if it is not open and it is time to try.
-    pub(super) async fn connect(&mut self, fleet: &OpenFleet) {
+    /// Opens the stream if it is not open and it is time to try; whether it was opened now.
+    pub(super) async fn connect(&mut self, fleet: &OpenFleet) -> bool {
         let due = self.retry.is_none_or(|at| Instant::now() >= at);
         if self.events.is_some() || self.never || !due {
-            return;
+            return false;
         }
         self.retry = None;
         match fleet
@@ -44,20 +44,20 @@ impl Stream {
             Err(HubError::ReadOnly { .. } | HubError::NotFound { .. }) => self.never = true,
             Err(_) => self.retry = Some(Instant::now() + jitter(RECONNECT)),
         }
+        self.events.is_some()
     }
 
-    /// The next event; waits for ever while there is no stream.
-    pub(super) async fn next(&mut self) -> HubEvent {
-        loop {
-            let Some(events) = &mut self.events else {
-                return std::future::pending().await;
-            };
-            if let Ok(event) = events.next().await {
-                return event;
-            }
+    /// The next event, or nothing if the stream has just been lost; waits for ever while there is none.
+    pub(super) async fn next(&mut self) -> Option<HubEvent> {
+        let Some(events) = &mut self.events else {
+            return std::future::pending().await;
+        };
+        let event = events.next().await.ok();
+        if event.is_none() {
             self.events = None;
             self.retry = Some(Instant::now() + jitter(RECONNECT));
         }
+        event
     }
 }
 

@@ -67,7 +67,10 @@ pub async fn watch(
     let mut poll = Instant::now();
     let mut settled: Option<Instant> = None;
     loop {
-        stream.connect(watch.fleet).await;
+        // What came while nobody listened has to be asked for.
+        if stream.connect(watch.fleet).await {
+            poll = Instant::now();
+        }
         if Instant::now() >= poll {
             match watch.ask().await {
                 // The hub may come back; whether it does in time is for the deadline to say.
@@ -97,7 +100,10 @@ pub async fn watch(
             .min()
             .unwrap_or(poll);
         tokio::select! {
-            event = stream.next() => watch.hear(event).await?,
+            event = stream.next() => match event {
+                Some(event) => watch.hear(event).await?,
+                None => poll = Instant::now(),
+            },
             () = tokio::time::sleep_until(until) => {}
         }
         let now = Instant::now();

@@ -1,0 +1,22 @@
+//! What happens to sessions when something breaks: real agents, a real hub, real programs, real
+//! signals, all on this machine.
+//!
+//! - [`common`]: a fleet to break, and programs that tell what happened to them.
+//! - [`kills`]: the agent is killed in every state of the session.
+//! - [`stopped`]: programs and agents that are killed or stopped while the program runs.
+//! - [`programs`]: programs that do wrong.
+//! - [`hub`]: a hub that comes and goes.
+//! - [`rules`]: sessions that must not run, or not any more.
+//! - [`ports`]: ports that are taken, and strangers who connect.
+//! - [`upstream`]: MPyC programs that know nothing of E3.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+mod hub;
+mod kills;
+mod ports;
+mod programs;
+mod rules;
+mod stopped;
+mod upstream;
