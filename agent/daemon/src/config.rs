@@ -126,10 +126,7 @@ mod tests {
     fn an_absent_file_means_defaults_and_a_typing_mistake_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.toml");
-        assert_eq!(
-            Settings::load(&path).unwrap().poll,
-            Duration::from_mins(5)
-        );
+        assert_eq!(Settings::load(&path).unwrap().poll, Duration::from_mins(5));
         files::write_atomic(&path, b"pol_seconds = 5\n").unwrap();
         let error = Settings::load(&path).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use e3_client::hub::{HubEvent, Topic};
+use e3_core::session::Reason;
 use tokio::sync::mpsc;
 
 use crate::shared::Shared;
@@ -15,21 +16,22 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Sends each head that the hub shows. For ever.
 pub async fn run(shared: Shared, heads: mpsc::Sender<Vec<u8>>) {
     let mut pause = RETRY;
+    let mut etag = None;
     loop {
-        if follow(&shared, &heads).await {
+        if follow(&shared, &heads, &mut etag).await {
             pause = RETRY;
         }
         if heads.is_closed() {
             return;
         }
-        poll(&shared, &heads).await;
+        poll(&shared, &heads, &mut etag).await;
         tokio::time::sleep(jitter(pause)).await;
         pause = (pause * 2).min(shared.settings.poll);
     }
 }
 
 /// Follows the stream until it breaks; returns whether it was up at all.
-async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>) -> bool {
+async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<String>) -> bool {
     let mut events = match shared.hub.events(&[Topic::Head]).await {
         Ok(events) => events,
         Err(error) => {
@@ -53,16 +55,18 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>) -> bool {
                     return true;
                 }
             },
-            () = tokio::time::sleep(jitter(shared.settings.poll)) => poll(shared, heads).await,
+            () = tokio::time::sleep(jitter(shared.settings.poll)) => poll(shared, heads, etag).await,
         }
     }
 }
 
-async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>) {
-    match shared.hub.head(None).await {
+/// Asks for the head. One that has not changed since the last time costs a few hundred bytes.
+async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<String>) {
+    match shared.hub.head(etag.as_deref()).await {
         Ok(head) => {
             shared.board.hub(None);
             if let Some(head) = head {
+                *etag = Some(head.etag);
                 let _ = heads.send(head.bytes).await;
             }
         }
@@ -71,6 +75,14 @@ async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>) {
             tracing::debug!(%error, "the hub cannot be polled");
             shared.board.hub(Some(error));
         }
+    }
+    // A hub that is silent, or shows the same head for ever, is noticed all the same (rules 5 and 11).
+    let expired = {
+        let keeper = shared.keeper();
+        keeper.head().is_some() && !keeper.trust().head_is_fresh(e3_client::clock::now())
+    };
+    if expired {
+        shared.board.degraded(Some(Reason::HeadExpired));
     }
 }
 

@@ -27,8 +27,9 @@ use crate::output::progress::Progress;
 
 /// How long all machines may take to enrol.
 const ENROLMENT: Duration = Duration::from_mins(1);
-/// Seconds between polls: the hub pushes, so this only matters when something is broken.
-const POLL: u64 = 2;
+/// Seconds between polls, unless somebody wants another number: the hub pushes, so this only matters
+/// when something is broken.
+const POLL: u32 = 2;
 /// An invite's lifetime in seconds.
 const INVITE: u64 = 3600;
 /// The most that a program may print, and be shown here.
@@ -46,6 +47,7 @@ pub struct LocalFleet {
     pub parties: Vec<LocalParty>,
     python: PathBuf,
     agent: PathBuf,
+    poll: u32,
     hub: Option<HubThread>,
     temporary: Option<tempfile::TempDir>,
 }
@@ -70,6 +72,8 @@ pub struct Options<'a> {
     pub python: PathBuf,
     /// The parties' names.
     pub names: Vec<String>,
+    /// Seconds between an agent's polls.
+    pub poll: u32,
 }
 
 impl Options<'_> {
@@ -83,6 +87,7 @@ impl Options<'_> {
             agent: find_agent()?,
             python,
             names,
+            poll: POLL,
         })
     }
 }
@@ -134,6 +139,7 @@ impl LocalFleet {
             agent,
             python,
             names,
+            poll,
         } = options;
         let (folder, temporary) = place(keep)?;
         let owner = key::make(&folder.join("owner.pem"))?;
@@ -153,6 +159,7 @@ impl LocalFleet {
             parties: Vec::new(),
             python,
             agent,
+            poll,
             hub,
             temporary,
         };
@@ -307,7 +314,7 @@ impl LocalFleet {
         config["listen"] = toml_edit::value("127.0.0.1:0");
         config["advertise"] =
             toml_edit::value(std::iter::once("127.0.0.1").collect::<toml_edit::Array>());
-        config["poll_seconds"] = toml_edit::value(i64::try_from(POLL).unwrap_or(2));
+        config["poll_seconds"] = toml_edit::value(i64::from(self.poll));
         config["python"] = path(self.python.clone());
         e3_client::files::write_atomic(&party.config(), config.to_string().as_bytes())?;
         Ok(party)

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use e3_cli::commands::fleet::Stale;
-use e3_cli::commands::fleet::parties::open_presence;
 use e3_cli::commands::session::push::Pushed;
 use e3_cli::demo::local::{LocalFleet, Options};
 use e3_cli::error::Error;
-use e3_core::document::{Outcome, Progress, Receipt, Session};
-use e3_core::envelope::Verified;
+use e3_core::document::{Outcome, Presence, Progress, Receipt, Session};
+use e3_core::envelope::{Envelope, Verified};
+use e3_core::limits;
 use e3_core::session::verdict::{self, Verdict};
 use e3_core::session::{Failure, Reason};
 use nix::sys::signal::{Signal, kill};
@@ -77,7 +77,10 @@ pub(crate) async fn until_within<T>(
         if let Some(found) = look().await {
             return found;
         }
-        assert!(begin.elapsed() < deadline, "not within {deadline:?}: {what}");
+        assert!(
+            begin.elapsed() < deadline,
+            "not within {deadline:?}: {what}"
+        );
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -105,20 +108,37 @@ fn python() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
     let made = cache.unwrap_or_default().join("e3/party/bin/python");
-    if made.is_file() { made } else { "python3".into() }
+    if made.is_file() {
+        made
+    } else {
+        "python3".into()
+    }
 }
 
 impl Rig {
     /// Brings a fleet up.
     pub(crate) async fn new() -> Self {
         e3_client::tls::install();
-        let scratch = tempfile::Builder::new().prefix("e3-fleet-").tempdir().unwrap();
+        let scratch = tempfile::Builder::new()
+            .prefix("e3-fleet-")
+            .tempdir()
+            .unwrap();
         let held = held_python(scratch.path());
         let names = ["alice", "bob", "carol"].map(str::to_owned).to_vec();
-        let options = Options { keep: None, agent: agent(), python: held, names };
+        let options = Options {
+            keep: None,
+            agent: agent(),
+            python: held,
+            names,
+            poll: 2,
+        };
         let fleet = LocalFleet::start(options).await;
         let fleet = fleet.unwrap_or_else(|error| panic!("the fleet does not come up: {error}"));
-        Self { fleet, scratch, sessions: 0 }
+        Self {
+            fleet,
+            scratch,
+            sessions: 0,
+        }
     }
 
     /// Writes a manifest and the program, and returns the manifest's path.
@@ -129,8 +149,11 @@ impl Rig {
         fs::create_dir(&marks).unwrap();
         let program = self.scratch.path().join(format!("{name}.py"));
         fs::write(&program, plan.program).unwrap();
-        let args: Vec<String> =
-            plan.args.iter().map(|arg| arg.replace("{marks}", marks.to_str().unwrap())).collect();
+        let args: Vec<String> = plan
+            .args
+            .iter()
+            .map(|arg| arg.replace("{marks}", marks.to_str().unwrap()))
+            .collect();
         let text = format!(
             "name = {name:?}\nparties = [\"alice\", \"bob\", \"carol\"]\nprogram = {program:?}\n\
              args = {args:?}\n{}\n[mpyc]\nversion = \"0.11\"\n{}\n",
@@ -151,7 +174,11 @@ impl Rig {
     pub(crate) async fn try_push(&mut self, plan: &Plan<'_>) -> Result<Run, Error> {
         let (path, marks) = self.manifest(plan);
         let pushed = self.fleet.push(&path, &mut |_| {}).await?;
-        Ok(Run { session: pushed.session.clone(), pushed, marks })
+        Ok(Run {
+            session: pushed.session.clone(),
+            pushed,
+            marks,
+        })
     }
 
     /// All parties' receipts, as the hub has them.
@@ -212,18 +239,30 @@ impl Rig {
 
     /// A session like any other, to see that the fleet has recovered.
     pub(crate) async fn still_works(&mut self) {
-        let plan = Plan { program: QUICK, keys: "equal = [\"stdout\"]", ..Plan::default() };
+        let plan = Plan {
+            program: QUICK,
+            keys: "equal = [\"stdout\"]",
+            ..Plan::default()
+        };
         let run = self.push(&plan).await;
         self.ends_well(&run).await;
         for place in 0..3 {
-            assert_eq!(self.fleet.parties[place].stdout(&run.session.digest).unwrap(), "6\n");
+            assert_eq!(
+                self.fleet.parties[place]
+                    .stdout(&run.session.digest)
+                    .unwrap(),
+                "6\n"
+            );
         }
     }
 
     /// A file of the session's folder at a party.
     pub(crate) fn file(&self, place: usize, run: &Run, name: &str) -> PathBuf {
         let state = self.fleet.parties[place].state();
-        state.join("sessions").join(run.session.digest.hex()).join(name)
+        state
+            .join("sessions")
+            .join(run.session.digest.hex())
+            .join(name)
     }
 
     /// The state that a party would resume from.
@@ -236,22 +275,33 @@ impl Rig {
     /// Waits for a checkpoint.
     pub(crate) async fn reaches(&self, place: usize, run: &Run, state: &str) {
         let what = format!("party {place} reaches {state}; {}", self.logs());
-        until(&what, async || (self.checkpoint(place, run) == state).then_some(())).await;
+        until(&what, async || {
+            (self.checkpoint(place, run) == state).then_some(())
+        })
+        .await;
     }
 
     /// What a party tells the fleet of the session.
     pub(crate) async fn progress(&self, place: usize, run: &Run) -> Option<Progress> {
         let party = &run.session.document.parties[place];
         let bytes = self.fleet.open.hub.presence(&party.key).await.ok()??;
-        let presence = open_presence(&run.session.document.fleet, &party.key, &bytes)?;
-        let session = presence.sessions.iter().find(|s| s.manifest == run.session.digest)?;
+        let envelope = Envelope::parse(&bytes, limits::ENVELOPE).ok()?;
+        let presence = envelope.verify::<Presence>(&[party.key], 1).ok()?.document;
+        let session = presence
+            .sessions
+            .iter()
+            .find(|s| s.manifest == run.session.digest)?;
         Some(session.progress)
     }
 
     /// Waits until the session's program computes at these parties.
     pub(crate) async fn runs_at(&self, run: &Run, places: &[usize]) {
         let what = format!("the program runs; {}", self.logs());
-        let all = || places.iter().all(|place| run.marks.join(format!("{place}.runs")).exists());
+        let all = || {
+            places
+                .iter()
+                .all(|place| run.marks.join(format!("{place}.runs")).exists())
+        };
         until(&what, async || all().then_some(())).await;
     }
 
@@ -293,7 +343,12 @@ impl Rig {
         for party in &self.fleet.parties {
             let log = fs::read_to_string(party.folder.join("agent.log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            let _ = write!(text, "\n--- {}\n{}", party.name, lines[lines.len().saturating_sub(20)..].join("\n"));
+            let _ = write!(
+                text,
+                "\n--- {}\n{}",
+                party.name,
+                lines[lines.len().saturating_sub(20)..].join("\n")
+            );
         }
         text
     }
@@ -303,20 +358,29 @@ impl Rig {
         let party = &self.fleet.parties[place];
         let path = party.folder.join(input);
         fs::write(&path, value).unwrap();
-        fs::write(party.policy(), format!("[inputs.{input}]\nfile = {path:?}\n")).unwrap();
+        fs::write(
+            party.policy(),
+            format!("[inputs.{input}]\nfile = {path:?}\n"),
+        )
+        .unwrap();
     }
 
     /// Kills an agent and brings it up again.
     pub(crate) async fn restart(&mut self, place: usize) {
         self.fleet.kill_agent(place).await;
-        self.fleet.start_agent(place).unwrap_or_else(|error| panic!("{error}"));
+        self.fleet
+            .start_agent(place)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Makes the agents ask Python who it is before the next session, and wait for the answer.
     pub(crate) fn hold_question(&self) {
         fs::write(self.scratch.path().join("hold-question"), "").unwrap();
         // The agents remember the answer until the file changes.
-        let held = fs::File::options().append(true).open(self.scratch.path().join("python")).unwrap();
+        let held = fs::File::options()
+            .append(true)
+            .open(self.scratch.path().join("python"))
+            .unwrap();
         let changed = held.metadata().unwrap().modified().unwrap() + Duration::from_secs(1);
         held.set_modified(changed).unwrap();
     }
@@ -338,7 +402,11 @@ impl Rig {
 
     /// What the hub's head says now.
     pub(crate) async fn sync(&mut self) {
-        self.fleet.open.sync(Stale::Refuse).await.unwrap_or_else(|error| panic!("{error}"));
+        self.fleet
+            .open
+            .sync(Stale::Refuse)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Ends everything.
@@ -379,7 +447,11 @@ pub(crate) fn starts(run: &Run, place: usize) -> Vec<u32> {
 
 /// The slow program, told where to leave its marks.
 pub(crate) fn slow() -> Plan<'static> {
-    Plan { program: SLOW, args: vec!["{marks}".to_owned()], ..Plan::default() }
+    Plan {
+        program: SLOW,
+        args: vec!["{marks}".to_owned()],
+        ..Plan::default()
+    }
 }
 
 /// Sends a signal to a process that is there.

@@ -20,12 +20,21 @@ async fn said(rig: &Rig, run: &Run) -> String {
     let receipts = rig.receipts(run).await;
     let failures: Vec<Failure> = receipts.iter().filter_map(failure).collect();
     match failures.as_slice() {
-        [] => format!("done, {}", if judge(run, &receipts).good { "good" } else { "NOT GOOD" }),
+        [] => format!(
+            "done, {}",
+            if judge(run, &receipts).good {
+                "good"
+            } else {
+                "NOT GOOD"
+            }
+        ),
         _ => receipts
             .iter()
             .map(|receipt| match &receipt.outcome {
                 Outcome::Done => "done".to_owned(),
-                Outcome::Failed { failure } => format!("{} at {}", failure.reason.kind(), failure.party),
+                Outcome::Failed { failure } => {
+                    format!("{} at {}", failure.reason.kind(), failure.party)
+                }
             })
             .collect::<Vec<_>>()
             .join(", "),
@@ -36,7 +45,11 @@ async fn said(rig: &Rig, run: &Run) -> String {
 async fn recovers(rig: &mut Rig, run: &Run) {
     for place in 0..3 {
         let starts = starts(run, place);
-        assert!(starts.len() <= 1, "party {place} started its program {} times", starts.len());
+        assert!(
+            starts.len() <= 1,
+            "party {place} started its program {} times",
+            starts.len()
+        );
     }
     rig.is_clean(run).await;
     rig.still_works().await;
@@ -75,7 +88,12 @@ async fn fetched(rig: &mut Rig, victim: usize) -> String {
     for seconds in [3, 6, 12] {
         let start = e3_client::clock::now().plus(seconds);
         let keys = format!("not_before = {start}\nequal = [\"stdout\"]");
-        let run = rig.push(&Plan { keys: &keys, ..slow() }).await;
+        let run = rig
+            .push(&Plan {
+                keys: &keys,
+                ..slow()
+            })
+            .await;
         rig.reaches(victim, &run, "fetched").await;
         rig.fleet.kill_agent(victim).await;
         let state = rig.checkpoint(victim, &run);
@@ -172,7 +190,12 @@ async fn failing(rig: &mut Rig, victim: usize) -> String {
         for receipt in &receipts {
             let named = failure(receipt).expect("the session has failed");
             let expected = named.party == culprit && named.reason.kind() == "killed";
-            assert!(expected, "party {} says {named}; {}", receipt.party, rig.logs());
+            assert!(
+                expected,
+                "party {} says {named}; {}",
+                receipt.party,
+                rig.logs()
+            );
         }
         recovers(rig, &run).await;
         if state == "failing" {
@@ -188,12 +211,19 @@ async fn done(rig: &mut Rig, victim: usize) -> String {
     run.finish();
     rig.reaches(victim, &run, "done").await;
     let receipt = rig.file(victim, &run, "receipt.json");
-    until("the receipt is signed", async || receipt.exists().then_some(())).await;
+    until("the receipt is signed", async || {
+        receipt.exists().then_some(())
+    })
+    .await;
     rig.fleet.kill_agent(victim).await;
     let before = fs::read(&receipt).unwrap();
     rig.fleet.start_agent(victim).unwrap();
     let verdict = goes_on(rig, &run).await;
-    assert_eq!(fs::read(&receipt).unwrap(), before, "the receipt is not signed again");
+    assert_eq!(
+        fs::read(&receipt).unwrap(),
+        before,
+        "the receipt is not signed again"
+    );
     verdict
 }
 
@@ -202,7 +232,11 @@ async fn an_agent_that_is_killed_in_any_state_resumes_or_fails_cleanly_and_never
     let mut rig = Rig::new().await;
     let mut table = Vec::new();
     let mut row = |state, verdict| {
-        table.push(Row { state, fault: "agent killed and restarted", verdict });
+        table.push(Row {
+            state,
+            fault: "agent killed and restarted",
+            verdict,
+        });
     };
     row("fetched", fetched(&mut rig, 1).await);
     row("verified", verified(&mut rig, 2).await);
@@ -213,7 +247,12 @@ async fn an_agent_that_is_killed_in_any_state_resumes_or_fails_cleanly_and_never
     row("failing", failing(&mut rig, 1).await);
     row("done", done(&mut rig, 0).await);
     println!("{:<10} {:<28} VERDICT", "STATE", "FAULT");
-    for Row { state, fault, verdict } in table {
+    for Row {
+        state,
+        fault,
+        verdict,
+    } in table
+    {
         println!("{state:<10} {fault:<28} {verdict}");
     }
     rig.stop().await;
@@ -226,7 +265,12 @@ async fn all_agents_can_be_killed_at_once_and_the_session_still_has_its_receipts
     for place in 0..3 {
         rig.hold_gate(place);
     }
-    let run = rig.push(&Plan { program: QUICK, ..Plan::default() }).await;
+    let run = rig
+        .push(&Plan {
+            program: QUICK,
+            ..Plan::default()
+        })
+        .await;
     for place in 0..3 {
         rig.reaches(place, &run, "staged").await;
     }
