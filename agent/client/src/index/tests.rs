@@ -64,7 +64,11 @@ async fn a_wheel_is_fetched_once_and_found_offline_afterwards() {
 #[tokio::test]
 async fn a_pinned_file_is_taken_whatever_the_index_says_of_it() {
     let pinned = Blob::of(WHEEL);
-    for said in [Digest::of(WHEEL).hex(), Digest::of(b"lie").hex(), String::new()] {
+    for said in [
+        Digest::of(WHEEL).hex(),
+        Digest::of(b"lie").hex(),
+        String::new(),
+    ] {
         let pages = vec![page("/files/f", &said), file(WHEEL)];
         let server = Pages::serve(pages).await.unwrap();
         let bytes = exact(&index_at(&server), FILE, &pinned).await.unwrap();
