@@ -34,6 +34,7 @@ struct Signature {
 
 /// A document that enough keys have signed. There is no other way to make one.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Verified<T> {
     /// What was signed.
     pub document: T,

@@ -374,6 +374,29 @@ fn how_a_program_ended_is_told() {
 }
 
 #[test]
+fn somebody_else_in_a_partys_place_is_told_at_that_party() {
+    let impostor = Failure::at(2, Reason::Impostor);
+    let party = Party::running().after([Event::Impostor(2)]);
+    assert_eq!(party.actions, failing(&impostor));
+    assert_eq!(party.failure(), impostor);
+    // Whatever it made others feel is a consequence, also if they said so first.
+    let reset = Failure::at(
+        1,
+        Reason::Exited {
+            code: 1,
+            exception: Some("ConnectionResetError".to_owned()),
+        },
+    );
+    let lost = Event::PeerFailed(1, Failure::at(0, Reason::Lost));
+    let party = Party::running().after([Event::PeerFailed(1, reset), lost, Event::Impostor(2)]);
+    assert_eq!(
+        party.actions,
+        [Action::Tell(Tell::Failed(impostor.clone()))]
+    );
+    assert_eq!(party.failure(), impostor);
+}
+
+#[test]
 fn an_own_end_that_is_noticed_late_is_still_told() {
     // The others felt the end of this party's program before its own agent saw it.
     let reset = Failure::at(

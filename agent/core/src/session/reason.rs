@@ -118,6 +118,8 @@ pub enum Reason {
         /// Who holds it, if that can be told.
         holder: Option<String>,
     },
+    /// Somebody else showed up in its place at MPyC's port.
+    Impostor,
     /// MPyC did not connect all parties in time.
     NotConnected {
         /// The deadline.
@@ -256,6 +258,9 @@ impl fmt::Display for Words<'_> {
             Reason::PortInUse { port, holder: None } => {
                 write!(f, "port {port} is held by another process")
             }
+            Reason::Impostor => {
+                write!(f, "somebody else showed up in its place at MPyC's port")
+            }
             Reason::NotConnected { seconds, detail } if detail.is_empty() => {
                 write!(f, "MPyC did not connect all parties within {seconds} s")
             }
@@ -284,7 +289,10 @@ impl fmt::Display for Words<'_> {
                 write!(f, "its {output} differs from the other parties'")
             }
             Reason::AgentRestarted => {
-                write!(f, "its agent was restarted in the middle of the session")
+                write!(
+                    f,
+                    "its agent was stopped or restarted in the middle of the session"
+                )
             }
             Reason::Stopped => write!(f, "the session was stopped"),
             Reason::Disk { detail } => write!(f, "its disk failed: {detail}"),

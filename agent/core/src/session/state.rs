@@ -100,6 +100,8 @@ pub enum Event {
     Connected,
     /// MPyC's last complaint while connecting.
     ConnectError(String),
+    /// Somebody else showed up in that party's place, and the own program was ended for it.
+    Impostor(usize),
     /// The own program ended, at the gate or later.
     Ended(Ended),
     /// The own program cannot go on for a reason the daemon found.

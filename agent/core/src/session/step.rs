@@ -21,6 +21,7 @@ pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action
 
         // What fails, fails from every state.
         (_, Event::PeerFailed(by, failure)) => fail_because(context, by, &failure),
+        (_, Event::Impostor(party)) => fail(context, &Failure::at(party, Reason::Impostor)),
         (_, Event::Broken(reason)) => fail(context, &Failure::at(context.me, reason)),
         (_, Event::Stop) => fail(context, &Failure::at(context.me, Reason::Stopped)),
 
@@ -94,7 +95,8 @@ fn event_makes_sense(context: &Context, event: &Event) -> bool {
         Event::PeerReady(party, _)
         | Event::PeerArmed(party, _)
         | Event::PeerFinished(party, _)
-        | Event::PeerLost(party) => other(*party),
+        | Event::PeerLost(party)
+        | Event::Impostor(party) => other(*party),
         _ => true,
     }
 }
@@ -186,6 +188,7 @@ fn failing(context: &Context, mut candidates: Candidates, event: Event) -> (Stat
             Some(Failure::at(context.me, reason_of(&ended)))
         }
         Event::Broken(reason) => Some(Failure::at(context.me, reason)),
+        Event::Impostor(party) => Some(Failure::at(party, Reason::Impostor)),
         // Whoever has said why the session fails may go.
         Event::PeerLost(party) if !candidates.has(party) => Some(Failure::at(party, Reason::Lost)),
         _ => None,

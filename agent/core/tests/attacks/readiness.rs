@@ -230,6 +230,8 @@ fn a_false_accusation_of_nobody_or_of_the_accuser_itself_does_no_harm() {
         Event::PeerLost(0),
         Event::PeerArmed(usize::MAX, Digest::of(b"")),
         Event::PeerFinished(9, Vec::new()),
+        Event::Impostor(9),
+        Event::Impostor(0),
     ] {
         assert_eq!(
             step(&context, start(), event.clone()),
