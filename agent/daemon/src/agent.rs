@@ -263,7 +263,8 @@ impl Agent {
                 (Ok(Some(checkpoint)), Ok(Some(named)), Ok(envelope)) if !is_over(&checkpoint) => {
                     self.begin(&named, &envelope);
                 }
-                (Ok(Some(_)), ..) => {}
+                // Killed after the receipt was signed: what only the run needed may still be there.
+                (Ok(Some(_)), ..) => folder.clear_run(),
                 // Cut off before it was whole: the head names it again.
                 _ => drop(self.seen.remove(&manifest)),
             }

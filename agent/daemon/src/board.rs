@@ -113,7 +113,7 @@ impl Notes {
         let presence = |note: &SessionNote| SessionPresence {
             manifest: note.manifest,
             progress: note.progress,
-            failure: note.failure.clone(),
+            failure: note.failure.as_ref().map(Failure::cleaned),
         };
         self.sessions.iter().map(presence).collect()
     }

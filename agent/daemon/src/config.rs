@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e3_client::files;
+use e3_client::index::{IndexError, IndexUrl};
 use serde::Deserialize;
 
 /// A configuration file is small; anything larger is a mistake.
@@ -27,6 +28,7 @@ struct Fragment {
     poll_seconds: Option<u64>,
     python: Option<PathBuf>,
     stores: Option<Vec<PathBuf>>,
+    index: Option<String>,
     supervisor: Option<Supervisor>,
 }
 
@@ -51,6 +53,9 @@ pub struct Settings {
     pub python: PathBuf,
     /// Read-only stores of blobs that came with the image.
     pub stores: Vec<PathBuf>,
+    /// The Python index that is asked for MPyC when the hub has not got it; `""` for none. Default
+    /// `https://pypi.org/simple`.
+    pub index: Option<IndexUrl>,
     /// Who starts and stops programs.
     pub supervisor: Supervisor,
 }
@@ -80,6 +85,17 @@ pub enum ConfigError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// `index` is no index. By itself, so that a password in it is not shown with its line.
+    #[error(
+        "`index` in {path} cannot be used; write it like https://pypi.org/simple, or \"\" for none"
+    )]
+    Index {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: IndexError,
+    },
 }
 
 impl Settings {
@@ -93,14 +109,20 @@ impl Settings {
             path: path.to_owned(),
             source: Box::new(source),
         };
-        Ok(Self::from(
-            toml::from_slice::<Fragment>(&bytes).map_err(syntax)?,
-        ))
+        let file: Fragment = toml::from_slice(&bytes).map_err(syntax)?;
+        let bad_index = |source| ConfigError::Index {
+            path: path.to_owned(),
+            source,
+        };
+        let index = match file.index.as_deref() {
+            None => Some(IndexUrl::pypi()),
+            Some("") => None,
+            Some(url) => Some(IndexUrl::parse(url).map_err(bad_index)?),
+        };
+        Ok(Self::complete(file, index))
     }
-}
 
-impl From<Fragment> for Settings {
-    fn from(file: Fragment) -> Self {
+    fn complete(file: Fragment, index: Option<IndexUrl>) -> Self {
         let or = |path: Option<PathBuf>, default: &str| path.unwrap_or_else(|| default.into());
         Self {
             state: or(file.state, "/var/lib/e3"),
@@ -113,6 +135,7 @@ impl From<Fragment> for Settings {
             poll: Duration::from_secs(file.poll_seconds.unwrap_or(300).max(1)),
             python: or(file.python, "python3"),
             stores: file.stores.unwrap_or_default(),
+            index,
             supervisor: file.supervisor.unwrap_or(Supervisor::Process),
         }
     }
@@ -134,5 +157,30 @@ mod tests {
             source.contains("pol_seconds") && source.contains("line 1"),
             "{source}"
         );
+    }
+
+    #[test]
+    fn the_index_is_pypi_unless_another_or_none_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        let load = |text: &str| {
+            files::write_atomic(&path, text.as_bytes()).unwrap();
+            let index = Settings::load(&path)?.index;
+            Ok::<_, ConfigError>(index.map(|index| index.to_string()))
+        };
+        assert_eq!(
+            load("").unwrap().as_deref(),
+            Some("https://pypi.org/simple/")
+        );
+        assert_eq!(load("index = \"\"").unwrap(), None);
+        assert_eq!(
+            load("index = \"http://user:secret@10.0.0.1/pypi\"")
+                .unwrap()
+                .as_deref(),
+            Some("http://10.0.0.1/pypi/")
+        );
+        let error = load("index = \"ftp://user:secret@x\"").unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "ftp:… is not the URL of a Python index");
     }
 }

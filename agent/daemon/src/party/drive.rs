@@ -1,19 +1,25 @@
 //! The task behind one party: listens to the gate, the process, the outputs and the session driver at once.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use e3_core::document::Exit;
 use e3_core::session::Reason;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::{Command, PartyEvent, port_holder};
 use crate::gate::link::{Door, Link, LinkError};
 use crate::gate::talk::{self, GateEvent, Go, Order, Refused};
-use crate::supervisor::Running;
 use crate::supervisor::output::{Output, Trouble};
+use crate::supervisor::{self, Running};
 
 /// Places in the channel that complaints about connecting leave free for everything else.
 const RESERVED: usize = 16;
+/// How often to look whether the program is stopped.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks in a row that must find it stopped: nobody stops a session for a moment, but a debugger may.
+const STOPPED_LOOKS: u32 = 3;
 
 /// What the task works with.
 pub(super) struct Drive {
@@ -40,12 +46,22 @@ enum Phase {
 #[derive(Debug)]
 struct Told {
     phase: Phase,
+    /// This party's place and the number of all, once it has been let go.
+    place: Option<(usize, usize)>,
     connected: bool,
     raised: Option<String>,
     task_error: Option<String>,
     refused: Option<Reason>,
     impostor: Option<usize>,
     connect_error: String,
+}
+
+impl Told {
+    /// Whether there is such a party, and it is another one.
+    fn is_peer(&self, party: usize) -> bool {
+        self.place
+            .is_some_and(|(me, parties)| party != me && party < parties)
+    }
 }
 
 /// Why the loop ended.
@@ -61,6 +77,7 @@ impl Drive {
     pub(super) async fn run(mut self, door: Door, order: Order) {
         let mut told = Told {
             phase: Phase::Starting,
+            place: None,
             connected: false,
             raised: None,
             task_error: None,
@@ -96,12 +113,7 @@ impl Drive {
             Ok(exit) => match (told.refused, told.impostor, reason) {
                 (Some(refused), ..) => PartyEvent::Refused(refused),
                 (None, _, Some(reason)) => fatal(told.phase, reason),
-                (None, Some(party), None) => {
-                    let detail = format!(
-                        "who came as party {party} showed another certificate than that party's"
-                    );
-                    PartyEvent::Broken(Reason::Supervisor { detail })
-                }
+                (None, Some(party), None) => PartyEvent::Impostor(party),
                 (None, None, None) if told.phase == Phase::Gone => PartyEvent::Ended {
                     exit,
                     exception: told.raised.or(told.task_error),
@@ -128,6 +140,9 @@ impl Drive {
         let pid = self.running.main_pid();
         let mut door = Some(door);
         let mut is_open = false;
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopped = 0;
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -162,6 +177,14 @@ impl Drive {
                         return End::Kill(Some(Reason::Supervisor { detail: error.to_string() }), None);
                     }
                 },
+                // MPyC has no keepalive: the others would wait for a stopped program until the deadline.
+                _ = looks.tick() => {
+                    stopped = if pid.is_some_and(supervisor::is_stopped) { stopped + 1 } else { 0 };
+                    if stopped >= STOPPED_LOOKS {
+                        let signal = nix::libc::SIGSTOP;
+                        return End::Kill(Some(Reason::Killed { signal }), None);
+                    }
+                }
                 ended = self.running.ended() => return match ended {
                     Ok(exit) => End::Ended(exit),
                     Err(error) => End::Kill(Some(error.into()), None),
@@ -170,7 +193,8 @@ impl Drive {
         }
     }
 
-    /// Takes in one event. After the go it is the program's claim about itself, whatever it says.
+    /// Takes in one event. After the go it may be the program's own claim, whatever it says; it can
+    /// harm its own session with that, which a program can always do.
     fn hear(&self, event: GateEvent, told: &mut Told) {
         match event {
             GateEvent::Ready(ready) if told.phase == Phase::Starting => {
@@ -195,12 +219,17 @@ impl Drive {
                     told,
                 );
             }
-            GateEvent::Impostor { party } => told.impostor = told.impostor.or(Some(party)),
+            GateEvent::Impostor { party } if told.is_peer(party) => {
+                told.impostor.get_or_insert(party);
+            }
             GateEvent::Raised { r#type } => told.raised = Some(talk::name(&r#type)),
             GateEvent::TaskError { r#type } => {
                 told.task_error.get_or_insert_with(|| talk::name(&r#type));
             }
-            GateEvent::Ready(_) | GateEvent::Refused(_) | GateEvent::Connected => {}
+            GateEvent::Ready(_)
+            | GateEvent::Refused(_)
+            | GateEvent::Connected
+            | GateEvent::Impostor { .. } => {}
         }
     }
 
@@ -222,6 +251,7 @@ async fn open(link: Option<&mut Link>, told: &mut Told, go: Go) -> Result<(), Re
     };
     // Even if the gate is gone it may have read the go: from here on its end is the program's.
     told.phase = Phase::Gone;
+    told.place = Some((go.index, go.parties.len()));
     let sent = link.send(&serde_json::json!({ "go": go })).await;
     sent.map_err(|error| Reason::Supervisor {
         detail: format!("the gate is gone: {error}"),

@@ -2,7 +2,7 @@
 //!
 //! [`Party::launch`] starts Python, which imports MPyC and the declared modules and waits at the gate;
 //! [`PartyEvent::AtGate`] says so. [`Party::open`] lets the program run. Whatever happens, the last event is one of
-//! `Refused`, `Broken` and `Ended`, and when it comes nothing of the program runs any more.
+//! `Refused`, `Impostor`, `Broken` and `Ended`, and when it comes nothing of the program runs any more.
 
 mod drive;
 mod launcher;
@@ -76,6 +76,8 @@ pub enum PartyEvent {
     Connected,
     /// MPyC's last complaint while connecting, or a stranger's attempt to connect.
     ConnectError(String),
+    /// Whoever came as this other party was somebody else, so the gate ended the run. The last event.
+    Impostor(usize),
     /// It stood at the gate or ran, and cannot go on. The last event.
     Broken(Reason),
     /// The program ended, with everything that it started. The last event.

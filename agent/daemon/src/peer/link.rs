@@ -13,9 +13,9 @@ use super::frame::{self, Frame};
 use super::tls::Identity;
 
 /// How often each side says that it is alive.
-const BEAT: Duration = Duration::from_secs(1);
+pub const BEAT: Duration = Duration::from_secs(1);
 /// Silence after which a party counts as lost: three beats and some room for a busy machine.
-const SILENCE: Duration = Duration::from_secs(4);
+pub const SILENCE: Duration = Duration::from_secs(4);
 /// How long one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Between attempts, at first and at most.
@@ -26,8 +26,8 @@ const QUEUE: usize = 64;
 /// What comes from one party.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// Connected: frames for it go here.
-    Up(mpsc::Sender<Frame>),
+    /// Connected: frames for it go here. The dialling side has measured a round trip.
+    Up(mpsc::Sender<Frame>, Option<Duration>),
     /// It said something.
     Frame(Frame),
     /// The connection broke, fell silent, or carried nonsense.
@@ -38,13 +38,19 @@ pub enum LinkEvent {
 pub type LinkEvents = mpsc::Sender<(usize, LinkEvent)>;
 
 /// Serves an established connection until it breaks, then says `Down`.
-pub async fn serve<S>(stream: S, party: usize, events: LinkEvents)
+///
+/// `round_trip` is what connecting took, if this side did it.
+pub async fn serve<S>(stream: S, party: usize, round_trip: Option<Duration>, events: LinkEvents)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut outgoing) = mpsc::channel::<Frame>(QUEUE);
-    if events.send((party, LinkEvent::Up(sender))).await.is_err() {
+    if events
+        .send((party, LinkEvent::Up(sender, round_trip)))
+        .await
+        .is_err()
+    {
         return;
     }
     let write = async {
@@ -101,8 +107,8 @@ pub async fn dial<A: Addresses>(
     let mut fresh = false;
     while !events.is_closed() {
         for address in addresses.of(key, fresh).await {
-            if let Some(stream) = attempt(&identity, manifest, key, &address).await {
-                serve(stream, party, events.clone()).await;
+            if let Some((stream, round_trip)) = attempt(&identity, manifest, key, &address).await {
+                serve(stream, party, Some(round_trip), events.clone()).await;
                 pause = RETRY.0;
             }
         }
@@ -120,14 +126,17 @@ async fn attempt(
     manifest: Digest,
     key: PublicKey,
     address: &str,
-) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
+) -> Option<(tokio_rustls::client::TlsStream<TcpStream>, Duration)> {
+    let began = Instant::now();
     let stream = timeout(CONNECT, TcpStream::connect(address))
         .await
         .ok()?
         .ok()?;
+    // TCP is connected after exactly one round trip.
+    let round_trip = began.elapsed();
     let mut stream = identity.connect(stream, key).await.ok()?;
     frame::write(&mut stream, &Frame::Hello { manifest })
         .await
         .ok()?;
-    Some(stream)
+    Some((stream, round_trip))
 }

@@ -106,7 +106,7 @@ pub async fn listen(listener: TcpListener, identity: Identity, sessions: Session
             let welcomed = welcome(stream, &identity, &sessions).await;
             drop(permit);
             if let Some((stream, party, events)) = welcomed {
-                link::serve(stream, party, events).await;
+                link::serve(stream, party, None, events).await;
             }
         });
     }

@@ -11,16 +11,22 @@ use e3_core::envelope::Envelope;
 use e3_core::limits;
 use e3_core::session::{Context, barrier};
 use e3_core::time::Time;
+use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
-use crate::ledger::LedgerError;
+use crate::ledger::{self, LedgerError};
 use crate::shared::Shared;
 
+/// The file that keeps the facts from the end of the program to the receipt.
+const KEPT: &str = "facts.json";
+
 /// What a driver gathers for the receipt while the session runs.
+#[derive(Serialize, Deserialize)]
 pub struct Facts {
     /// When this party learnt of the session.
     pub started: Time,
     /// The same for measuring.
+    #[serde(skip, default = "Instant::now")]
     pub since: Instant,
     /// How long everything took.
     pub timings: Timings,
@@ -55,6 +61,20 @@ impl Facts {
             outputs: Vec::new(),
             published: None,
         }
+    }
+
+    /// Keeps them for the case that the agent is killed before the receipt is signed: a session that
+    /// ended well must not lose its proof.
+    pub fn keep(&self, folder: &Folder) -> Result<(), LedgerError> {
+        ledger::save(&folder.path(KEPT), self)
+    }
+
+    /// What was kept.
+    pub fn kept(folder: &Folder) -> Option<Self> {
+        ledger::load(&folder.path(KEPT)).unwrap_or_else(|error| {
+            tracing::warn!(error = %crate::text::chain(&error), "what is known of a session cannot be read");
+            None
+        })
     }
 
     /// Milliseconds since this party learnt of the session.
@@ -109,7 +129,8 @@ impl Facts {
         folder: &Folder,
         outcome: Outcome,
     ) -> Result<(), LedgerError> {
-        self.timings.finished_ms = Some(self.elapsed());
+        // After a restart the clock has started anew; the program's end is still before this.
+        self.timings.finished_ms = Some(self.elapsed()).max(self.timings.exited_ms);
         let good = outcome == Outcome::Done;
         let receipt = Receipt {
             fleet: context.session.fleet.clone(),
@@ -132,9 +153,9 @@ impl Facts {
         };
         let envelope = Envelope::sign(&receipt, &[&shared.key])
             .expect("a receipt made here is a valid document");
-        Ok(files::write_private(
-            &folder.path("receipt.json"),
-            &envelope.to_bytes(),
-        )?)
+        files::write_private(&folder.path("receipt.json"), &envelope.to_bytes())?;
+        // The receipt says it all.
+        let _ = std::fs::remove_file(folder.path(KEPT));
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use e3_core::document::{Outcome, Ready, SessionRef};
 use e3_core::envelope::Verified;
 use e3_core::session::{
-    Action, Context, Ended, Event, Failure, Reason, State, Tell, Timer, resume, step,
+    Action, Checkpoint, Context, Ended, Event, Failure, Reason, State, Tell, Timer, resume, step,
 };
 use e3_core::trust::Refusal;
 use e3_core::trust::policy::Judgement;
@@ -23,6 +23,7 @@ use super::stage::{self, Staging};
 use super::talk::{self, Talk};
 use crate::board::SessionNote;
 use crate::book::Book;
+use crate::ledger::LedgerError;
 use crate::party::{Party, PartyEvent};
 use crate::peer::frame::Frame;
 use crate::peer::link::{self, LinkEvent};
@@ -93,7 +94,11 @@ pub async fn drive(
     let (reports, mut reported) = mpsc::channel(4);
     let (links, mut linked) = mpsc::channel(64);
     let (state, actions) = resume(&context, checkpoint.clone());
-    let facts = Facts::new(shared.keeper().now());
+    // Of a session that ended well all is known but the receipt, if the agent was killed just then.
+    let kept = matches!(state, State::Done { .. })
+        .then(|| Facts::kept(&folder))
+        .flatten();
+    let facts = kept.unwrap_or_else(|| Facts::new(shared.keeper().now()));
     let mut driver = Driver {
         talk: Talk::new(context.session.parties.len()),
         facts,
@@ -125,7 +130,11 @@ pub async fn drive(
             let event = driver.take_party_event(event);
             driver.advance(event).await;
         }
-        let until = driver.next_timer();
+        let waiting = Instant::now();
+        let mut until = driver.next_timer();
+        if driver.is_committed() {
+            until = until.min(waiting + link::BEAT);
+        }
         let party_events = &mut driver.party_events;
         let event = tokio::select! {
             Some(Command::Stop) = commands.recv() => Some(Event::Stop),
@@ -134,6 +143,11 @@ pub async fn drive(
             Some(event) = next(party_events) => Some(driver.take_party_event(event)),
             () = tokio::time::sleep_until(until) => driver.take_timer().await,
         };
+        // Whoever was stopped for so long has been given up by the others, and must not take their
+        // going for the cause.
+        if driver.is_committed() && waiting.elapsed() >= link::SILENCE {
+            driver.advance(Event::Broken(Reason::AgentRestarted)).await;
+        }
         if let Some(event) = event {
             driver.advance(event).await;
         }
@@ -142,6 +156,9 @@ pub async fn drive(
     driver.shared.sessions.close(&driver.context.manifest);
     drop(linked);
     drop(dialling);
+    // Staging may have gone on after the session had failed, and have laid out inputs.
+    reported.close();
+    driver.folder.clear_run();
 }
 
 /// The next event of the program, if there is one; for ever otherwise.
@@ -198,7 +215,7 @@ impl Driver {
         self.state = state;
         let checkpoint = self.state.checkpoint();
         if checkpoint != before.1
-            && let Err(error) = self.folder.save(&checkpoint)
+            && let Err(error) = self.save(&checkpoint)
         {
             // What cannot be written must not be acted on: the session ends here, by its name.
             tracing::error!(session = %self.context.session.name, error = %crate::text::chain(&error), "cannot write state");
@@ -219,6 +236,14 @@ impl Driver {
         }
         // Boxed: an action may lead to another step.
         Box::pin(self.carry_out(actions)).await;
+    }
+
+    /// Writes the state; with a good end also what its receipt will say.
+    fn save(&self, checkpoint: &Checkpoint) -> Result<(), LedgerError> {
+        if matches!(checkpoint, Checkpoint::Done { .. }) {
+            self.facts.keep(&self.folder)?;
+        }
+        self.folder.save(checkpoint)
     }
 
     /// Shows where the session stands.
@@ -314,7 +339,14 @@ impl Driver {
         let (folder, reports) = (self.folder.clone(), self.reports.clone());
         tokio::spawn(async move {
             let staged = stage::stage(&shared, &context, &folder).await;
-            let _ = reports.send(Report::Staged(staged.map(Box::new))).await;
+            // The session is over, and nobody else cleans up any more.
+            if reports
+                .send(Report::Staged(staged.map(Box::new)))
+                .await
+                .is_err()
+            {
+                folder.clear_run();
+            }
         });
     }
 
@@ -353,6 +385,7 @@ impl Driver {
             PartyEvent::Refused(reason) => Event::AtGate(Err(reason)),
             PartyEvent::Connected => Event::Connected,
             PartyEvent::ConnectError(error) => Event::ConnectError(error),
+            PartyEvent::Impostor(party) => Event::Impostor(party),
             PartyEvent::Broken(reason) => Event::Broken(reason),
             PartyEvent::Ended {
                 exit,
@@ -391,7 +424,14 @@ impl Driver {
         let Some(staging) = &self.staging else {
             return Event::AtGate(Err(Reason::AgentRestarted));
         };
-        match gate::ready(&self.shared, &self.context, &staging.work, machine, port) {
+        match gate::ready(
+            &self.shared,
+            &self.context,
+            &staging.work,
+            machine,
+            port,
+            self.talk.round_trips(),
+        ) {
             Ok(signed) => {
                 let document = &signed.ready.document;
                 self.facts.machine = Some(document.machine.clone());
@@ -509,6 +549,11 @@ impl Driver {
             .map(|(timer, _)| *timer)?;
         self.timers.remove(&due);
         Some(Event::Timer(due))
+    }
+
+    /// Whether the others may have started: from here on silence is the end of the session.
+    fn is_committed(&self) -> bool {
+        self.state.checkpoint() == Checkpoint::Committed
     }
 
     fn is_over(&self) -> bool {

@@ -9,6 +9,7 @@
 //!   inputs/          the named inputs, while it runs
 //!   stdout, stderr   the program's output: the owner's
 //!   output.key       opens the hash of an output that is not declared equal: the owner's
+//!   facts.json       what the receipt will say, between the session's good end and the receipt
 //!   receipt.json     the signed receipt
 //!   published        it is on the hub
 //! ```

@@ -1,5 +1,6 @@
 //! Python up to the gate, and the signed `Ready` that says what stands there.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use e3_client::files;
@@ -67,6 +68,7 @@ pub fn ready(
     work: &Path,
     machine: Machine,
     port: Option<u16>,
+    round_trips: &BTreeMap<usize, u64>,
 ) -> Result<Signed, Reason> {
     let session = &context.session;
     let program = stage::digest_of(work)?;
@@ -86,7 +88,7 @@ pub fn ready(
         certificate,
         machine,
         clock: e3_client::clock::now(),
-        rtt_us: std::collections::BTreeMap::new(),
+        rtt_us: round_trips.clone(),
     };
     barrier::check(context, context.me, &ready).map_err(|failure| failure.reason)?;
     let unusable = |error: &dyn std::error::Error| Reason::BadReady {

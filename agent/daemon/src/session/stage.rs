@@ -1,24 +1,25 @@
 //! Staging: everything that a session needs is fetched, checked, and laid out.
 //!
-//! The order of places: the image's own store, what was fetched before, the hub. A file that is
-//! there but is not what its name says is never healed silently: the session fails with what was
-//! found, and the file is put aside.
+//! Where the files come from is the business of `fetch`: the image's own store, what was fetched
+//! before, the hub, and for MPyC then the Python index.
+
+mod fetch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use e3_client::files;
-use e3_core::digest::{Blob, Digest};
+use e3_core::digest::Digest;
 use e3_core::document::Session;
 use e3_core::name::Name;
 use e3_core::pack;
 use e3_core::session::{Context, Reason};
 use e3_core::trust::Refusal;
 
+use self::fetch::{Missing, Places};
 use super::folder::Folder;
 use crate::runtime::{Python, Runtime};
 use crate::shared::Shared;
-use crate::store::StoreError;
 
 /// An input is a few numbers, or a data set.
 const INPUT: usize = 64 * 1024 * 1024;
@@ -40,12 +41,13 @@ pub async fn stage(shared: &Shared, context: &Context, folder: &Folder) -> Resul
     let session = &context.session;
     folder.clear_run();
     let python = shared.pythons.find(&shared.settings.python).await?;
-    let pack = blob(shared, &session.program.pack, "the program").await;
+    let places = Places::of(shared);
+    let pack = places.program(&session.program.pack).await;
     let pack = pack.map_err(tampered(|pinned, has| Reason::ProgramMismatch {
         pinned,
         has,
     }))?;
-    let wheel = blob(shared, &session.mpyc.wheel, &session.mpyc.file).await;
+    let wheel = places.wheel(&session.mpyc).await;
     let wheel = wheel.map_err(tampered(|pinned, has| Reason::MpycFileMismatch {
         pinned,
         has,
@@ -67,37 +69,11 @@ pub async fn stage(shared: &Shared, context: &Context, folder: &Folder) -> Resul
     })
 }
 
-enum Fetch {
-    Tampered { pinned: Digest, has: Digest },
-    Other(Reason),
-}
-
-fn tampered(reason: impl Fn(Digest, Digest) -> Reason) -> impl Fn(Fetch) -> Reason {
-    move |error| match error {
-        Fetch::Tampered { pinned, has } => reason(pinned, has),
-        Fetch::Other(reason) => reason,
+fn tampered(reason: impl Fn(Digest, Digest) -> Reason) -> impl Fn(Missing) -> Reason {
+    move |missing| match missing {
+        Missing::Tampered { pinned, has } => reason(pinned, has),
+        Missing::Other(reason) => reason,
     }
-}
-
-async fn blob(shared: &Shared, blob: &Blob, what: &str) -> Result<Vec<u8>, Fetch> {
-    let disk = |error: StoreError| match error {
-        StoreError::Tampered { pinned, has, .. } => Fetch::Tampered { pinned, has },
-        other => Fetch::Other(Reason::Disk {
-            detail: crate::text::chain(&other),
-        }),
-    };
-    if let Some(bytes) = shared.blobs.get(blob).map_err(disk)? {
-        return Ok(bytes);
-    }
-    let unavailable = |error: e3_client::hub::HubError| {
-        Fetch::Other(Reason::Unavailable {
-            what: what.to_owned(),
-            detail: crate::text::chain(&error),
-        })
-    };
-    let bytes = shared.hub.blob(blob).await.map_err(unavailable)?;
-    shared.blobs.put(&bytes).map_err(disk)?;
-    Ok(bytes)
 }
 
 fn unpack(bytes: &[u8], session: &Session, work: &Path) -> Result<(), Reason> {

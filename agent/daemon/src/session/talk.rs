@@ -3,6 +3,8 @@
 //! Everything said is kept, so that a party whose connection breaks, or who comes late, hears it
 //! again. What is heard is checked here (signature, place, share) before the state machine sees it.
 
+use std::collections::BTreeMap;
+
 use e3_core::digest::Digest;
 use e3_core::document::{OutputHash, Ready};
 use e3_core::envelope::{Envelope, Verified};
@@ -21,6 +23,8 @@ pub struct Talk {
     said: Vec<Frame>,
     /// Each party's share of the output key.
     shares: Vec<Option<[u8; 32]>>,
+    /// Round trips to the parties that this one has dialled, in microseconds.
+    round_trips: BTreeMap<usize, u64>,
     /// Whether each party has heard everything at least once.
     told: Vec<bool>,
 }
@@ -32,6 +36,7 @@ impl Talk {
             links: vec![None; parties],
             said: Vec::new(),
             shares: vec![None; parties],
+            round_trips: BTreeMap::new(),
             told: vec![false; parties],
         }
     }
@@ -47,6 +52,11 @@ impl Talk {
             self.told[party] = self.send(party, &frame);
         }
         self.said.push(frame);
+    }
+
+    /// Round trips in microseconds, as far as they are known.
+    pub const fn round_trips(&self) -> &BTreeMap<usize, u64> {
+        &self.round_trips
     }
 
     /// Whether everybody else has heard the last word.
@@ -70,7 +80,12 @@ impl Talk {
     /// Takes in what happened on a connection.
     pub fn hear(&mut self, context: &Context, party: usize, event: LinkEvent) -> Option<Event> {
         match event {
-            LinkEvent::Up(sender) => {
+            LinkEvent::Up(sender, round_trip) => {
+                if let Some(micros) =
+                    round_trip.and_then(|time| u64::try_from(time.as_micros()).ok())
+                {
+                    self.round_trips.insert(party, micros);
+                }
                 self.links[party] = Some(sender);
                 let said = self.said.clone();
                 self.told[party] =

@@ -22,7 +22,7 @@ use e3_core::session::Reason;
 use futures_util::future::BoxFuture;
 use tokio::net::unix::pipe;
 
-pub(crate) use self::proc::tasks_of_this_user;
+pub(crate) use self::proc::{is_stopped, tasks_of_this_user};
 pub(crate) use self::registry::spawn_own;
 
 /// Carries a job's id to everything that the job starts.

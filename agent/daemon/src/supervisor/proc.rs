@@ -44,6 +44,11 @@ pub(super) fn one(pid: u32) -> Option<Process> {
     Process::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Whether this process is there and stopped: it does nothing, and does not end either.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    one(pid).is_some_and(|process| process.state == 'T')
+}
+
 /// All processes that can be seen.
 pub(super) fn all() -> Vec<Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

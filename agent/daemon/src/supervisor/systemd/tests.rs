@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use e3_core::digest::Digest;
+use e3_core::document::Exit;
 use tokio::sync::mpsc;
+use zbus::OwnedObjectPath;
 use zbus::object_server::SignalEmitter;
 
+use super::instance::CLD_EXITED;
 use super::*;
 use crate::supervisor::job_id;
 use crate::supervisor::output::{Keep, Output};
