@@ -223,9 +223,12 @@ impl LocalFleet {
         }
     }
 
-    /// Stops the hub.
+    /// Stops the hub; when this returns its port is free again.
     pub fn stop_hub(&mut self) {
-        drop(self.hub.take());
+        if let Some(HubThread { stop, thread }) = self.hub.take() {
+            let _ = stop.send(());
+            let _ = thread.join();
+        }
     }
 
     /// Starts the hub again, where it was.
@@ -458,9 +461,6 @@ impl HubThread {
 
 impl Drop for LocalFleet {
     fn drop(&mut self) {
-        if let Some(HubThread { stop, thread }) = self.hub.take() {
-            let _ = stop.send(());
-            let _ = thread.join();
-        }
+        self.stop_hub();
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use e3_core::document::{Outcome, Session};
 use e3_core::envelope::Verified;
 use e3_core::session::Failure;
+use e3_core::text::clean_lines;
 use serde_json::{Value, json};
 
 use super::fault;
@@ -148,17 +149,12 @@ impl Report<'_> {
     fn good_news(&self, text: &mut String) {
         match self.result() {
             Value::String(result) => {
-                let _ = writeln!(text, "Result    {}", result.replace('\n', "\n          "));
+                let _ = writeln!(text, "Result    {}", indented(&result));
             }
             _ => {
                 for (party, printed) in self.session.document.parties.iter().zip(&self.results) {
                     let printed = printed.as_deref().unwrap_or_default().trim_end();
-                    let _ = writeln!(
-                        text,
-                        "{:<9} {}",
-                        party.name,
-                        printed.replace('\n', "\n          ")
-                    );
+                    let _ = writeln!(text, "{:<9} {}", party.name, indented(printed));
                 }
             }
         }
@@ -213,4 +209,9 @@ impl Report<'_> {
             text.push_str("\nThis was broken on purpose. With MPyC alone it is a silent hang, or a wrong result.\n");
         }
     }
+}
+
+/// What a program printed, under the words before it; nothing of it acts on the terminal.
+fn indented(printed: &str) -> String {
+    clean_lines(printed).replace('\n', "\n          ")
 }

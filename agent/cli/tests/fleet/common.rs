@@ -10,20 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use e3_cli::commands::fleet::Stale;
-use e3_cli::commands::session::push::Pushed;
 use e3_cli::demo::local::{LocalFleet, Options};
 use e3_cli::error::Error;
 use e3_core::document::{Outcome, Presence, Progress, Receipt, Session};
 use e3_core::envelope::{Envelope, Verified};
 use e3_core::limits;
+use e3_core::session::Failure;
 use e3_core::session::verdict::{self, Verdict};
-use e3_core::session::{Failure, Reason};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// For anything that must happen. Only a test that fails waits so long.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(15);
 
@@ -56,7 +54,6 @@ pub(crate) struct Plan<'a> {
 /// A session that was pushed.
 pub(crate) struct Run {
     pub(crate) session: Verified<Session>,
-    pub(crate) pushed: Pushed,
     /// Where the programs leave their marks.
     pub(crate) marks: PathBuf,
 }
@@ -155,9 +152,11 @@ impl Rig {
             .map(|arg| arg.replace("{marks}", marks.to_str().unwrap()))
             .collect();
         let text = format!(
-            "name = {name:?}\nparties = [\"alice\", \"bob\", \"carol\"]\nprogram = {program:?}\n\
+            "name = {name:?}\nparties = [\"alice\", \"bob\", \"carol\"]\nprogram = {:?}\n\
              args = {args:?}\n{}\n[mpyc]\nversion = \"0.11\"\n{}\n",
-            plan.keys, plan.tables
+            program.to_str().unwrap(),
+            plan.keys,
+            plan.tables
         );
         let path = self.scratch.path().join(format!("{name}.toml"));
         fs::write(&path, text).unwrap();
@@ -175,8 +174,7 @@ impl Rig {
         let (path, marks) = self.manifest(plan);
         let pushed = self.fleet.push(&path, &mut |_| {}).await?;
         Ok(Run {
-            session: pushed.session.clone(),
-            pushed,
+            session: pushed.session,
             marks,
         })
     }
@@ -305,6 +303,13 @@ impl Rig {
         until(&what, async || all().then_some(())).await;
     }
 
+    /// Waits until the barrier is open at every party.
+    pub(crate) async fn runs(&self, run: &Run) {
+        for place in 0..3 {
+            self.reaches(place, run, "committed").await;
+        }
+    }
+
     /// The agent's process.
     pub(crate) fn agent_pid(&self, place: usize) -> Pid {
         pid(self.fleet.parties[place].pid().expect("the agent runs"))
@@ -360,7 +365,7 @@ impl Rig {
         fs::write(&path, value).unwrap();
         fs::write(
             party.policy(),
-            format!("[inputs.{input}]\nfile = {path:?}\n"),
+            format!("[inputs.{input}]\nfile = {:?}\n", path.to_str().unwrap()),
         )
         .unwrap();
     }
@@ -398,15 +403,6 @@ impl Rig {
                 fs::remove_file(entry.path()).unwrap();
             }
         }
-    }
-
-    /// What the hub's head says now.
-    pub(crate) async fn sync(&mut self) {
-        self.fleet
-            .open
-            .sync(Stale::Refuse)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Ends everything.
@@ -462,11 +458,6 @@ pub(crate) fn send(pid: Pid, signal: Signal) {
 /// As nix takes it.
 pub(crate) fn pid(pid: u32) -> Pid {
     Pid::from_raw(pid.cast_signed())
-}
-
-/// The word for scripts.
-pub(crate) fn kind(reason: &Reason) -> String {
-    reason.kind()
 }
 
 /// A Python that can be held, when it is asked who it is and on its way to the gate; otherwise it is

@@ -176,12 +176,9 @@ async fn failing(rig: &mut Rig, victim: usize) -> String {
         let run = rig.push(&slow()).await;
         rig.runs_at(&run, &[0, 1, 2]).await;
         send(pid(starts(&run, culprit)[0]), Signal::SIGKILL);
-        let what = format!("party {victim} has heard of the failure; {}", rig.logs());
-        let heard = || !matches!(&*rig.checkpoint(victim, &run), "committed" | "");
-        while !heard() {
-            tokio::task::yield_now().await;
-        }
-        assert!(heard(), "{what}");
+        let what = format!("party {victim} hears of the failure; {}", rig.logs());
+        let heard = || rig.checkpoint(victim, &run) != "committed";
+        until(&what, async || heard().then_some(())).await;
         rig.fleet.kill_agent(victim).await;
         let state = rig.checkpoint(victim, &run);
         rig.fleet.start_agent(victim).unwrap();
@@ -227,6 +224,20 @@ async fn done(rig: &mut Rig, victim: usize) -> String {
     verdict
 }
 
+/// The session has ended well, and the receipt is not signed yet: a folder lies in its place.
+async fn unsigned(rig: &mut Rig, victim: usize) -> String {
+    let run = rig.push(&slow()).await;
+    rig.runs_at(&run, &[0, 1, 2]).await;
+    let receipt = rig.file(victim, &run, "receipt.json");
+    fs::create_dir(&receipt).unwrap();
+    run.finish();
+    rig.reaches(victim, &run, "done").await;
+    rig.fleet.kill_agent(victim).await;
+    fs::remove_dir(&receipt).unwrap();
+    rig.fleet.start_agent(victim).unwrap();
+    goes_on(rig, &run).await
+}
+
 #[tokio::test]
 async fn an_agent_that_is_killed_in_any_state_resumes_or_fails_cleanly_and_never_runs_twice() {
     let mut rig = Rig::new().await;
@@ -246,6 +257,7 @@ async fn an_agent_that_is_killed_in_any_state_resumes_or_fails_cleanly_and_never
     row("running", running(&mut rig, 2).await);
     row("failing", failing(&mut rig, 1).await);
     row("done", done(&mut rig, 0).await);
+    row("unsigned", unsigned(&mut rig, 1).await);
     println!("{:<10} {:<28} VERDICT", "STATE", "FAULT");
     for Row {
         state,

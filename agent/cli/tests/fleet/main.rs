@@ -11,6 +11,10 @@
 //! - [`upstream`]: MPyC programs that know nothing of E3.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what tests write need not survive a crash"
+)]
 
 mod common;
 mod hub;

@@ -10,7 +10,7 @@ use super::Check;
 use crate::commands::fleet::{OpenFleet, Stale};
 use crate::error::Error;
 use crate::fleet_file::Fleet;
-use crate::index::IndexUrl;
+use crate::index::choose;
 use crate::output::table::seconds;
 
 /// How long an answer may take.
@@ -118,7 +118,7 @@ async fn hub_clock(url: &str, ca: Option<&[u8]>) -> Option<Check> {
 pub(super) async fn index(named: Option<&str>) -> Check {
     const WHAT: &str = "python index";
     let pip = std::env::var("PIP_INDEX_URL").ok();
-    let index = match IndexUrl::choose(named, pip.as_deref()) {
+    let index = match choose(named, pip.as_deref()) {
         Ok(index) => index.to_string(),
         Err(error) => return Check::warn(WHAT, error.message(), error.remedy()),
     };

@@ -20,7 +20,7 @@ use crate::args::{Global, SessionCommand, SessionNew, SessionSign};
 use crate::commands::key;
 use crate::error::Error;
 use crate::fleet_file::{Fleet, View};
-use crate::index::{IndexUrl, Sources};
+use crate::index::{self, Sources};
 use crate::manifest::ManifestError;
 use crate::output::{Answer, Output};
 
@@ -90,7 +90,7 @@ fn options(args: &SessionSign) -> Result<sign::Options, Error> {
 /// Where wheels are looked for: the flag, or what the environment says.
 pub(crate) fn sources(index: Option<&str>) -> Result<Sources, Error> {
     let pip = std::env::var("PIP_INDEX_URL").ok();
-    let index = IndexUrl::choose(index, pip.as_deref()).map_err(ManifestError::Index)?;
+    let index = index::choose(index, pip.as_deref()).map_err(ManifestError::Index)?;
     let variable = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())

@@ -6,6 +6,7 @@ use e3_core::document::{Outcome, Receipt, Session};
 use e3_core::envelope::Verified;
 use e3_core::session::verdict::{Verdict, judge};
 use e3_core::session::{Failure, Reason};
+use e3_core::text::clean_lines;
 use serde_json::{Value, json};
 
 use crate::error::Exit;
@@ -177,11 +178,27 @@ fn time(receipt: &Receipt) -> String {
     })
 }
 
-/// Published output comes from other people's programs: no control characters reach the terminal.
+/// Published output comes from other people's programs: nothing of it acts on the terminal.
 fn first_line(text: &str) -> String {
-    let line = text
+    let shown = clean_lines(text).replace('\t', " ");
+    let line = shown
         .lines()
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(60).collect()
+    line.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_output_cannot_act_on_the_terminal() {
+        assert_eq!(
+            first_line("\n  \nsum\t= \x1b[2J\u{202e}6\nmore"),
+            "sum = \u{fffd}[2J\u{fffd}6"
+        );
+        assert_eq!(first_line(&"x".repeat(100)).len(), 60);
+        assert_eq!(first_line(""), "");
+    }
 }

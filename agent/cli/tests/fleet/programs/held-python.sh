@@ -1,8 +1,8 @@
 #!/bin/sh
 # Python for tests: waits as long as a file hold-question lies in the tests' folder when it is asked who it is, and
 # as long as hold-gate-PARTY lies there when that party's gate is to be started.
-folder={FOLDER}
-python={PYTHON}
+folder='{FOLDER}'
+python='{PYTHON}'
 case $1 in
   -c)
     while [ -e "$folder/hold-question" ]; do sleep 0.02; done
