@@ -169,20 +169,23 @@ need_python() {
   export E3_PYTHON=$VENV/bin/python
 }
 
-# need_mpyc: the released MPyC, checked against its hash and unpacked. Sets E3_TEST_MPYC to the directory that has `mpyc/`.
+# need_mpyc: the released MPyC, checked against its hash. Sets E3_TEST_WHEEL to its wheel and E3_TEST_MPYC to the
+# directory that has `mpyc/`.
 need_mpyc() {
-  export E3_TEST_MPYC=$CACHE/mpyc-$MPYC_SHA256
-  [[ -e $E3_TEST_MPYC ]] && return
+  local dir=$CACHE/mpyc/$MPYC_SHA256
+  export E3_TEST_WHEEL=$dir/mpyc-$MPYC_VERSION-py3-none-any.whl E3_TEST_MPYC=$dir/unpacked
+  [[ -e $dir ]] && return
   need_python
   (
-    tmp=$(mktemp -d "$CACHE/mpyc.XXXXXX")
+    mkdir -p "${dir%/*}"
+    tmp=$(mktemp -d "${dir%/*}/new.XXXXXX")
     trap 'rm -rf "$tmp"' EXIT
     printf 'mpyc==%s --hash=sha256:%s\n' "$MPYC_VERSION" "$MPYC_SHA256" >"$tmp/requirements.txt"
     quietly "fetching MPyC $MPYC_VERSION" "$E3_PYTHON" -m pip download --disable-pip-version-check --no-deps \
-      --only-binary :all: --require-hashes -r "$tmp/requirements.txt" -d "$tmp"
-    "$E3_PYTHON" -m zipfile -e "$tmp"/mpyc-*.whl "$tmp/unpacked"
+      --only-binary :all: --require-hashes -r "$tmp/requirements.txt" -d "$tmp/made"
+    "$E3_PYTHON" -m zipfile -e "$tmp/made/${E3_TEST_WHEEL##*/}" "$tmp/made/unpacked"
     # Whoever comes first wins; the content is the same.
-    mv -T "$tmp/unpacked" "$E3_TEST_MPYC" 2>/dev/null || [[ -e $E3_TEST_MPYC ]]
+    mv -T "$tmp/made" "$dir" 2>/dev/null || [[ -e $dir ]]
   )
 }
 
@@ -196,6 +199,15 @@ need_zig() {
   for target in "${MUSL_TARGETS[@]}"; do
     grep -qx "$target" <<<"$installed" || quietly "rustup target add $target" rustup target add "$target"
   done
+}
+
+# build_agent TARGET...: the agent as it is released, static, at $CARGO_TARGET_DIR/TARGET/release/e3-agent.
+build_agent() {
+  local target targets=()
+  need_zig
+  for target; do targets+=(--target "$target"); done
+  # All in one call: each ends in minutes of single-threaded link-time optimisation, and so they overlap.
+  quietly "building e3-agent for $*" cargo zigbuild --locked --release -p e3-agent "${targets[@]}"
 }
 
 need_qemu_user() { need_apt qemu-user-static; }
