@@ -1,6 +1,6 @@
 //! How long until everybody knows: many agents at one hub process, one push, real sockets, each agent
 //! verifying the head's signature. Also what a subscriber costs the hub, and what an idle poll costs the
-//! wire. Run it with `ci/bench-hub`; `--agents N`, `--pushes N`, `--json`.
+//! wire. Run it with `ci/bench hub`; `--agents N`, `--pushes N`, `--json`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
