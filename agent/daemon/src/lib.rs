@@ -2,7 +2,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | [`agent`] | comes up, takes heads, starts sessions |
+//! | [`boot`], [`agent`] | comes up; takes heads, starts sessions |
 //! | [`config`], [`join`] | settings; what finds the fleet |
 //! | [`ledger`], [`keeper`], [`journal`], [`store`] | what is on the disk |
 //! | [`enrol`], [`sync`], [`presence`], [`outbox`], [`book`] | what goes to and comes from the hub |
@@ -18,6 +18,7 @@ pub mod agent;
 pub mod args;
 pub mod board;
 pub mod book;
+pub mod boot;
 pub mod commands;
 pub mod config;
 pub mod enrol;

@@ -2,30 +2,33 @@
 //!
 //! One task per session owns everything of it. What takes long (staging, starting Python) runs
 //! beside it and reports back as an event.
+//!
+//! - [`actions`]: carries out what the state machine asks for.
+//! - [`events`]: turns what happens into its events.
+
+mod actions;
+mod events;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use e3_core::document::{Outcome, Ready, SessionRef};
+use e3_core::document::{Outcome, SessionRef};
 use e3_core::envelope::Verified;
 use e3_core::session::{
-    Action, Checkpoint, Context, Ended, Event, Failure, Reason, State, Tell, Timer, resume, step,
+    Action, Checkpoint, Context, Event, Failure, Reason, State, Tell, Timer, resume, step,
 };
-use e3_core::trust::Refusal;
-use e3_core::trust::policy::Judgement;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::conclude::Facts;
 use super::folder::Folder;
-use super::gate::{self, Signed};
-use super::stage::{self, Staging};
-use super::talk::{self, Talk};
+use super::gate::Signed;
+use super::stage::Staging;
+use super::talk::Talk;
 use crate::board::SessionNote;
 use crate::book::Book;
 use crate::ledger::LedgerError;
 use crate::party::{Party, PartyEvent};
-use crate::peer::frame::Frame;
 use crate::peer::link::{self, LinkEvent};
 use crate::shared::Shared;
 
@@ -274,260 +277,6 @@ impl Driver {
                 .map(|party| party.name.clone())
                 .collect(),
         });
-    }
-
-    async fn carry_out(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Judge => self.judge().await,
-                Action::Stage => self.stage(),
-                Action::StartGate => self.launch(),
-                Action::Tell(tell) => self.tell(tell),
-                Action::Open(readies) => self.open(&readies).await,
-                Action::Kill => self.kill().await,
-                Action::StartTimer(timer) => {
-                    let after = Duration::from_millis(timer.milliseconds(&self.context.session));
-                    self.timers.insert(timer, Instant::now() + after);
-                }
-                Action::Conclude(outcome) => self.conclude(outcome),
-            }
-        }
-    }
-
-    async fn judge(&mut self) {
-        let refused = |detail: String| Reason::Refused {
-            refusal: Refusal::Unreadable { detail },
-        };
-        let policy = match self.shared.policy() {
-            Ok(policy) => policy,
-            Err(error) => {
-                tracing::error!(error = %crate::text::chain(&error), "the policy cannot be read");
-                let reason = refused("the owner's policy is broken".to_owned());
-                return self.advance(Event::Broken(reason)).await;
-            }
-        };
-        let judged = {
-            let mut keeper = self.shared.keeper();
-            // Rule 11: an expired head starts nothing new.
-            if keeper.trust().head_is_fresh(e3_client::clock::now()) {
-                Some(keeper.judge(&self.verified, &policy, &self.shared.me()))
-            } else {
-                None
-            }
-        };
-        let event = match judged {
-            None => Event::Broken(Reason::HeadExpired),
-            Some(Err(error)) => Event::Broken(Reason::Disk {
-                detail: crate::text::chain(&error),
-            }),
-            Some(Ok(Ok(Judgement::NotBefore(time)))) => {
-                let wait = time.since(self.shared.keeper().now()).max(1).unsigned_abs();
-                self.postponed = Some(Instant::now() + Duration::from_secs(wait).min(RECHECK));
-                return;
-            }
-            Some(Ok(Ok(Judgement::Accepted))) => {
-                self.facts.timings.verified_ms = Some(self.facts.elapsed());
-                Event::Judged(Ok(()))
-            }
-            Some(Ok(Err(refusal))) => Event::Judged(Err(refusal)),
-        };
-        self.advance(event).await;
-    }
-
-    fn stage(&self) {
-        let (shared, context) = (self.shared.clone(), self.context.clone());
-        let (folder, reports) = (self.folder.clone(), self.reports.clone());
-        tokio::spawn(async move {
-            let staged = stage::stage(&shared, &context, &folder).await;
-            // The session is over, and nobody else cleans up any more.
-            if reports
-                .send(Report::Staged(staged.map(Box::new)))
-                .await
-                .is_err()
-            {
-                folder.clear_run();
-            }
-        });
-    }
-
-    fn launch(&self) {
-        let Some(staging) = &self.staging else { return };
-        let spec = gate::spec(&self.shared, &self.context, &self.folder, staging);
-        let (shared, reports) = (self.shared.clone(), self.reports.clone());
-        tokio::spawn(async move {
-            let launched = Party::launch(&shared.launcher, spec).await;
-            let _ = reports.send(Report::Launched(launched)).await;
-        });
-    }
-
-    fn take_report(&mut self, report: Report) -> Option<Event> {
-        match report {
-            Report::Staged(Ok(staging)) => {
-                self.facts.timings.staged_ms = Some(self.facts.elapsed());
-                self.staging = Some(*staging);
-                Some(Event::Staged(Ok(())))
-            }
-            Report::Staged(Err(reason)) => Some(Event::Staged(Err(reason))),
-            // The session may have failed while Python was starting.
-            Report::Launched(Ok((party, events))) if matches!(self.state, State::Staged(_)) => {
-                self.party = Some(party);
-                self.party_events = Some(events);
-                None
-            }
-            Report::Launched(Ok(_)) => None,
-            Report::Launched(Err(reason)) => Some(Event::AtGate(Err(reason))),
-        }
-    }
-
-    fn take_party_event(&mut self, event: PartyEvent) -> Event {
-        match event {
-            PartyEvent::AtGate { machine, port } => self.at_gate(machine, port),
-            PartyEvent::Refused(reason) => Event::AtGate(Err(reason)),
-            PartyEvent::Connected => Event::Connected,
-            PartyEvent::ConnectError(error) => Event::ConnectError(error),
-            PartyEvent::Impostor(party) => Event::Impostor(party),
-            PartyEvent::Broken(reason) => Event::Broken(reason),
-            PartyEvent::Ended {
-                exit,
-                exception,
-                stdout,
-            } => {
-                self.facts.timings.exited_ms = Some(self.facts.elapsed());
-                self.party = None;
-                self.party_events = None;
-                self.facts.exit = Some(exit);
-                let key = self
-                    .facts
-                    .barrier
-                    .and_then(|barrier| talk::output_key(&self.talk, &barrier));
-                if let Err(error) =
-                    self.facts
-                        .take_output(&self.context, &self.folder, &stdout, key)
-                {
-                    return Event::Broken(Reason::Disk {
-                        detail: crate::text::chain(&error),
-                    });
-                }
-                let equal = self.facts.equal();
-                Event::Ended(Ended {
-                    exit,
-                    exception,
-                    killed_by_agent: false,
-                    equal,
-                })
-            }
-        }
-    }
-
-    fn at_gate(&mut self, machine: e3_core::document::Machine, port: Option<u16>) -> Event {
-        self.facts.timings.gate_ms = Some(self.facts.elapsed());
-        let Some(staging) = &self.staging else {
-            return Event::AtGate(Err(Reason::AgentRestarted));
-        };
-        match gate::ready(
-            &self.shared,
-            &self.context,
-            &staging.work,
-            machine,
-            port,
-            self.talk.round_trips(),
-        ) {
-            Ok(signed) => {
-                let document = &signed.ready.document;
-                self.facts.machine = Some(document.machine.clone());
-                self.facts.program = Some(document.program);
-                self.facts.mpyc = Some(document.mpyc);
-                let ready = signed.ready.clone();
-                self.signed = Some(signed);
-                Event::AtGate(Ok(Box::new(ready)))
-            }
-            Err(reason) => Event::AtGate(Err(reason)),
-        }
-    }
-
-    fn tell(&mut self, tell: Tell) {
-        let frame = match tell {
-            Tell::Ready => {
-                let Some(signed) = &self.signed else { return };
-                Frame::Ready {
-                    envelope: signed.envelope.clone(),
-                }
-            }
-            Tell::Armed(barrier) => {
-                let share = *e3_client::random::bytes32();
-                self.talk.set_share(self.context.me, share);
-                Frame::Armed { barrier, share }
-            }
-            Tell::Finished(outputs) => Frame::Finished { outputs },
-            Tell::Failed(failure) => Frame::Failed { failure },
-        };
-        self.talk.say(frame);
-    }
-
-    async fn open(&mut self, readies: &[Ready]) {
-        self.facts.timings.barrier_ms = Some(self.facts.elapsed());
-        if let State::Running { barrier, .. } = &self.state {
-            self.facts.barrier = Some(*barrier);
-        }
-        let endpoints = readies.iter().map(|ready| ready.endpoint.clone()).collect();
-        let tls = self.context.session.mpyc.tls && readies.len() > 1;
-        let written = match &self.staging {
-            Some(staging) => gate::write_authorities(&staging.work, readies),
-            None => Ok(()),
-        };
-        let opened = match (&self.party, written) {
-            (Some(party), Ok(())) => party.open(self.context.me, endpoints, tls).await,
-            (None, Ok(())) => Err(Reason::AgentRestarted),
-            (_, Err(reason)) => Err(reason),
-        };
-        if let Err(reason) = opened {
-            self.advance(Event::Broken(reason)).await;
-        }
-    }
-
-    async fn kill(&mut self) {
-        // What the program said before it was killed still explains something.
-        if let Some(mut events) = self.party_events.take() {
-            while let Ok(event) = events.try_recv() {
-                self.late.push(event);
-            }
-        }
-        match self.party.take() {
-            Some(party) => party.kill().await,
-            // A killed agent may have left one behind.
-            None => {
-                self.shared
-                    .launcher
-                    .kill_leftovers(&self.context.manifest)
-                    .await;
-            }
-        }
-    }
-
-    fn conclude(&mut self, outcome: Outcome) {
-        let done = outcome == Outcome::Done;
-        if done && let Some(staging) = &self.staging {
-            self.shared.runtimes.good(&staging.runtime.wheel);
-        }
-        let (verdict, detail) = match &outcome {
-            Outcome::Done => ("done", String::new()),
-            Outcome::Failed { failure } => ("failed", failure.to_string()),
-        };
-        if let Err(error) =
-            self.facts
-                .write_receipt(&self.shared, &self.context, &self.folder, outcome)
-        {
-            tracing::error!(error = %crate::text::chain(&error), "cannot write the receipt");
-        }
-        self.shared.outbox.push(self.context.manifest);
-        if let Err(error) =
-            self.shared
-                .keeper()
-                .note("session", verdict, Some(self.context.manifest), &detail)
-        {
-            tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
-        }
-        self.folder.clear_run();
     }
 
     fn next_timer(&self) -> Instant {
