@@ -1,6 +1,5 @@
 //! What the agent tells of itself: to its owner by the status socket, to the fleet by presence.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use e3_core::digest::Digest;
@@ -116,14 +115,5 @@ impl Notes {
             failure: note.failure.as_ref().map(Failure::cleaned),
         };
         self.sessions.iter().map(presence).collect()
-    }
-
-    /// Sessions per state, for metrics.
-    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
-        let mut counts = BTreeMap::new();
-        for note in &self.sessions {
-            *counts.entry(note.progress.as_str()).or_default() += 1;
-        }
-        counts
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use e3_core::document::Session;
 use tokio::process::Command;
 
-use super::local::LocalFleet;
+use super::local::{LocalFleet, free_port};
 use super::plan::Plan;
 use crate::index::Wheel;
 
@@ -32,7 +32,7 @@ pub async fn run(
     let ports: Vec<u16> = plan
         .parties()
         .iter()
-        .map(|_| free_port())
+        .map(|_| free_port().ok())
         .collect::<Option<_>>()?;
     let digest = wheel.blob().digest;
     let mut commands = Vec::new();
@@ -94,12 +94,4 @@ fn flags(session: &Session) -> Vec<String> {
         .into_iter()
         .filter(|flag| flag != "--ssl")
         .collect()
-}
-
-fn free_port() -> Option<u16> {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .ok()?
-        .local_addr()
-        .ok()
-        .map(|address| address.port())
 }

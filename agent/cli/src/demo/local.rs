@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::commands::fleet::{OpenFleet, Stale, accept, invite, new};
 use crate::commands::session::push::{self, Pushed};
 use crate::commands::session::{self, sign};
-use crate::commands::{hub, key};
+use crate::commands::{doctor, hub, key};
 use crate::error::Error;
 use crate::fleet_file::Fleet;
 use crate::index::{Wheel, resolve};
@@ -32,8 +32,8 @@ const ENROLMENT: Duration = Duration::from_mins(1);
 const POLL: u32 = 2;
 /// An invite's lifetime in seconds.
 const INVITE: u64 = 3600;
-/// The most that a program may print, and be shown here.
-const OUTPUT: usize = 16 * 1024 * 1024;
+/// An agent's log is read to its end, if it is not longer than this.
+const LOG: usize = 16 * 1024 * 1024;
 
 /// A running fleet.
 pub struct LocalFleet {
@@ -125,7 +125,8 @@ impl LocalParty {
             .join("sessions")
             .join(manifest.hex())
             .join("stdout");
-        let bytes = e3_client::files::read_bounded(&path, OUTPUT).ok()?;
+        let limit = usize::try_from(e3_core::limits::OUTPUT).unwrap_or(usize::MAX);
+        let bytes = e3_client::files::read_bounded(&path, limit).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
@@ -365,7 +366,7 @@ impl LocalFleet {
 
 /// The last lines of an agent's log.
 fn last_words(folder: &Path) -> String {
-    let log = e3_client::files::read_bounded(&folder.join("agent.log"), OUTPUT).unwrap_or_default();
+    let log = e3_client::files::read_bounded(&folder.join("agent.log"), LOG).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let lines: Vec<&str> = log.lines().rev().take(3).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
@@ -395,26 +396,16 @@ fn place(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), Er
     Ok((folder.path().to_owned(), Some(folder)))
 }
 
-/// `E3_AGENT`, or the agent beside this program, or the one in `PATH`.
+/// `E3_AGENT`, or the agent that `e3 doctor` finds.
 fn find_agent() -> Result<PathBuf, Error> {
-    if let Some(path) = std::env::var_os("E3_AGENT") {
-        return Ok(path.into());
-    }
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|own| Some(own.parent()?.join("e3-agent")));
-    let in_path = std::env::var_os("PATH")
-        .into_iter()
-        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
-    let mut candidates = beside
-        .into_iter()
-        .chain(in_path.map(|folder| folder.join("e3-agent")));
-    candidates
-        .find(|path| path.is_file())
+    let named = std::env::var_os("E3_AGENT").map(PathBuf::from);
+    named
+        .or_else(doctor::find_agent)
         .ok_or(Error::NoAgentBinary)
 }
 
-fn free_port() -> Result<u16, Error> {
+/// A port of this machine that nobody holds right now.
+pub(super) fn free_port() -> Result<u16, Error> {
     let bound =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     bound.map(|address| address.port()).map_err(Error::Runtime)

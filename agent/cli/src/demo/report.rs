@@ -67,12 +67,7 @@ impl Report<'_> {
 
     fn failures(&self) -> Vec<&Failure> {
         let receipts = self.conclusion.receipts.iter().flatten();
-        let failure = |receipt: &'_ e3_core::document::Receipt| match &receipt.outcome {
-            Outcome::Failed { .. } => true,
-            Outcome::Done => false,
-        };
         receipts
-            .filter(|receipt| failure(receipt))
             .filter_map(|receipt| match &receipt.outcome {
                 Outcome::Failed { failure } => Some(failure),
                 Outcome::Done => None,
