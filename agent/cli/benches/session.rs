@@ -56,7 +56,6 @@ fn main() -> Result<(), Error> {
         let smallest = sessions(3, "smallest.py", SMALLEST, false).await?;
         Ok::<_, Error>(json!({
             "three_parties": survey, "ten_parties": many, "smallest_program": smallest,
-            "verify_head_and_session_with_10_signatures_us": verification()?,
         }))
     })?;
     show(&report);
@@ -182,78 +181,6 @@ fn median(values: &mut [Duration]) -> Duration {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Microseconds to open a head and a session with ten signatures, all of which count.
-fn verification() -> Result<u64, Error> {
-    let keys: Vec<SecretKey> = (1..=10).map(|n| SecretKey::from_seed(&[n; 32])).collect();
-    let publics: Vec<_> = keys.iter().map(SecretKey::public).collect();
-    let role = |keys: &[_], threshold| Role {
-        keys: keys.to_vec(),
-        threshold,
-    };
-    let signed = Time::from_unix(1_800_000_000);
-    let root = Root {
-        fleet: "bench".parse()?,
-        version: 1,
-        epoch: 1,
-        signed,
-        root: role(&publics[..1], 1),
-        head: role(&publics[..1], 1),
-        session: role(&publics, 10),
-        release: role(&[SecretKey::from_seed(&[99; 32]).public()], 1),
-    };
-    let root = Envelope::sign(&root, &[&keys[0]])?;
-    let session = sample(&publics, signed);
-    let all: Vec<&SecretKey> = keys.iter().collect();
-    let envelope = Envelope::sign(&session, &all)?;
-    let bytes = envelope.to_bytes();
-    let named = SessionRef {
-        name: session.name.clone(),
-        counter: 1,
-        manifest: envelope.digest(),
-        envelope: e3_core::digest::Blob::of(&bytes),
-    };
-    let head = Head {
-        fleet: "bench".parse()?,
-        epoch: 1,
-        counter: 1,
-        signed,
-        expires: signed.plus(1000),
-        root: RootRef {
-            version: 1,
-            digest: root.digest(),
-        },
-        sessions: vec![named.clone()],
-        revoked: Vec::new(),
-        release: None,
-    };
-    let head = Envelope::sign(&head, &[&keys[0]])?.to_bytes();
-    let first = Trust::first(&root.to_bytes(), &root.digest(), Time::MIN)?;
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        let mut trust = first.clone();
-        let began = Instant::now();
-        trust.accept_head(&head, signed)?;
-        let opened = trust.open_session(&named, &bytes)?;
-        times.push(began.elapsed());
-        assert_eq!(opened.signers.len(), 10);
-    }
-    Ok(u64::try_from(median(&mut times).as_micros())?)
-}
-
-fn sample(keys: &[e3_core::key::PublicKey], signed: Time) -> Session {
-    let party = |(place, key): (usize, &e3_core::key::PublicKey)| json!({ "name": format!("p{place}"), "key": key, "owner": key });
-    let blob = json!({ "digest": e3_core::digest::Digest::of(b""), "size": 1 });
-    let session = json!({
-        "fleet": "bench", "epoch": 1, "name": "bench", "counter": 1, "not_before": signed, "expires": signed.plus(60),
-        "consent": "all", "output": "private", "parties": keys.iter().enumerate().map(party).collect::<Vec<_>>(),
-        "program": { "pack": blob, "entry": "main.py" },
-        "mpyc": { "version": "0.11", "file": "mpyc-0.11-py3-none-any.whl", "wheel": blob, "prss": true, "tls": true, "base_port": 11365 },
-        "limits": { "memory": 1 << 29, "cpu": 100, "tasks": 64, "output": 1024 },
-        "deadlines": { "preflight": 30, "connect": 30, "run": 60 },
-    });
-    serde_json::from_value(session).expect("the sample is a session")
-}
-
 fn show(report: &Value) {
     let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
     println!(
@@ -276,8 +203,4 @@ fn show(report: &Value) {
         println!("{:<34} {}", "  where it goes, in ms", row["phases_ms"]);
     }
     println!("idle agent: {}", report["three_parties"]["idle_agent"]);
-    println!(
-        "a head and a session with 10 signatures are verified in {} us",
-        report["verify_head_and_session_with_10_signatures_us"]
-    );
 }
