@@ -1,6 +1,6 @@
 //! `e3-agent`: the appliance's daemon.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Ok(Some(answer)) => {
             let shown = if args.json {
                 format!("{}\n", answer.json)
+            } else if std::io::stdout().is_terminal() {
+                // What a program printed may come from another party, and a terminal would obey it.
+                e3_core::text::clean_lines(&answer.text)
             } else {
                 answer.text
             };

@@ -26,6 +26,12 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
     },
+    /// A signed session, where the manifest it was made from is wanted.
+    #[error("{path} is a signed session, not a manifest")]
+    Signed {
+        /// The folder or envelope.
+        path: PathBuf,
+    },
     /// A new manifest may not replace one.
     #[error("{path} exists already")]
     Exists {
@@ -99,7 +105,9 @@ impl ManifestError {
     /// The word for scripts.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Problems(_) | Self::Fleet(FleetError::Problems(_)) => "bad-manifest",
+            Self::Problems(_) | Self::Signed { .. } | Self::Fleet(FleetError::Problems(_)) => {
+                "bad-manifest"
+            }
             Self::NotFound { .. } => "no-manifest",
             Self::Exists { .. } | Self::Bundle(BundleError::Exists { .. }) => "exists",
             Self::BadName(_) | Self::BadPath(_) => "bad-name",
@@ -131,6 +139,12 @@ impl ManifestError {
             Self::NotFound { path } => {
                 return Some(format!(
                     "Write one with `e3 session new {}`.",
+                    path.display()
+                ));
+            }
+            Self::Signed { path } => {
+                return Some(format!(
+                    "Look at it with `e3 session show {}`.",
                     path.display()
                 ));
             }

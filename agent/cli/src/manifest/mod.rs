@@ -69,6 +69,9 @@ pub fn check(path: &Path, fleet: &View, now: Time) -> Result<Checked, ManifestEr
         error if error.is_not_found() => ManifestError::NotFound {
             path: path.to_owned(),
         },
+        _ if bundle::Bundle::is_at(path) => ManifestError::Signed {
+            path: path.to_owned(),
+        },
         error => error.into(),
     })?;
     let file = path.display().to_string();

@@ -81,7 +81,7 @@ pub enum BundleError {
 
 impl BundleError {
     /// What to do.
-    pub const fn remedy(&self) -> Option<&'static str> {
+    pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::NoBundle { .. } | Self::NotFound { .. } => {
                 Some("Name the folder NAME.session that `e3 session sign` has made.")
@@ -89,6 +89,11 @@ impl BundleError {
             Self::Exists { .. } => Some(
                 "Name another one with --output, or move it away. To add a signature, sign the bundle itself.",
             ),
+            Self::Envelope { path, .. } if path.extension().is_some_and(|end| end == "toml") => {
+                Some(
+                    "A manifest is signed first, with `e3 session sign`; name the folder NAME.session that it makes.",
+                )
+            }
             Self::Envelope { .. } | Self::Damaged { .. } => {
                 Some("Get a new copy from whoever made it.")
             }

@@ -196,6 +196,8 @@ fn keys_and_bundles_that_do_not_fit_are_refused() {
         error(&desk.put("x.json", "{}"), key_file()),
         "DIR/x.json holds no session"
     );
+    let unsigned = Bundle::open(&manifest(&desk)).unwrap_err();
+    assert!(unsigned.remedy().unwrap().contains("`e3 session sign`"));
     // The program was swapped: nobody signs what the manifest does not name.
     fs::write(bundle.join("program.pack"), "other").unwrap();
     assert!(

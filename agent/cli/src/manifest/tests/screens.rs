@@ -159,6 +159,11 @@ fn files_that_cannot_be_read_are_named() {
         error(&desk.path().join("none.toml")),
         "there is no manifest DIR/none.toml"
     );
+    fs::create_dir(desk.path().join("salaries.session")).unwrap();
+    assert_eq!(
+        error(&desk.path().join("salaries.session")),
+        "DIR/salaries.session is a signed session, not a manifest"
+    );
     fs::write(desk.path().join("latin.toml"), b"name = \"caf\xe9\"\n").unwrap();
     insta::assert_snapshot!("not-utf8", error(&desk.path().join("latin.toml")));
     desk.put("long.toml", &"#".repeat(MANIFEST + 1));
