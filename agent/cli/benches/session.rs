@@ -13,11 +13,7 @@ use e3_cli::commands::session::watch;
 use e3_cli::demo::local::{LocalFleet, Options};
 use e3_cli::demo::{bare, plan::Plan};
 use e3_client::files;
-use e3_core::document::{Head, Receipt, Role, Root, RootRef, Session, SessionRef};
-use e3_core::envelope::Envelope;
-use e3_core::key::SecretKey;
-use e3_core::time::Time;
-use e3_core::trust::Trust;
+use e3_core::document::Receipt;
 use serde_json::{Value, json};
 
 /// Counted runs of each kind, after one that is not counted.
