@@ -65,6 +65,7 @@
 //! | a release key signing a session, any role for another | key compromise (separation of roles) | 9 | [`trust::Trust::open_session`] | `signatures::a_release_key_signs_no_session_and_no_role_stands_in_for_another` `signatures::a_root_that_makes_one_key_release_and_session_key_is_refused` |
 //! | expired, under a clock set back | indefinite freeze | 10 | [`trust::Trust::now`] | `current::a_clock_set_back_revives_nothing` `current::a_machine_without_a_clock_is_at_least_at_its_image` |
 //! | a head from the future | fast-forward | 10 | [`trust::Trust::accept_head`] | `current::a_head_from_the_future_is_refused` |
+//! | an expired head shown to a board without a clock | freeze | 10 | [`trust::Trust::accept_head`] | `current::a_board_without_a_clock_follows_heads_of_any_age_but_never_expired_ones` |
 //! | missing trust state | rollback | 12 | [`trust::floor::found`] | `state::missing_trust_state_is_no_first_boot` `state::trust_state_survives_a_restart_unchanged` |
 //! | an edited journal | – | 13 | [`journal::Tail::verify`] | `state::a_journal_that_was_edited_does_not_verify` |
 //! | unknown or doubled fields, numbers out of range | – | 2, 3 | [`document::Document::check`] | `documents::unknown_fields_in_a_payload_are_refused` `documents::a_field_that_occurs_twice_is_refused` `documents::integers_out_of_range_are_refused` |

@@ -204,6 +204,26 @@ fn a_head_from_the_future_is_refused() {
 }
 
 #[test]
+fn a_board_without_a_clock_follows_heads_of_any_age_but_never_expired_ones() {
+    let mut trust = trust();
+    let boot = Time::from_unix(40);
+    let later = Head {
+        signed: at(400),
+        expires: at(409),
+        ..head(&trust, 1)
+    };
+    assert_eq!(accept(&mut trust, &later, boot), Ok(true));
+    assert_eq!(trust.now(boot), at(400));
+    let expired = Head {
+        signed: at(390),
+        expires: at(399),
+        ..head(&trust, 2)
+    };
+    let error = accept(&mut trust, &expired, boot).unwrap_err();
+    assert!(matches!(error, TrustError::Expired { .. }), "{error}");
+}
+
+#[test]
 fn a_clock_set_back_revives_nothing() {
     let mut trust = trust();
     let old = Head {

@@ -22,10 +22,11 @@ fn name(index: usize) -> String {
     format!("MPyC party {index}")
 }
 
-/// Makes the certificate of party `index`; `now` in seconds since 1970.
+/// Makes the certificate of party `index`.
 ///
-/// Valid from a day before to 31 days after now: a session lasts 30 days at most, and clocks differ.
-pub fn make(index: usize, now: i64) -> Result<Ephemeral, rcgen::Error> {
+/// It is valid at all times (RFC 5280, 4.1.2.5, has 9999 for that): it dies with its session, the gates pin it, and a
+/// board without a clock must take part, too.
+pub fn make(index: usize) -> Result<Ephemeral, rcgen::Error> {
     let mut params = CertificateParams::default();
     // One distinguished name shared by all certificates would make OpenSSL take them for one another.
     params.distinguished_name = DistinguishedName::new();
@@ -40,13 +41,8 @@ pub fn make(index: usize, now: i64) -> Result<Ephemeral, rcgen::Error> {
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,
     ];
-    let day = 86_400;
-    let at = |seconds: i64| {
-        rcgen::date_time_ymd(1970, 1, 1)
-            + std::time::Duration::from_secs(seconds.max(0).unsigned_abs())
-    };
-    params.not_before = at(now - day);
-    params.not_after = at(now + 31 * day);
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.pem();
     Ok(Ephemeral {

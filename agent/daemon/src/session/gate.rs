@@ -87,7 +87,8 @@ pub fn ready(
         endpoint: format!("{}:{port}", host(shared)),
         certificate,
         machine,
-        clock: e3_client::clock::now(),
+        // By rule 10: a board without a clock has the floor, minutes old, and not 1970.
+        clock: shared.keeper().now(),
         rtt_us: round_trips.clone(),
     };
     barrier::check(context, context.me, &ready).map_err(|failure| failure.reason)?;
@@ -112,8 +113,7 @@ fn write_certificate(me: usize, work: &Path) -> Result<String, Reason> {
     let failed = |error: rcgen::Error| Reason::Supervisor {
         detail: format!("no TLS certificate: {error}"),
     };
-    let Ephemeral { certificate, key } =
-        certificate::make(me, e3_client::clock::now().unix()).map_err(failed)?;
+    let Ephemeral { certificate, key } = certificate::make(me).map_err(failed)?;
     let folder = work.join(TLS);
     files::private_folder(&folder).map_err(disk)?;
     files::write_private(&folder.join(format!("party_{me}.key")), key.as_bytes()).map_err(disk)?;

@@ -10,6 +10,7 @@ use e3_core::document::{OutputHash, Ready};
 use e3_core::envelope::{Envelope, Verified};
 use e3_core::limits;
 use e3_core::session::{Context, Event, Failure, Reason, barrier};
+use e3_core::time::Time;
 use tokio::sync::mpsc;
 
 use crate::peer::frame::Frame;
@@ -78,7 +79,15 @@ impl Talk {
     }
 
     /// Takes in what happened on a connection.
-    pub fn hear(&mut self, context: &Context, party: usize, event: LinkEvent) -> Option<Event> {
+    ///
+    /// `now` is what time it is here by rule 10.
+    pub fn hear(
+        &mut self,
+        context: &Context,
+        party: usize,
+        event: LinkEvent,
+        now: Time,
+    ) -> Option<Event> {
         match event {
             LinkEvent::Up(sender, round_trip) => {
                 if let Some(micros) =
@@ -96,13 +105,19 @@ impl Talk {
                 self.links[party] = None;
                 Some(Event::PeerLost(party))
             }
-            LinkEvent::Frame(frame) => self.understand(context, party, frame),
+            LinkEvent::Frame(frame) => self.understand(context, party, frame, now),
         }
     }
 
-    fn understand(&mut self, context: &Context, party: usize, frame: Frame) -> Option<Event> {
+    fn understand(
+        &mut self,
+        context: &Context,
+        party: usize,
+        frame: Frame,
+        now: Time,
+    ) -> Option<Event> {
         match frame {
-            Frame::Ready { envelope } => Some(match open(context, party, &envelope) {
+            Frame::Ready { envelope } => Some(match open(context, party, &envelope, now) {
                 Ok(ready) => Event::PeerReady(party, Box::new(ready)),
                 Err(failure) => Event::PeerFailed(party, failure),
             }),
@@ -126,7 +141,12 @@ impl Talk {
 }
 
 /// Opens another party's `Ready`: signed by its key, and fitting the manifest.
-fn open(context: &Context, party: usize, envelope: &str) -> Result<Verified<Ready>, Failure> {
+fn open(
+    context: &Context,
+    party: usize,
+    envelope: &str,
+    now: Time,
+) -> Result<Verified<Ready>, Failure> {
     let bad = |detail: String| Failure::at(party, Reason::BadReady { detail });
     let envelope = Envelope::parse(envelope.as_bytes(), limits::FRAME)
         .map_err(|error| bad(error.to_string()))?;
@@ -134,7 +154,7 @@ fn open(context: &Context, party: usize, envelope: &str) -> Result<Verified<Read
         .verify(&[context.session.parties[party].key], 1)
         .map_err(|error| bad(error.to_string()))?;
     // What else must fit is checked by the state machine, which has no clock.
-    barrier::check_clock(party, &ready.document, e3_client::clock::now())?;
+    barrier::check_clock(party, &ready.document, now)?;
     Ok(ready)
 }
 

@@ -141,7 +141,10 @@ pub async fn drive(
         let party_events = &mut driver.party_events;
         let event = tokio::select! {
             Some(Command::Stop) = commands.recv() => Some(Event::Stop),
-            Some((party, event)) = linked.recv() => driver.talk.hear(&driver.context, party, event),
+            Some((party, event)) = linked.recv() => {
+                let now = driver.shared.keeper().now();
+                driver.talk.hear(&driver.context, party, event, now)
+            }
             Some(report) = reported.recv() => driver.take_report(report),
             Some(event) = next(party_events) => Some(driver.take_party_event(event)),
             () = tokio::time::sleep_until(until) => driver.take_timer().await,
@@ -318,7 +321,10 @@ impl Driver {
         while !self.talk.everybody_knows(self.context.me) {
             tokio::select! {
                 event = linked.recv() => match event {
-                    Some((party, event)) => drop(self.talk.hear(&self.context, party, event)),
+                    Some((party, event)) => {
+                        let now = self.shared.keeper().now();
+                        self.talk.hear(&self.context, party, event, now);
+                    }
                     None => return,
                 },
                 () = tokio::time::sleep_until(until) => return,
