@@ -97,7 +97,10 @@ locked() {
   say "waiting for another run that uses $CACHE/$1 …"
   flock "$LOCK"
 }
-unlock() { exec {LOCK}>&-; }
+unlock() {
+  if [[ -n ${LOCK:-} ]]; then exec {LOCK}>&-; fi
+  LOCK=
+}
 
 # Cargo's target directory, one for all clones of E3, so that a new clone does not compile the dependencies again.
 # Cargo names what it builds by the path inside the workspace and judges freshness by modification time: two clones would
@@ -118,6 +121,20 @@ use_target_dir() {
   if ! cargo --version >/dev/null 2>&1; then
     quietly 'installing the Rust toolchain' rustup toolchain install
   fi
+}
+
+# own_binaries NAME...: copies for this clone of what was just built, in the folder OWN, so that a build in another clone
+# cannot pull the binaries from under whatever runs.
+own_binaries() {
+  local name
+  OWN=$CACHE/bin/$(printf '%s' "$ROOT" | sha256sum | cut -c1-16)
+  mkdir -p "$OWN"
+  for name; do
+    cmp -s "$CARGO_TARGET_DIR/debug/$name" "$OWN/$name" || {
+      cp "$CARGO_TARGET_DIR/debug/$name" "$OWN/$name.new"
+      mv "$OWN/$name.new" "$OWN/$name"
+    }
+  done
 }
 
 as_root() {
