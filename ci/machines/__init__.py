@@ -1,0 +1,24 @@
+"""Real machines on one computer: what `ci/lab` is made of, and what tests and benchmarks import.
+
+    from machines import Lab
+
+    with Lab(3, network="nat") as lab:
+        lab["p0"].run(["systemctl", "is-system-running"])
+        lab.cut("p0", "p1")
+
+| file | idea |
+|---|---|
+| `lab`, `record` | a laboratory: brought up, changed, taken down; what is remembered between two commands |
+| `place`, `sweep` | which folder and control group belong to which clone; what was left over |
+| `cgroup`, `holder`, `inside` | the kernel objects that everything of a laboratory lives in, and how to get into them |
+| `rootfs`, `layer`, `install` | the Debian system, overlays, and the agent's files on top of it |
+| `network`, `plan`, `cuts` | bridges, NATs, addresses; partitions |
+| `machine`, `container` | what can be done to every machine; a machine by systemd-nspawn |
+| `cli` | the commands of `ci/lab` |
+"""
+
+from .failure import LabError
+from .lab import Lab
+from .machine import CommandFailed, Outcome
+
+__all__ = ["CommandFailed", "Lab", "LabError", "Outcome"]

@@ -1,0 +1,192 @@
+"""The commands of `ci/lab`."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from . import plan, sweep
+from .failure import LabError
+from .lab import Lab
+from .place import DEFAULT
+
+ABOUT = """\
+A laboratory of real machines on one computer: each has its own systemd as process 1, D-Bus, polkit, disk (an overlay over
+one Debian trixie system), network namespace and addresses. Machines are called p0, p1, …; hub is the place in the network
+where a hub or an owner would be, with the files of this computer."""
+NEEDS = """\
+what it needs from this computer:
+  root (or sudo), Linux 5.14 or newer with overlayfs, veth, bridge, nftables and cgroup2. systemd need not be its process 1,
+  and cgroup version 1 may be mounted beside version 2: the lab unshares a mount namespace and mounts a pure cgroup2 tree
+  there. Limits on memory and CPU are enforced only where the host has no version 1 of these controllers. IPAddressDeny= and
+  the like need cgroup BPF in the kernel. The Debian system is built on first use (about a minute, 230 MB) from
+  E3_DEBIAN_MIRROR (default http://deb.debian.org/debian) and kept in the cache folder.
+
+what it leaves: nothing. When a laboratory's first process ends, the kernel takes down its processes, mounts and
+  interfaces; folders of one that was killed are removed by the next `up` or `down` of the same clone."""
+
+
+def parser():
+    """The command line."""
+    top = argparse.ArgumentParser(prog="ci/lab", description=ABOUT, epilog=NEEDS,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--name", default=DEFAULT, help="which laboratory of this clone, if there are several (default: %(default)s)")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(action, brief, **more):
+        sub = commands.add_parser(action.__name__.replace("_", "-"), help=brief, description=brief, parents=[common], **more)
+        sub.set_defaults(action=action)
+        return sub
+
+    sub = command(up, "make a laboratory and boot its machines; prints what there is when all are up")
+    sub.add_argument("machines", nargs="?", type=int, default=3, help="how many (default: %(default)s)")
+    sub.add_argument("--network", choices=plan.NETWORKS, default="lan", help="lan: one bridge; nat: two LANs behind two NATs; "
+                     "symmetric: NATs with random source ports (default: %(default)s)")
+    sub.add_argument("--bare", action="store_true", help="without the agent; otherwise it is the binary that E3_AGENT names, or a "
+                     "fresh build of this clone, with the files of agent/dist (or of E3_DIST)")
+    command(down, "take the laboratory down, and whatever is left of earlier ones of this clone")
+    command(status, "show machines, addresses and cuts")
+    sub = command(exec_, "run a command in a machine, or in the hub's place")
+    sub.add_argument("--user", help="as this user (default: root)")
+    sub.add_argument("machine")
+    sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
+    command(shell, "a shell in a machine").add_argument("machine")
+    sub = command(cut, "drop all packets between two (machines, routers r0 r1, hub), or everything to and from one")
+    sub.add_argument("names", nargs="+", metavar="NAME")
+    command(heal, "take back all cuts")
+    sub = command(kill, "send a signal to all processes of a unit")
+    sub.add_argument("--signal", default="KILL", help="(default: %(default)s)")
+    sub.add_argument("machine")
+    sub.add_argument("unit")
+    command(power_cut, "take a machine's power away; `boot` gives it back").add_argument("machine")
+    command(boot, "boot a machine that is off, with the disk it had").add_argument("machine")
+    sub = command(clock, "set a machine's clock forward or back")
+    sub.add_argument("machine")
+    sub.add_argument("offset", help="such as +3650d or -2h")
+    sub = command(logs, "show a machine's journal, or its console")
+    sub.add_argument("--console", action="store_true", help="what came out of its console")
+    sub.add_argument("machine")
+    sub.add_argument("unit", nargs="?")
+    return top
+
+
+def say(line):
+    """Progress, for a person."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def up(args):
+    """`ci/lab up`."""
+    agent = None if args.bare else os.environ["E3_AGENT"]
+    lab = Lab(args.machines, network_kind=args.network, name=args.name, agent=agent, detached=True, say=say)
+    lab.up()
+    show(lab, args)
+
+
+def down(args):
+    """`ci/lab down`."""
+    try:
+        Lab.open(args.name).down()
+    except LabError:
+        if not sweep.left_over(say):
+            raise
+
+
+def status(args):
+    """`ci/lab status`."""
+    show(Lab.open(args.name), args)
+
+
+def show(lab, args):
+    """Prints what there is."""
+    now = lab.status()
+    if args.json:
+        print(json.dumps(now))
+        return
+    print(f"network {now['network']}, hub {now['hub']}, cuts: {'; '.join(' '.join(cut) for cut in now['cuts']) or 'none'}")
+    for machine in now["machines"]:
+        seconds = machine["boot_seconds"]
+        took = f", booted in {seconds:.2f} s" if seconds else ""
+        print(f"{machine['name']:4} {machine['address']:15} at {machine['behind']:4} {machine['kind']}, {machine['state']}{took}")
+
+
+def exec_(args):
+    """`ci/lab exec`: becomes the command, so that its status, streams and signals are the caller's."""
+    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
+    if not argv:
+        raise LabError("which command? e.g. ci/lab exec p0 -- systemctl status")
+    command = Lab.open(args.name)[args.machine].command(argv, args.user)
+    os.execvp(command[0], [str(part) for part in command])
+
+
+exec_.__name__ = "exec"
+
+
+def shell(args):
+    """`ci/lab shell`."""
+    # `script` gives it a terminal of the machine's own.
+    command = Lab.open(args.name)[args.machine].command(["script", "-qc", "bash -l", "/dev/null"], terminal=True)
+    os.execvp(command[0], [str(part) for part in command])
+
+
+def cut(args):
+    """`ci/lab cut`."""
+    Lab.open(args.name).cut(*args.names)
+
+
+def heal(args):
+    """`ci/lab heal`."""
+    Lab.open(args.name).heal()
+
+
+def kill(args):
+    """`ci/lab kill`."""
+    Lab.open(args.name)[args.machine].kill(args.unit, args.signal)
+
+
+def power_cut(args):
+    """`ci/lab power-cut`."""
+    Lab.open(args.name)[args.machine].power_cut()
+
+
+def boot(args):
+    """`ci/lab boot`."""
+    lab = Lab.open(args.name)
+    lab.boot([args.machine])
+    say(f"{args.machine} is up after {lab.booted[args.machine]:.2f} s")
+
+
+def clock(args):
+    """`ci/lab clock`."""
+    Lab.open(args.name)[args.machine].shift_clock(args.offset)
+
+
+def logs(args):
+    """`ci/lab logs`."""
+    machine = Lab.open(args.name)[args.machine]
+    if args.console:
+        print(machine.console(), end="")
+    else:
+        print(machine.journal(args.unit, *(["--output=json"] if args.json else [])), end="")
+
+
+def main():
+    """Runs one command; its exit status is returned."""
+    # Like Ctrl-C: what was begun is taken down on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    args = parser().parse_args()
+    try:
+        args.action(args)
+    except LabError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except subprocess.CalledProcessError as error:
+        say(f"error: {error}")
+        return 1
+    return 0

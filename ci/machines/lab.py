@@ -1,0 +1,222 @@
+"""A laboratory: machines, their network, and the hub's place in it.
+
+Made by a program (`with Lab(3) as lab:`) it lives as long as the program, whatever becomes of that. Made by `ci/lab up` it
+stays until `ci/lab down`, and each command in between opens it again with `Lab.open`.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from . import cgroup, cuts, install, network, plan, record, rootfs, sweep
+from .container import Container, Hub
+from .failure import LabError, NotUpInTime
+from .inside import Holder
+from .layer import Layer
+from .place import DEFAULT, full_name, locked
+
+
+def silent(_line):
+    """For tests: says nothing."""
+
+
+class Lab:
+    """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
+
+    def __init__(self, count, *, network_kind="lan", name=None, agent=None, detached=False, say=silent):
+        if not 1 <= count <= plan.MOST_MACHINES:
+            raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
+        self.name = full_name(name or f"held-{os.getpid()}-{secrets.token_hex(2)}")
+        self.agent = agent
+        self.say = say
+        self.folder = sweep.folder(self.name)
+        self.group = cgroup.of_lab(self.name)
+        self.network = plan.make(network_kind, count)
+        self.cuts = []
+        self.lowers = []
+        self.detached = detached
+        self.machines = {}
+        self.hub = None
+        self.holder = None
+        # How long each machine took to boot, in seconds.
+        self.booted = {}
+        self._held = ExitStack()
+        self._child = None
+
+    @classmethod
+    def open(cls, name=DEFAULT):
+        """The laboratory that `ci/lab up` made."""
+        kept = record.load(sweep.folder(full_name(name)))
+        if kept is None or not sweep.is_live(full_name(name)):
+            again = "" if name == DEFAULT else f" --name {name}"
+            raise LabError(f"no laboratory is up; make one: ci/lab up 3{again}")
+        lab = cls(kept.machines, network_kind=kept.network, name=name, detached=True)
+        lab.cuts, lab.lowers = kept.cuts, [Path(path) for path in kept.lowers]
+        lab._populate(lab.group.child("holder").leader())
+        return lab
+
+    def __enter__(self):
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def __getitem__(self, name):
+        if name == "hub":
+            return self.hub
+        try:
+            return self.machines[name]
+        except KeyError:
+            raise LabError(f"there is no machine `{name}`; there are: {', '.join(self.machines)}, hub") from None
+
+    def up(self, boot=True):
+        """Makes everything and boots all machines; undoes it all if anything fails."""
+        if os.geteuid():
+            raise LabError("the lab needs root: it makes namespaces, mounts and network interfaces")
+        sweep.left_over(self.say)
+        if not self._held.enter_context(locked(sweep.lock(self.name), wait=False)):
+            raise LabError(f"somebody else is at work on the laboratory {self.name}")
+        try:
+            if sweep.is_live(self.name):
+                raise LabError("the laboratory is up already; see `ci/lab status`, or take it down: ci/lab down")
+            try:
+                self._make(rootfs.need(self.say))
+                if boot:
+                    self._first_boot()
+                self._save()
+            except BaseException:
+                self._destroy()
+                raise
+        except BaseException:
+            self._held.close()
+            raise
+        if self.detached:
+            self._held.close()
+
+    def _make(self, root):
+        self.folder.mkdir(mode=0o700)
+        self.group.create()
+        self._populate(self._hold())
+        network.build(self.holder, self.network)
+        self.lowers = [root]
+        if self.agent:
+            layer = Layer(self.folder / "installed", [root])
+            layer.create()
+            install.install(self.holder, layer, self.agent)
+            self.lowers.insert(0, layer.upper)
+        self._populate(self.holder.pid)
+        for machine in self.machines.values():
+            machine.create(self._identity(machine.name))
+
+    def _first_boot(self):
+        try:
+            self.boot()
+        except NotUpInTime as error:
+            # A program cannot do anything with half a laboratory; a person can look at it.
+            if not self.detached:
+                raise
+            self.say(f"warning: {error}")
+
+    def _hold(self):
+        """Starts the process that everything else lives in, and returns its number."""
+        group = self.group.child("holder")
+        group.create()
+        join = 'echo 0 >"$1/cgroup.procs"; shift; exec "$@"'
+        unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc",
+                   "--propagation", "private", "--"]
+        holder = [sys.executable, "-I", str(Path(__file__).with_name("holder.py"))]
+        self._child = subprocess.Popen(
+            ["sh", "-c", join, "sh", group.path, *unshare, *holder, *([] if self.detached else ["--held"])],
+            stdin=subprocess.DEVNULL if self.detached else subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True)
+        if self._child.stdout.readline() != b"ready\n":
+            raise LabError("the laboratory's namespaces cannot be made; what is above says why")
+        return group.leader()
+
+    def _populate(self, holder_pid):
+        self.holder = Holder(holder_pid)
+        self.hub = Hub(self.holder)
+        self.machines = {
+            node.name: Container(node.name, self.folder / node.name, self.lowers, self.group.child(node.name), self.holder)
+            for node in self.network.machines
+        }
+
+    def _identity(self, name):
+        """What tells a machine from the others, before it first boots."""
+        hosts = {"localhost": "127.0.0.1", "hub": plan.HUB} | {node.name: node.address for node in self.network.machines}
+        return {
+            "etc/machine-id": secrets.token_hex(16) + "\n",
+            "etc/hostname": name + "\n",
+            "etc/hosts": "".join(f"{address} {host}\n" for host, address in hosts.items()),
+        }
+
+    def _save(self):
+        record.save(self.folder, record.Record(
+            name=self.name, clone=str(Path(__file__).parents[2]), network=self.network.kind, machines=len(self.machines),
+            lowers=[str(path) for path in self.lowers], detached=self.detached, cuts=self.cuts))
+
+    def boot(self, names=None):
+        """Boots these machines (default: all) at the same time."""
+        machines = [self[name] for name in names or self.machines]
+        with ThreadPoolExecutor(len(machines)) as pool:
+            boots = {machine.name: pool.submit(machine.boot) for machine in machines}
+            try:
+                late = [error for error in map(self._note_boot, boots, boots.values()) if error]
+            except BaseException:
+                # So that nobody waits for the other ones.
+                for machine in machines:
+                    machine.group.kill()
+                raise
+        if late:
+            raise NotUpInTime("\n".join(map(str, late)))
+
+    def _note_boot(self, name, boot):
+        try:
+            self.booted[name] = boot.result()
+        except NotUpInTime as error:
+            return error
+        return None
+
+    def cut(self, *names):
+        """Partitions: everything to and from one, or all between two."""
+        if not 1 <= len(names) <= 2:
+            raise LabError("a cut has one name (it is cut off from everybody) or two (they are cut off from each other)")
+        cuts.check(self.network, names)
+        if list(names) not in self.cuts:
+            self._cut([*self.cuts, list(names)])
+
+    def heal(self):
+        """Takes back all cuts."""
+        self._cut([])
+
+    def _cut(self, wanted):
+        cuts.apply(self.holder, self.network, wanted)
+        self.cuts = wanted
+        self._save()
+
+    def status(self):
+        """What there is, as data."""
+        machines = [
+            {"name": node.name, "kind": self[node.name].kind, "address": node.address, "behind": node.switch,
+             "state": self[node.name].state(), "boot_seconds": self.booted.get(node.name)}
+            for node in self.network.machines
+        ]
+        return {"name": self.name, "network": self.network.kind, "hub": plan.HUB, "cuts": self.cuts, "machines": machines}
+
+    def down(self):
+        """Ends everything and removes everything."""
+        if self.detached:
+            self._held.enter_context(locked(sweep.lock(self.name)))
+        self._destroy()
+        sweep.lock(self.name).unlink(missing_ok=True)
+        self._held.close()
+
+    def _destroy(self):
+        sweep.destroy(self.name)
+        if self._child is not None:
+            self._child.communicate()
+            self._child = None

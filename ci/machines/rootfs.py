@@ -1,0 +1,86 @@
+"""The Debian system that every machine is made of: built once by mmdebstrap, kept, never changed afterwards.
+
+It is named by a hash of everything that decides what is in it, so a changed list makes a new one. Not in the hash is
+what Debian publishes meanwhile: remove the folder to get today's packages.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+from .failure import LabError
+from .place import cache, locked
+
+SUITE = "trixie"
+MIRROR = os.environ.get("E3_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+PACKAGES = (
+    "systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd",
+    # What sessions run, and what MPyC uses when it is there.
+    "python3", "python3-numpy", "python3-gmpy2",
+    "nftables", "iproute2", "iputils-ping", "ca-certificates", "curl",
+    # The way it was done before E3, to compare with; and how an emulated machine is talked to.
+    "openssh-server", "pssh", "rsync",
+)
+OPTIONS = (
+    "--variant=minbase",
+    '--aptopt=Apt::Install-Recommends "false"',
+    # Nobody reads manuals in there.
+    *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "info", "locale", "lintian")),
+)
+# Run in the finished system. Machines must not share ssh host keys or a machine id, and write a journal that stays.
+FINISH = """
+set -eu
+rm -f /etc/ssh/ssh_host_* /etc/machine-id /var/lib/dbus/machine-id
+mkdir -p /var/log/journal
+systemctl disable ssh.service ssh.socket apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer
+ln -sf /usr/share/zoneinfo/UTC /etc/localtime
+"""
+
+
+def key():
+    """Names a root file system by what it is made of."""
+    recipe = json.dumps([SUITE, PACKAGES, OPTIONS, FINISH])
+    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+
+
+def path():
+    """Where it is, or will be."""
+    return cache() / f"{SUITE}-{key()}"
+
+
+def need(say):
+    """Returns the folder of the root file system, building it (about a minute) if this computer has not got it."""
+    root = path()
+    if ":" in str(root) or "," in str(root):
+        raise LabError(f"{root} has a `:` or `,` in it, which overlays cannot have; set XDG_CACHE_HOME to another folder")
+    if root.exists():
+        return root
+    with locked(cache() / "rootfs.lock"):
+        if not root.exists():
+            say(f"building Debian {SUITE} once (about a minute) in {root}")
+            build(root)
+    return root
+
+
+def build(root):
+    """Makes it beside its place, and moves it there when it is complete."""
+    for left_over in cache().glob("new.*"):
+        # The lock is ours, so nobody else is at work on it.
+        shutil.rmtree(left_over)
+    work = tempfile.mkdtemp(prefix="new.", dir=cache())
+    try:
+        made = f"{work}/root"
+        source = f"deb [signed-by={KEYRING}] {MIRROR} {SUITE} main"
+        debootstrap = ["mmdebstrap", "--mode=root", *OPTIONS, f"--include={','.join(PACKAGES)}", SUITE, made, source]
+        for command in (debootstrap, ["chroot", made, "sh", "-c", FINISH]):
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, check=False)
+            if done.returncode:
+                raise LabError(f"{command[0]} failed with status {done.returncode}:\n{done.stdout[-3000:]}")
+        os.rename(made, root)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
