@@ -173,24 +173,105 @@ if FAULTY:
     rig.stop().await;
 }
 
+/// Makes MPyC's port of party `FAULTY` drop whatever comes, as a firewall would: the kernel throws
+/// away what a filter of one instruction, "keep 0 bytes", does not pass.
+const DEAF: &str = "
+import ctypes, socket, struct
+SO_ATTACH_FILTER, SO_ACCEPTCONN = 26, 30
+for fd in [int(fd) for fd in os.listdir('/proc/self/fd')] if FAULTY else []:
+    try:
+        listener = socket.socket(fileno=os.dup(fd))
+    except OSError:
+        continue
+    if listener.family == socket.AF_INET and listener.getsockopt(socket.SOL_SOCKET, SO_ACCEPTCONN):
+        drop = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0))
+        program = struct.pack('HL', 1, ctypes.addressof(drop))
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    listener.close()
+";
+
+/// Keeps MPyC at party 1 from dialling party 2; everybody else can.
+const PARTED: &str = "
+dial = mpc._loop.create_connection
+async def refuse(factory, host, port, **options):
+    if mpc.pid == 1 and port == mpc.parties[2].port:
+        raise ConnectionRefusedError('no way from 1 to 2')
+    return await dial(factory, host, port, **options)
+mpc._loop.create_connection = refuse
+";
+
 #[tokio::test]
-async fn programs_that_wait_for_ever_end_with_the_deadline_at_every_party() {
+async fn who_keeps_the_others_waiting_is_named_when_a_deadline_is_over() {
     let mut rig = Rig::new().await;
+    let start = "mpc.run(mpc.start())\n";
+    // Waits for everybody, as every program that computes something does.
+    let compute = "mpc.run(mpc.start())\nmpc.run(mpc.shutdown())\n";
+    let not_started = |others: &[usize]| Reason::NotStarted {
+        seconds: 2,
+        others: others.to_vec(),
+    };
+    let not_connected = |pairs: &[(usize, usize)], detail: &str| Reason::NotConnected {
+        seconds: 2,
+        pairs: pairs.to_vec(),
+        detail: detail.to_owned(),
+    };
+    let timed_out = |seconds, others: &[usize]| Reason::TimedOut {
+        seconds,
+        others: others.to_vec(),
+    };
+    let connect = "connect = \"2s\"";
+    let run = "run = \"3s\"";
+    let late = "FAULTY = mpc.pid == 2\n";
     let cases = [
+        // One program, or all of them, never start MPyC.
         (
-            "if FAULTY: time.sleep(600)\nmpc.run(mpc.start())\n",
-            "connect = \"2s\"",
-            "not-connected",
+            format!("if FAULTY: time.sleep(600)\n{start}"),
+            connect,
+            1,
+            not_started(&[]),
         ),
-        ("time.sleep(600)\n", "connect = \"2s\"", "not-connected"),
         (
-            "mpc.run(mpc.start())\ntime.sleep(600)\n",
-            "run = \"3s\"",
-            "timed-out",
+            format!("{late}if FAULTY: time.sleep(600)\n{start}"),
+            connect,
+            2,
+            not_started(&[]),
+        ),
+        (
+            "time.sleep(600)\n".to_owned(),
+            connect,
+            0,
+            not_started(&[1, 2]),
+        ),
+        // Nobody can reach one party.
+        (
+            format!("{late}{DEAF}{compute}"),
+            connect,
+            2,
+            not_connected(&[(0, 2), (1, 2)], ""),
+        ),
+        // One party cannot reach one other.
+        (
+            format!("{PARTED}{compute}"),
+            connect,
+            2,
+            not_connected(&[(1, 2)], "ConnectionRefusedError: no way from 1 to 2"),
+        ),
+        // All are connected: MPyC does not tell who waits for whom, unless others have ended.
+        (
+            format!("{start}time.sleep(600)\n"),
+            run,
+            0,
+            timed_out(3, &[1, 2]),
+        ),
+        (
+            format!("{start}if FAULTY: time.sleep(600)\n"),
+            run,
+            1,
+            timed_out(3, &[]),
         ),
     ];
-    for (body, deadline, kind) in cases {
-        let (text, tables) = (program(body), format!("[deadlines]\n{deadline}\n"));
+    for (body, deadline, party, reason) in cases {
+        let (text, tables) = (program(&body), format!("[deadlines]\n{deadline}\n"));
         let run = rig
             .push(&Plan {
                 program: &text,
@@ -201,13 +282,19 @@ async fn programs_that_wait_for_ever_end_with_the_deadline_at_every_party() {
         rig.runs(&run).await;
         let begin = Instant::now();
         let failure = rig.fails(&run).await;
-        assert_eq!(failure.reason.kind(), kind, "{body}");
+        assert_eq!(
+            failure,
+            Failure::at(party, reason),
+            "{body}; {}",
+            rig.logs()
+        );
         assert!(
             begin.elapsed() < Duration::from_secs(20),
             "{body}: {:?}",
             begin.elapsed()
         );
     }
+    rig.still_works().await;
     rig.stop().await;
 }
 

@@ -60,8 +60,11 @@ impl Candidates {
     }
 }
 
-fn key(failure: &Failure) -> (u8, usize) {
-    (rank(&failure.reason), failure.party)
+fn key(failure: &Failure) -> (u8, usize, bool) {
+    // Among those who say the same, whoever has an error to show.
+    let silent =
+        matches!(&failure.reason, Reason::NotConnected { detail, .. } if detail.is_empty());
+    (rank(&failure.reason), failure.party, silent)
 }
 
 /// Lower is nearer to the cause.
@@ -71,13 +74,14 @@ fn rank(reason: &Reason) -> u8 {
         Reason::Exited {
             exception: Some(exception),
             ..
-        } if CONNECTION_ERRORS.contains(&exception.as_str()) => 5,
+        } if CONNECTION_ERRORS.contains(&exception.as_str()) => 7,
         // Silence is explained by whatever made the other one silent, and two parties see different
         // proofs of readiness also when one of them was restarted in between.
-        Reason::Missing { .. }
-        | Reason::NotConnected { .. }
-        | Reason::TimedOut { .. }
-        | Reason::BarrierMismatch => 4,
+        // Among silences: who has not started explains why others do not connect, and that why they
+        // do not end.
+        Reason::TimedOut { .. } => 6,
+        Reason::NotConnected { .. } => 5,
+        Reason::Missing { .. } | Reason::NotStarted { .. } | Reason::BarrierMismatch => 4,
         Reason::Lost => 3,
         // Who was restarted knows why it was lost, and finds others gone that had simply finished.
         Reason::AgentRestarted => 2,

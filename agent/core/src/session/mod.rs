@@ -7,12 +7,14 @@
 
 pub mod barrier;
 mod blame;
+mod reach;
 mod reason;
 mod state;
 mod step;
 pub mod verdict;
 
 pub use blame::Candidates;
+pub use reach::Reach;
 pub use reason::{Failure, Reason};
 pub use state::{Action, Checkpoint, Context, Ended, Event, Peer, State, Tell, Timer};
 pub use step::{resume, step};

@@ -3,6 +3,7 @@
 //! [`Failure`] adds whose fault it is. Text for people is made here and nowhere else, so that the
 //! agent, the hub and the owner's command say the same words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -120,11 +121,23 @@ pub enum Reason {
     },
     /// Somebody else showed up in its place at MPyC's port.
     Impostor,
+    /// The program did not start MPyC in time, so no other party could connect to it.
+    NotStarted {
+        /// The deadline.
+        seconds: u64,
+        /// The places of the other parties of which the same is true.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<usize>,
+    },
     /// MPyC did not connect all parties in time.
     NotConnected {
         /// The deadline.
         seconds: u64,
-        /// MPyC's last error.
+        /// Who dials whom in vain, by their places. Of several pairs the party is named that most
+        /// have in common; of a single one nobody can tell whose fault it is, and the dialled one is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pairs: Vec<(usize, usize)>,
+        /// MPyC's last error where it dials in vain.
         detail: String,
     },
     /// The program ended with this code.
@@ -139,10 +152,14 @@ pub enum Reason {
         /// The signal.
         signal: i32,
     },
-    /// The program did not end in time.
+    /// The program did not end in time. MPyC does not tell who kept whom waiting: of several parties
+    /// the first is named, and nothing more is claimed than that its program had not ended.
     TimedOut {
         /// The deadline.
         seconds: u64,
+        /// The places of the other parties whose programs had not ended either.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<usize>,
     },
     /// The program printed more than it may.
     OutputTooLarge {
@@ -261,14 +278,22 @@ impl fmt::Display for Words<'_> {
             Reason::Impostor => {
                 write!(f, "somebody else showed up in its place at MPyC's port")
             }
-            Reason::NotConnected { seconds, detail } if detail.is_empty() => {
-                write!(f, "MPyC did not connect all parties within {seconds} s")
+            Reason::NotStarted { seconds, others } => {
+                write!(f, "its program did not start MPyC within {seconds} s")?;
+                nor_did(f, others)
             }
-            Reason::NotConnected { seconds, detail } => {
-                write!(
-                    f,
-                    "MPyC did not connect all parties within {seconds} s ({detail})"
-                )
+            Reason::NotConnected {
+                seconds,
+                pairs,
+                detail,
+            } => {
+                write!(f, "MPyC did not connect all parties within {seconds} s")?;
+                in_vain(f, pairs)?;
+                if detail.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, " ({detail})")
+                }
             }
             Reason::Exited {
                 code,
@@ -281,7 +306,15 @@ impl fmt::Display for Words<'_> {
                 exception: None,
             } => write!(f, "the program ended with exit code {code}"),
             Reason::Killed { signal } => write!(f, "the program was killed by signal {signal}"),
-            Reason::TimedOut { seconds } => write!(f, "the program did not end within {seconds} s"),
+            Reason::TimedOut { seconds, others } => {
+                write!(f, "its program did not end within {seconds} s")?;
+                nor_did(f, others)?;
+                if others.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "; which of them kept the others waiting is not known")
+                }
+            }
             Reason::OutputTooLarge { limit } => {
                 write!(f, "the program printed more than {limit} bytes")
             }
@@ -308,6 +341,38 @@ impl fmt::Display for Words<'_> {
                 write!(f, "the program could not be started: {detail}")
             }
         }
+    }
+}
+
+/// The same is true of others.
+fn nor_did(f: &mut fmt::Formatter<'_>, others: &[usize]) -> fmt::Result {
+    match others {
+        [] => Ok(()),
+        [one] => write!(f, ", nor did that of party {one}"),
+        several => write!(f, ", nor did those of {}", places(several)),
+    }
+}
+
+/// Who dials whom in vain: the dialled ones, each with all who dial it.
+fn in_vain(f: &mut fmt::Formatter<'_>, pairs: &[(usize, usize)]) -> fmt::Result {
+    let mut dialled: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (by, party) in pairs {
+        dialled.entry(*party).or_default().push(*by);
+    }
+    for (count, (party, by)) in dialled.iter().enumerate() {
+        let before = if count == 0 { ": " } else { ", and " };
+        write!(f, "{before}{} cannot reach party {party}", places(by))?;
+    }
+    Ok(())
+}
+
+/// `party 1`, or `parties 1, 2 and 3`.
+fn places(places: &[usize]) -> String {
+    let words: Vec<String> = places.iter().map(ToString::to_string).collect();
+    match words.as_slice() {
+        [] => "no party".to_owned(),
+        [one] => format!("party {one}"),
+        [most @ .., last] => format!("parties {} and {last}", most.join(", ")),
     }
 }
 
@@ -353,6 +418,11 @@ impl Reason {
             .to_owned()
     }
 
+    /// Whether it says that MPyC did not connect in time.
+    pub(super) const fn is_of_connecting(&self) -> bool {
+        matches!(self, Self::NotStarted { .. } | Self::NotConnected { .. })
+    }
+
     /// Whether it is short enough to travel.
     pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
         let size = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
@@ -364,14 +434,18 @@ impl Reason {
     }
 
     /// The same with every text on one line, without control characters, and cut after 300
-    /// characters: an error of the operating system or another party's words go into documents and
-    /// onto screens only like this.
+    /// characters, and every list cut after 64 entries: an error of the operating system or another
+    /// party's words go into documents and onto screens only like this.
     #[must_use]
     pub fn cleaned(&self) -> Self {
         fn walk(value: &mut serde_json::Value) {
             match value {
                 serde_json::Value::String(text) => *text = clean(text, text::DETAIL),
                 serde_json::Value::Object(fields) => fields.values_mut().for_each(walk),
+                serde_json::Value::Array(items) => {
+                    items.truncate(limits::PARTIES);
+                    items.iter_mut().for_each(walk);
+                }
                 _ => {}
             }
         }

@@ -1,8 +1,10 @@
 //! The vocabulary of the state machine: states, events, actions, and what survives a restart.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Candidates, Failure};
+use super::{Candidates, Failure, Reach};
 use crate::digest::Digest;
 use crate::document::{Exit, Outcome, OutputHash, Progress, Ready, Session};
 use crate::envelope::Verified;
@@ -72,6 +74,8 @@ pub struct Peer {
     pub ready: Option<(Digest, Ready)>,
     /// The barrier it is armed for.
     pub armed: Option<Digest>,
+    /// Whom its MPyC has connected, as far as it has said so.
+    pub reach: Reach,
     /// Its program's end: the hashes of the outputs declared equal.
     pub finished: Option<Vec<OutputHash>>,
 }
@@ -90,12 +94,16 @@ pub enum Event {
     PeerReady(usize, Box<Verified<Ready>>),
     /// A party is armed.
     PeerArmed(usize, Digest),
+    /// MPyC at a party has connected these parties, and not yet all.
+    PeerReached(usize, BTreeSet<usize>),
     /// A party's program ended well, with these hashes.
     PeerFinished(usize, Vec<OutputHash>),
     /// A party says that the session failed; also what the daemon finds out about that party.
     PeerFailed(usize, Failure),
     /// The connection to a party broke or fell silent.
     PeerLost(usize),
+    /// The program has started MPyC, and MPyC has connected these parties so far.
+    Reached(BTreeSet<usize>),
     /// MPyC has connected all parties.
     Connected,
     /// MPyC's last complaint while connecting.
@@ -154,6 +162,9 @@ pub enum Tell {
     Ready,
     /// This party has everybody's `Ready`, they fit, and this is their digest.
     Armed(Digest),
+    /// The own program has started MPyC, and MPyC has connected these parties. Not told while
+    /// everybody's MPyC connects at once.
+    Reached(BTreeSet<usize>),
     /// The own program ended well.
     Finished(Vec<OutputHash>),
     /// The session failed.

@@ -1,9 +1,9 @@
 //! The transitions: a total function, so an event that comes too late or too early is harmless.
 
-use super::barrier;
 use super::blame::Candidates;
 use super::state::{Action, Checkpoint, Context, Ended, Event, Peer, State, Tell, Timer};
-use super::{Failure, Reason};
+use super::{Failure, Reach, Reason};
+use super::{barrier, reach};
 use crate::digest::Digest;
 use crate::document::{Exit, Outcome, OutputHash, Ready};
 use crate::text;
@@ -18,6 +18,22 @@ pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action
         (state @ (State::Done { .. } | State::Failed { .. }), _) => (state, Vec::new()),
 
         (State::Failing { candidates }, event) => failing(context, candidates, event),
+
+        // Who dials in vain knows more of it than whoever says so first.
+        (
+            State::Running {
+                peers,
+                connected: false,
+                complaint,
+                ..
+            },
+            Event::PeerFailed(by, failure),
+        ) if failure.reason.is_of_connecting() => {
+            let seconds = context.session.deadlines.connect;
+            let own = not_connected(context, &peers, seconds, &complaint);
+            let (state, actions) = fail(context, &own);
+            (hear(state, by, &failure), actions)
+        }
 
         // What fails, fails from every state.
         (_, Event::PeerFailed(by, failure)) => fail_because(context, by, &failure),
@@ -82,6 +98,10 @@ pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action
                 Vec::new(),
             )
         }
+        (State::Preflight { mut peers, armed }, Event::PeerReached(party, parties)) => {
+            peers[party].reach = Some(parties);
+            (State::Preflight { peers, armed }, Vec::new())
+        }
         (state, event) => running(context, state, event),
     }
 }
@@ -94,6 +114,7 @@ fn event_makes_sense(context: &Context, event: &Event) -> bool {
         Event::PeerFailed(by, failure) => other(*by) && failure.party < parties,
         Event::PeerReady(party, _)
         | Event::PeerArmed(party, _)
+        | Event::PeerReached(party, _)
         | Event::PeerFinished(party, _)
         | Event::PeerLost(party)
         | Event::Impostor(party) => other(*party),
@@ -165,6 +186,14 @@ fn fail_because(context: &Context, by: usize, failure: &Failure) -> (State, Vec<
         },
         actions,
     )
+}
+
+/// One more explanation of what is failing.
+fn hear(mut state: State, by: usize, failure: &Failure) -> State {
+    if let State::Failing { candidates } = &mut state {
+        candidates.add(by, failure.cleaned());
+    }
+    state
 }
 
 fn failing(context: &Context, mut candidates: Candidates, event: Event) -> (State, Vec<Action>) {
@@ -398,99 +427,94 @@ fn running(context: &Context, state: State, event: Event) -> (State, Vec<Action>
     let State::Running {
         mut peers,
         barrier,
-        connected,
-        complaint,
+        mut connected,
+        mut complaint,
     } = state
     else {
         return (state, Vec::new());
     };
     let me = context.me;
-    let seconds = &context.session.deadlines;
+    let deadlines = &context.session.deadlines;
     let mine_ended = peers[me].finished.is_some();
-    let finding = match event {
+    let mut actions = Vec::new();
+    let mut failure = None;
+    match event {
         Event::Ended(ended) if !mine_ended && ended.exit.is_success() => {
             note_finished(&mut peers, me, ended.equal.clone());
-            let (state, mut actions) = finish(
-                context,
-                State::Running {
-                    peers,
-                    barrier,
-                    connected,
-                    complaint,
-                },
-            );
-            actions.insert(0, Action::Tell(Tell::Finished(ended.equal)));
-            return (state, actions);
+            actions.push(Action::Tell(Tell::Finished(ended.equal)));
         }
-        Event::Ended(ended) if !mine_ended => Some((me, reason_of(&ended))),
-        Event::PeerFinished(party, outputs) => {
-            note_finished(&mut peers, party, outputs);
-            return finish(
-                context,
-                State::Running {
-                    peers,
-                    barrier,
-                    connected,
-                    complaint,
-                },
-            );
+        Event::Ended(ended) if !mine_ended => failure = Some(Failure::at(me, reason_of(&ended))),
+        Event::PeerFinished(party, outputs) => note_finished(&mut peers, party, outputs),
+        Event::Reached(parties) if !connected => {
+            peers[me].reach = Some(parties.clone());
+            actions.push(Action::Tell(Tell::Reached(parties)));
+        }
+        Event::PeerReached(party, parties) => {
+            peers[party].reach = Some(parties);
+            actions.extend(tell_connected(&mut peers, me, connected));
         }
         Event::Connected => {
-            return (
-                State::Running {
-                    peers,
-                    barrier,
-                    connected: true,
-                    complaint,
-                },
-                Vec::new(),
-            );
+            connected = true;
+            actions.extend(tell_connected(&mut peers, me, connected));
         }
-        Event::ConnectError(complaint) => {
-            let complaint = text::clean(&complaint, text::DETAIL);
-            return (
-                State::Running {
-                    peers,
-                    barrier,
-                    connected,
-                    complaint,
-                },
-                Vec::new(),
-            );
-        }
-        Event::Timer(Timer::Connect) if !connected && !mine_ended && peers.len() > 1 => Some((
-            me,
-            Reason::NotConnected {
-                seconds: seconds.connect,
-                detail: complaint.clone(),
-            },
-        )),
-        Event::Timer(Timer::Run) => {
-            // Whoever has not finished is named; this party first, as it knows itself best.
-            let late = if mine_ended {
-                peers.iter().position(|peer| peer.finished.is_none())
-            } else {
-                Some(me)
+        Event::ConnectError(error) => complaint = text::clean(&error, text::DETAIL),
+        Event::Timer(timer @ (Timer::Connect | Timer::Run))
+            if !connected && !mine_ended && peers.len() > 1 =>
+        {
+            let seconds = match timer {
+                Timer::Run => deadlines.run,
+                _ => deadlines.connect,
             };
-            Some((
-                late.unwrap_or(me),
-                Reason::TimedOut {
-                    seconds: seconds.run,
-                },
-            ))
+            failure = Some(not_connected(context, &peers, seconds, &complaint));
         }
-        _ => None,
-    };
+        Event::Timer(Timer::Run) => {
+            let mut late = (0..peers.len()).filter(|party| peers[*party].finished.is_none());
+            let first = late.next().unwrap_or(me);
+            let reason = Reason::TimedOut {
+                seconds: deadlines.run,
+                others: late.collect(),
+            };
+            failure = Some(Failure::at(first, reason));
+        }
+        _ => {}
+    }
+    if let Some(failure) = failure {
+        return fail(context, &failure);
+    }
     let state = State::Running {
         peers,
         barrier,
         connected,
         complaint,
     };
-    match finding {
-        Some((party, reason)) => fail(context, &Failure::at(party, reason)),
-        None => (state, Vec::new()),
+    let (state, last) = finish(context, state);
+    actions.extend(last);
+    (state, actions)
+}
+
+/// Says that MPyC has connected everybody here, once, and only if it is of use: if somebody has said
+/// that it is not so there.
+fn tell_connected(peers: &mut [Peer], me: usize, connected: bool) -> Option<Action> {
+    let all = reach::everybody(me, peers.len());
+    let asked = peers.iter().any(|peer| peer.reach.is_some());
+    if !connected || !asked || peers[me].reach == all {
+        return None;
     }
+    peers[me].reach.clone_from(&all);
+    all.map(|parties| Action::Tell(Tell::Reached(parties)))
+}
+
+/// Why MPyC has not connected everybody.
+fn not_connected(context: &Context, peers: &[Peer], seconds: u64, complaint: &str) -> Failure {
+    let mut reach: Vec<Reach> = peers.iter().map(|peer| peer.reach.clone()).collect();
+    // Whoever has finished was connected, and has hung up.
+    for party in (0..peers.len()).filter(|party| peers[*party].finished.is_some()) {
+        reach[party] = reach::everybody(party, peers.len());
+        reach.iter_mut().flatten().for_each(|reach| {
+            reach.insert(party);
+        });
+    }
+    reach::blame(&reach, seconds, context.me, complaint)
 }
 
 /// Why a program that ended like this has failed. Ending with 0 is wrong only at the gate.

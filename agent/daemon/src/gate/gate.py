@@ -15,7 +15,7 @@ The talk is one JSON object per line; the daemon has the other side:
             "listen": {"host", "port", "required"} or null}
     gate   {"event": "ready", "port", ...}  or  {"event": "refused", "reason": ...} and exit 3
     agent  {"go": {"index", "parties", "ssl"}}
-    gate   {"event": "connecting" | "connected" | "stranger" | "impostor"
+    gate   {"event": "connecting" | "reached" | "connected" | "stranger" | "impostor"
                      | "task-error" | "raised", ...}
 
 Exit codes: the program's own; 1 the program raised; 2 started wrongly;
@@ -370,6 +370,7 @@ class Session:
         self.listener = listener
         self.mpc = None
         self._connected = False
+        self._reached = None
         self._task_errors = 0
         self._strangers = set()
         self._lock = threading.Lock()
@@ -452,7 +453,21 @@ class Session:
         and a program may have called mpc.logging(False)."""
         if self.mpc.start_time is not None:
             self.set_connected()
+        if not self._connected:
+            self._tell_reached()
         return self._connected
+
+    def _tell_reached(self):
+        """Tells, when it changes, whom MPyC has connected: where a run cannot connect, all agents
+        together see who is missing. Says nothing before the program has started MPyC."""
+        parties = self.mpc.parties
+        if parties[self.mpc.pid].protocol is None:
+            return
+        reached = [peer.pid for peer in parties
+                   if peer.pid != self.mpc.pid and peer.protocol is not None]
+        if reached != self._reached:
+            self._reached = reached
+            self.agent.tell("reached", parties=reached)
 
     def set_connected(self):
         """Tells once that all are connected, if all are who they say."""

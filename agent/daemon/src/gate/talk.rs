@@ -80,6 +80,11 @@ pub enum GateEvent {
         /// Python's error.
         error: String,
     },
+    /// The program has started MPyC, which has connected these parties and not yet all.
+    Reached {
+        /// Their places.
+        parties: Vec<usize>,
+    },
     /// A connection from an address that no party has was refused.
     Stranger {
         /// The address.
@@ -273,6 +278,11 @@ mod tests {
         assert_eq!(
             parse(r#"{"event": "connected"}"#).unwrap(),
             GateEvent::Connected
+        );
+        let parties = vec![0, 2];
+        assert_eq!(
+            parse(r#"{"event": "reached", "parties": [0, 2]}"#).unwrap(),
+            GateEvent::Reached { parties }
         );
         assert!(parse(r#"{"event": "something else"}"#).is_err());
         assert!(parse(r#"{"event": "impostor", "party": -1}"#).is_err());

@@ -135,6 +135,13 @@ class Party:
         self.socket.sendall((json.dumps(message) + "\n").encode())
 
     def event(self):
+        """The next event; how far connecting has come when somebody looked is another matter."""
+        event = self.any_event()
+        while event and event["event"] == "reached":
+            event = self.any_event()
+        return event
+
+    def any_event(self):
         line = self.lines.readline()
         return json.loads(line) if line else None
 
@@ -152,8 +159,7 @@ class Party:
     def end(self):
         """(exit code, stdout, stderr, events)"""
         out, err = self.process.communicate(timeout=PATIENCE_S)
-        events = [json.loads(line) for line in self.lines]
-        return self.process.returncode, out.decode(), err.decode(), events
+        return self.process.returncode, out.decode(), err.decode(), list(iter(self.event, None))
 
 
 class GateTest(unittest.TestCase):
@@ -361,6 +367,31 @@ class GateTest(unittest.TestCase):
         self.assertGreater(time.monotonic() - start, 0.8)
         self.assertIn("ConnectionRefusedError", event["error"])
 
+    def test_whom_mpyc_has_connected_is_told_once_it_has_started(self):
+        parties, ports = self.mesh(3, ssl=True, program="""
+            from mpyc.runtime import mpc
+            mpc.run(mpc.start())
+            mpc.run(mpc.shutdown())
+        """)
+        for index, party in enumerate(parties[:2]):
+            party.go(index, ports, ssl=True)
+        for index, party in enumerate(parties[:2]):
+            reached = []
+            while reached != [1 - index]:  # first perhaps nobody
+                event = party.any_event()
+                if event["event"] == "reached":
+                    reached = event["parties"]
+        parties[2].go(2, ports, ssl=True)
+        for party in parties:
+            events = [event["event"] for event in iter(party.any_event, None)]
+            self.assertEqual(party.end()[0], 0)
+            self.assertNotIn("reached", events[events.index("connected"):])
+
+    def test_a_program_that_does_not_start_mpyc_has_reached_nobody(self):
+        parties, ports = self.mesh(2, program="import time; time.sleep(1)")
+        parties[0].go(0, ports)
+        self.assertIsNone(parties[0].any_event())
+
     # Listening
 
     def test_only_the_one_address_is_listened_on(self):
@@ -491,6 +522,7 @@ class GateTest(unittest.TestCase):
             parties, ports = self.mesh(3, ssl=ssl)
             parties[0].go(0, ports, ssl)
             if ssl:  # it waits in the handshake, and a failed dial would be told at once
+                self.assertEqual(parties[0].any_event(), {"event": "reached", "parties": []})
                 self.assertEqual(select.select([parties[0].socket], [], [], 0.5)[0], [])
             else:
                 self.assertEqual(parties[0].event(), {"event": "connected"})

@@ -14,7 +14,7 @@ use crate::gate::talk::{self, GateEvent, Go, Order, Refused};
 use crate::supervisor::output::{Output, Trouble};
 use crate::supervisor::{self, Running};
 
-/// Places in the channel that complaints about connecting leave free for everything else.
+/// Places in the channel that news about connecting leaves free for everything else.
 const RESERVED: usize = 16;
 /// How often to look whether the program is stopped.
 const LOOK: Duration = Duration::from_secs(1);
@@ -211,6 +211,10 @@ impl Drive {
                 told.connected = true;
                 let _ = self.events.try_send(PartyEvent::Connected);
             }
+            GateEvent::Reached { parties } if told.phase == Phase::Gone && !told.connected => {
+                let peers = parties.into_iter().filter(|party| told.is_peer(*party));
+                self.mention(PartyEvent::Reached(peers.collect()));
+            }
             GateEvent::Connecting { error } => self.complain(talk::text(&error), told),
             GateEvent::Stranger { address } => {
                 let address = talk::text(&address);
@@ -228,6 +232,7 @@ impl Drive {
             }
             GateEvent::Ready(_)
             | GateEvent::Refused(_)
+            | GateEvent::Reached { .. }
             | GateEvent::Connected
             | GateEvent::Impostor { .. } => {}
         }
@@ -236,9 +241,14 @@ impl Drive {
     fn complain(&self, error: String, told: &mut Told) {
         if told.phase == Phase::Gone && !told.connected && told.connect_error != error {
             told.connect_error.clone_from(&error);
-            if self.events.capacity() > RESERVED {
-                let _ = self.events.try_send(PartyEvent::ConnectError(error));
-            }
+            self.mention(PartyEvent::ConnectError(error));
+        }
+    }
+
+    /// Passes on what may get lost if there is too much of it.
+    fn mention(&self, event: PartyEvent) {
+        if self.events.capacity() > RESERVED {
+            let _ = self.events.try_send(event);
         }
     }
 }

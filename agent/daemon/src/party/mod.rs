@@ -9,6 +9,7 @@ mod launcher;
 mod ports;
 mod sockets;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use e3_core::digest::Digest;
@@ -72,6 +73,8 @@ pub enum PartyEvent {
     },
     /// It cannot run. The last event.
     Refused(Reason),
+    /// The program has started MPyC, which has connected these parties and not yet all.
+    Reached(BTreeSet<usize>),
     /// MPyC has connected all parties.
     Connected,
     /// MPyC's last complaint while connecting, or a stranger's attempt to connect.

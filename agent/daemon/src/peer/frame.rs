@@ -1,5 +1,7 @@
 //! Messages between two agents: a length of four bytes (big endian), then that much JSON.
 
+use std::collections::BTreeSet;
+
 use e3_core::digest::Digest;
 use e3_core::document::OutputHash;
 use e3_core::limits;
@@ -27,6 +29,11 @@ pub enum Frame {
         barrier: Digest,
         /// 32 secret bytes.
         share: [u8; 32],
+    },
+    /// The sender's program has started MPyC, which has connected these parties.
+    Reached {
+        /// Their places.
+        parties: BTreeSet<usize>,
     },
     /// The sender's program ended well.
     Finished {

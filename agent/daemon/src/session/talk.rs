@@ -125,6 +125,10 @@ impl Talk {
                 self.shares[party] = Some(share);
                 Some(Event::PeerArmed(party, barrier))
             }
+            Frame::Reached { mut parties } => {
+                parties.retain(|place| *place < self.links.len());
+                Some(Event::PeerReached(party, parties))
+            }
             Frame::Finished { outputs } => Some(Event::PeerFinished(party, bounded(outputs))),
             Frame::Failed { failure } => Some(Event::PeerFailed(party, failure)),
             // The first frame of a connection was taken off before; said again it means nothing.

@@ -3,7 +3,7 @@
 use e3_core::digest::Digest;
 use e3_core::document::{Outcome, Ready, Session};
 use e3_core::envelope::Verified;
-use e3_core::session::{Checkpoint, Context, State, Tell};
+use e3_core::session::{Checkpoint, Context, Reach, State, Tell};
 
 use super::fixture;
 use super::plan::{Fault, Plan};
@@ -30,6 +30,8 @@ pub(super) struct Agent {
     /// The `Ready` of this life.
     pub(super) ready: Option<Verified<Ready>>,
     pub(super) program: Program,
+    /// Whom its program's MPyC has connected.
+    pub(super) reach: Reach,
     /// How often it opened the gate.
     pub(super) opened: usize,
     pub(super) outcome: Option<Outcome>,
@@ -67,6 +69,7 @@ impl Agent {
             tells: Vec::new(),
             ready: None,
             program: Program::default(),
+            reach: None,
             opened: 0,
             outcome: None,
             barrier: None,

@@ -92,6 +92,7 @@ impl Simulation {
             (Tell::Ready, Some(ready)) => Event::PeerReady(from, Box::new(ready)),
             (Tell::Ready, None) => return,
             (Tell::Armed(digest), _) => Event::PeerArmed(from, *digest),
+            (Tell::Reached(parties), _) => Event::PeerReached(from, parties.clone()),
             (Tell::Finished(outputs), _) => Event::PeerFinished(from, outputs.clone()),
             (Tell::Failed(failure), _) => Event::PeerFailed(from, failure.clone()),
         };

@@ -60,10 +60,22 @@ pub enum Fault {
         /// Where.
         party: usize,
     },
-    /// The program never connects.
-    NeverConnects {
+    /// The program never starts MPyC.
+    NeverStartsMpyc {
         /// Where.
         party: usize,
+    },
+    /// Nobody's MPyC can reach the party's: its port drops everything.
+    Unreachable {
+        /// Where; nobody dials the first party.
+        party: usize,
+    },
+    /// One party's MPyC cannot reach another one's; their agents can.
+    CannotDial {
+        /// Who dials.
+        from: usize,
+        /// Who is dialled: a later place.
+        to: usize,
     },
     /// The program raises an exception in the middle.
     Exits {

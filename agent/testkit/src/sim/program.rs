@@ -1,8 +1,10 @@
 //! Simulated programs: what their agents and the other programs see of them.
 
+use std::collections::BTreeSet;
+
 use e3_core::digest::Digest;
 use e3_core::document::{Comparison, Exit, OutputHash, Ready};
-use e3_core::session::{Ended, Event, Reason, State, barrier};
+use e3_core::session::{Ended, Event, Reach, Reason, State, barrier};
 
 use super::fixture;
 use super::plan::Fault;
@@ -10,6 +12,8 @@ use super::simulation::{Happening, Simulation};
 
 /// How long programs compute, in milliseconds.
 const COMPUTING_MS: std::ops::RangeInclusive<u64> = 50..=400;
+/// How long until an agent hears what its program's MPyC has connected, in milliseconds.
+const CONNECTING_MS: u64 = 20;
 /// How long until an agent notices the end of its own program, or a program the end of another one.
 /// The two overlap: an agent may hear of the consequences before it sees the cause.
 const NOTICE_MS: std::ops::RangeInclusive<u64> = 0..=40;
@@ -119,7 +123,6 @@ impl Simulation {
 
     pub(super) fn open(&mut self, party: usize, readies: &[Ready]) {
         self.watch_opening(party, readies);
-        let hangs = |fault: &Fault| matches!(fault, Fault::NeverConnects { .. });
         if !self.agents[party].program.lives() {
             // The daemon finds nobody at the gate.
             let detail = "the program is gone".to_owned();
@@ -136,14 +139,46 @@ impl Simulation {
             5,
             Event::ConnectError("ConnectionRefusedError".to_owned()),
         );
-        let all_run = self
-            .agents
-            .iter()
-            .all(|agent| agent.program.status == Status::Alone);
-        if all_run && !self.plan.has(hangs) {
-            for party in 0..self.plan.parties {
+        self.dial();
+    }
+
+    /// All programs dial upwards, each until it gets no further, and tell what has changed.
+    fn dial(&mut self) {
+        let parties = self.plan.parties;
+        let has = |fault: Fault| self.plan.faults.contains(&fault);
+        let starts = |party: usize| {
+            let runs = self.agents[party].program.status == Status::Alone;
+            runs && !has(Fault::NeverStartsMpyc { party })
+        };
+        let reaches = |from: usize, to: usize| {
+            let blocked =
+                has(Fault::Unreachable { party: to }) || has(Fault::CannotDial { from, to });
+            starts(to) && !blocked
+        };
+        let begun = |party: usize| starts(party).then(BTreeSet::new);
+        let mut reach: Vec<Reach> = (0..parties).map(begun).collect();
+        for from in (0..parties).filter(|from| starts(*from)) {
+            for to in (from + 1..parties).take_while(|to| reaches(from, *to)) {
+                reach[from].get_or_insert_default().insert(to);
+                reach[to].get_or_insert_default().insert(from);
+            }
+        }
+        let whole = |reach: &Reach| reach.as_ref().is_some_and(|r| r.len() + 1 == parties);
+        let all = reach.iter().all(whole);
+        for (party, reach) in reach.into_iter().enumerate() {
+            let changed = self.agents[party].reach != reach;
+            self.agents[party].reach.clone_from(&reach);
+            if let Some(reach) = reach.filter(|_| changed) {
+                let whole = reach.len() + 1 == parties;
+                let event = if whole {
+                    Event::Connected
+                } else {
+                    Event::Reached(reach)
+                };
+                self.process(party, CONNECTING_MS, event);
+            }
+            if all {
                 self.agents[party].program.status = Status::Connected;
-                self.process(party, 20, Event::Connected);
                 self.compute(party);
             }
         }

@@ -1,5 +1,6 @@
 //! What must hold in every history, and who is blamed for one fault.
 
+use e3_core::session::{Failure, Reason};
 use proptest::prelude::*;
 
 use super::{Difference, Fault, Plan, Report, run};
@@ -21,6 +22,9 @@ fn fault_of(party: usize) -> impl Strategy<Value = Fault> {
         }),
         (1..256).prop_map(move |code| Fault::Exits { party, code }),
         Just(Fault::Killed { party }),
+        Just(Fault::NeverStartsMpyc { party }),
+        // Nobody dials the first party: then it is the same as nothing.
+        Just(Fault::Unreachable { party }),
         (0_u64..2500).prop_map(move |at_ms| Fault::Stopped { party, at_ms }),
         died.prop_map(move |(step, actions, back_ms)| Fault::AgentDies {
             party,
@@ -40,7 +44,7 @@ fn fault(parties: usize) -> impl Strategy<Value = Fault> {
         6 => party().prop_flat_map(fault_of),
         // Never all of them: parties that all differ in the same way do not differ.
         1 => difference.prop_map(move |what| Fault::Differs { party: 0, what, unaware: parties > 1 }),
-        1 => party().prop_map(|party| Fault::NeverConnects { party }),
+        1 => (party(), party()).prop_map(|(from, to)| Fault::CannotDial { from, to }),
         1 => party().prop_map(|party| Fault::Hangs { party }),
         1 => party().prop_map(|party| Fault::OutputDiffers { party }),
         2 => link.prop_map(move |(a, at_ms, for_ms)| Fault::LinkCut { a, b: (a + 1) % parties, at_ms, for_ms }),
@@ -109,7 +113,13 @@ proptest! {
             prop_assert_eq!(failure.party, guilty, "{}\n{}", failure, report.history());
         }
         // Only an agent that dies can leave the others unhurt, and only a stop can come too late.
-        if !matches!(plan.faults[0], Fault::AgentDies { .. } | Fault::Stopped { .. }) {
+        let harmless = match plan.faults[0] {
+            Fault::AgentDies { .. } | Fault::Stopped { .. } => true,
+            Fault::NeverStartsMpyc { .. } => !plan.programs_connect,
+            Fault::Unreachable { party } => party == 0 || !plan.programs_connect,
+            _ => false,
+        };
+        if !harmless {
             prop_assert!(report.failures().all(|failure| failure.is_some()), "{}", report.history());
         }
     }
@@ -137,7 +147,9 @@ const fn guilty(fault: &Fault) -> usize {
         | Fault::CannotStartGate { party }
         | Fault::Differs { party, .. }
         | Fault::EndsAtGate { party }
-        | Fault::NeverConnects { party }
+        | Fault::NeverStartsMpyc { party }
+        | Fault::Unreachable { party }
+        | Fault::CannotDial { to: party, .. }
         | Fault::Exits { party, .. }
         | Fault::Killed { party }
         | Fault::Hangs { party }
@@ -202,14 +214,87 @@ fn an_agent_that_dies_before_it_is_armed_and_comes_back_loses_nothing() {
 
 #[test]
 fn a_program_that_hangs_ends_at_the_deadline() {
-    for fault in [Fault::Hangs { party: 1 }, Fault::NeverConnects { party: 1 }] {
-        let report = run(&Plan::new(3).with(fault));
-        assert!(report.violations.is_empty());
-        assert!(
-            report.failures().all(|failure| failure.is_some()),
-            "{}",
-            report.history()
-        );
+    let report = run(&Plan::new(3).with(Fault::Hangs { party: 1 }));
+    assert!(report.violations.is_empty());
+    // Whom the others wait for is not known, so no more is said than that nobody has ended.
+    let reason = Reason::TimedOut {
+        seconds: 60,
+        others: vec![1, 2],
+    };
+    same_everywhere(&report, &Failure::at(0, reason));
+}
+
+/// Every party says exactly this.
+fn same_everywhere(report: &Report, failure: &Failure) {
+    for said in report.failures() {
+        assert_eq!(said, Some(failure), "{}", report.history());
+    }
+}
+
+#[test]
+fn when_mpyc_does_not_connect_every_party_names_the_same_and_right_culprit() {
+    let not_connected = |party, pairs: &[(usize, usize)], detail: &str| {
+        let reason = Reason::NotConnected {
+            seconds: 10,
+            pairs: pairs.to_vec(),
+            detail: detail.to_owned(),
+        };
+        Failure::at(party, reason)
+    };
+    let not_started = |party, others: &[usize]| {
+        let others = others.to_vec();
+        let seconds = 10;
+        Failure::at(party, Reason::NotStarted { seconds, others })
+    };
+    let refused = "ConnectionRefusedError";
+    let idle = |party| Fault::NeverStartsMpyc { party };
+    let deaf = |party| Fault::Unreachable { party };
+    let pair = |from, to| Fault::CannotDial { from, to };
+    let cases = [
+        (vec![idle(2)], not_started(2, &[])),
+        (vec![idle(3), idle(1)], not_started(1, &[3])),
+        (vec![deaf(2)], not_connected(2, &[(0, 2), (1, 2)], refused)),
+        (vec![deaf(1)], not_connected(1, &[(0, 1)], refused)),
+        (vec![pair(1, 3)], not_connected(3, &[(1, 3)], refused)),
+        // Party 1 can neither be dialled nor dial.
+        (
+            vec![deaf(1), pair(1, 2)],
+            not_connected(1, &[(0, 1), (1, 2)], refused),
+        ),
+        // Who has not started explains the rest.
+        (vec![deaf(1), idle(3)], not_started(3, &[])),
+    ];
+    for (faults, expected) in cases {
+        for seed in 0..20 {
+            let plan = Plan {
+                faults: faults.clone(),
+                ..Plan::new(4).seeded(seed)
+            };
+            let report = run(&plan);
+            assert_eq!(report.violations, Vec::<String>::new());
+            same_everywhere(&report, &expected);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn of_a_pair_that_cannot_connect_everybody_names_the_one_that_is_dialled(
+        plan in (2_usize..6).prop_flat_map(plan),
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+    ) {
+        let to = 1 + to.index(plan.parties - 1);
+        let from = from.index(to);
+        let plan = Plan { programs_connect: true, ..plan };
+        let report = run(&plan.with(Fault::CannotDial { from, to }));
+        is_sound(&report)?;
+        for failure in report.failures() {
+            let Some(Failure { party, reason: Reason::NotConnected { pairs, .. } }) = failure else {
+                panic!("{failure:?}\n{}", report.history())
+            };
+            prop_assert_eq!((*party, &pairs[..]), (to, &[(from, to)][..]), "{}", report.history());
+        }
     }
 }
 

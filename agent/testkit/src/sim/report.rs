@@ -105,10 +105,12 @@ pub(super) fn words(event: &Event) -> String {
         }
         Event::PeerReady(party, _) => format!("party {party} is ready"),
         Event::PeerArmed(party, _) => format!("party {party} is armed"),
+        Event::PeerReached(party, reach) => format!("party {party} has reached {reach:?}"),
         Event::PeerFinished(party, _) => format!("party {party} has finished"),
         Event::PeerFailed(by, failure) => format!("party {by} says: {failure}"),
         Event::PeerLost(party) => format!("party {party} is lost"),
         Event::Impostor(party) => format!("somebody else is in the place of party {party}"),
+        Event::Reached(reach) => format!("MPyC has reached {reach:?}"),
         Event::Connected => "MPyC has connected".to_owned(),
         Event::ConnectError(error) => format!("MPyC complains: {error}"),
         Event::Ended(ended) if ended.killed_by_agent => "the program is stopped".to_owned(),

@@ -241,11 +241,7 @@ impl Watch<'_> {
     }
 
     fn failure_line(&self, failure: &Failure) -> String {
-        format!(
-            "failed because of {}: {}",
-            self.name(failure.party),
-            failure.reason
-        )
+        format!("failed at {}: {}", self.name(failure.party), failure.reason)
     }
 
     fn name(&self, party: usize) -> String {

@@ -114,6 +114,7 @@ impl Driver {
                 self.talk.set_share(self.context.me, share);
                 Frame::Armed { barrier, share }
             }
+            Tell::Reached(parties) => Frame::Reached { parties },
             Tell::Finished(outputs) => Frame::Finished { outputs },
             Tell::Failed(failure) => Frame::Failed { failure },
         };

@@ -33,6 +33,7 @@ impl Driver {
         match event {
             PartyEvent::AtGate { machine, port } => self.at_gate(machine, port),
             PartyEvent::Refused(reason) => Event::AtGate(Err(reason)),
+            PartyEvent::Reached(parties) => Event::Reached(parties),
             PartyEvent::Connected => Event::Connected,
             PartyEvent::ConnectError(error) => Event::ConnectError(error),
             PartyEvent::Impostor(party) => Event::Impostor(party),
