@@ -9,7 +9,7 @@ use e3_core::document::{Comparison, Exit, Outcome, OutputHash, Progress, Ready};
 use e3_core::envelope::Verified;
 use e3_core::session::{
     Action, Checkpoint, Context, Ended, Event, Failure, Peer, Reason, State, Tell, Timer, resume,
-    step,
+    resume_refused, step,
 };
 use e3_core::trust::Refusal;
 use fixture::*;
@@ -627,6 +627,46 @@ fn after_a_restart_nothing_runs_twice() {
         failed.actions,
         [Action::Kill, Action::Tell(Tell::Failed(failure)), conclude]
     );
+}
+
+#[test]
+fn a_session_that_the_fleet_does_not_accept_any_more_ends_for_that_reason() {
+    let refusal = Refusal::OtherEpoch {
+        current: 2,
+        found: 1,
+    };
+    let resumed = |checkpoint| {
+        let Party { context, .. } = Party::new();
+        resume_refused(&context, checkpoint, refusal.clone()).1
+    };
+    let failure = Failure::at(
+        0,
+        Reason::Refused {
+            refusal: refusal.clone(),
+        },
+    );
+    for checkpoint in [
+        Checkpoint::Fetched,
+        Checkpoint::Verified,
+        Checkpoint::Staged,
+        Checkpoint::Committed,
+    ] {
+        assert_eq!(resumed(checkpoint), failing(&failure));
+    }
+    // What has ended stays as it ended.
+    let failure = Failure::at(2, Reason::Lost);
+    for checkpoint in [
+        Checkpoint::Failing {
+            failure: failure.clone(),
+        },
+        Checkpoint::Failed { failure },
+        Checkpoint::Done {
+            barrier: Digest::of(b"barrier"),
+        },
+    ] {
+        let as_ever = Party::resumed(checkpoint.clone()).actions;
+        assert_eq!(resumed(checkpoint), as_ever);
+    }
 }
 
 #[test]

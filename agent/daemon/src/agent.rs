@@ -9,9 +9,10 @@ use std::time::Duration;
 use e3_client::files;
 use e3_core::digest::Digest;
 use e3_core::document::{Session, SessionRef};
-use e3_core::envelope::Verified;
+use e3_core::envelope::Envelope;
+use e3_core::limits;
 use e3_core::session::Reason;
-use e3_core::trust::TrustError;
+use e3_core::trust::{Refusal, TrustError};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
@@ -22,7 +23,7 @@ use crate::keeper::KeeperError;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::peer::listen;
-use crate::session::driver::{self, Command};
+use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
 use crate::{housekeeping, presence, status, sync};
@@ -125,7 +126,7 @@ impl Agent {
             };
             match (folder.checkpoint(), folder.named(), folder.envelope()) {
                 (Ok(Some(checkpoint)), Ok(Some(named)), Ok(envelope)) if !is_over(&checkpoint) => {
-                    self.begin(&named, &envelope);
+                    self.take_up(&named, &envelope);
                 }
                 // Killed after the receipt was signed: what only the run needed may still be there.
                 (Ok(Some(_)), ..) => folder.clear_run(),
@@ -216,25 +217,17 @@ impl Agent {
 
     fn take_session(&mut self, named: &SessionRef, bytes: &[u8]) {
         let folder = Folder::of(&self.shared.ledger, &named.manifest);
-        match self.open(named, bytes) {
-            Ok(Some(_)) => {}
-            Ok(None) => return,
-            Err(refusal) => {
-                tracing::warn!(session = %named.name, %refusal, "a session is refused");
-                let noted = self.shared.keeper().note(
-                    "session",
-                    "refused",
-                    Some(named.manifest),
-                    &refusal.to_string(),
-                );
-                if let Err(error) = noted {
-                    tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
-                }
-                return;
-            }
-        }
+        // In a statement of its own: the keeper is locked for no longer.
+        let opened = self.shared.keeper().open_session(named, bytes);
+        let session = match opened {
+            Ok(session) => session,
+            Err(refusal) => return self.note_refused(named, &refusal),
+        };
+        let Some(place) = session.document.party_index(&self.shared.me()) else {
+            return;
+        };
         match folder.create(named, bytes) {
-            Ok(()) => self.begin(named, bytes),
+            Ok(()) => self.begin(named.clone(), Standing::Accepted(session), place),
             Err(error) => {
                 let detail = crate::text::chain(&error);
                 tracing::error!(error = %detail, "a session cannot be kept");
@@ -245,32 +238,58 @@ impl Agent {
         }
     }
 
-    /// Opens a session by the fleet's rules; `None` if this party is not in it.
-    fn open(
-        &self,
-        named: &SessionRef,
-        bytes: &[u8],
-    ) -> Result<Option<(Verified<Session>, usize)>, e3_core::trust::Refusal> {
-        let session = self.shared.keeper().open_session(named, bytes)?;
-        let place = session.document.party_index(&self.shared.me());
-        Ok(place.map(|place| (session, place)))
-    }
-
-    fn begin(&mut self, named: &SessionRef, bytes: &[u8]) {
-        let (session, place) = match self.open(named, bytes) {
-            Ok(Some(opened)) => opened,
-            other => {
-                tracing::warn!(session = %named.name, ?other, "a session cannot be taken up again");
-                return;
+    /// Takes up a session that was accepted and kept before the agent ended.
+    fn take_up(&mut self, named: &SessionRef, bytes: &[u8]) {
+        let opened = self.shared.keeper().open_session(named, bytes);
+        let (standing, place) = match opened {
+            Ok(session) => {
+                let place = session.document.party_index(&self.shared.me());
+                (Standing::Accepted(session), place)
+            }
+            Err(refusal) => {
+                self.note_refused(named, &refusal);
+                let Some(session) = kept(named, bytes) else {
+                    tracing::error!(session = %named.name, "what was kept of a session cannot be read");
+                    return;
+                };
+                let place = session.party_index(&self.shared.me());
+                (Standing::Refused(Box::new(session), refusal), place)
             }
         };
+        if let Some(place) = place {
+            self.begin(named.clone(), standing, place);
+        }
+    }
+
+    fn note_refused(&self, named: &SessionRef, refusal: &Refusal) {
+        tracing::warn!(session = %named.name, %refusal, "a session is refused");
+        let noted = self.shared.keeper().note(
+            "session",
+            "refused",
+            Some(named.manifest),
+            &refusal.to_string(),
+        );
+        if let Err(error) = noted {
+            tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
+        }
+    }
+
+    fn begin(&mut self, named: SessionRef, standing: Standing, place: usize) {
         let (commands, received) = mpsc::channel(4);
         self.running.insert(named.manifest, commands);
-        let (shared, inputs, named) = (self.shared.clone(), self.inputs.clone(), named.clone());
+        let (shared, inputs) = (self.shared.clone(), self.inputs.clone());
         tokio::spawn(async move {
             let manifest = named.manifest;
-            driver::drive(shared, session, place, named, received).await;
+            driver::drive(shared, standing, place, named, received).await;
             let _ = inputs.send(Input::Ended(manifest)).await;
         });
     }
+}
+
+/// A session that was verified before it was kept, by keys that do not count any more. Nothing starts
+/// by it: it only says whose session has to end.
+fn kept(named: &SessionRef, bytes: &[u8]) -> Option<Session> {
+    let envelope = Envelope::parse(bytes, limits::ENVELOPE).ok()?;
+    let session = envelope.unverified().ok()?;
+    (envelope.digest() == named.manifest).then_some(session)
 }

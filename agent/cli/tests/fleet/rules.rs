@@ -3,14 +3,16 @@
 
 use std::fs;
 
+use e3_cli::commands::fleet::Stale;
 use e3_cli::commands::fleet::publish::{LIFETIME, publish};
 use e3_cli::commands::session::stop::stop;
 use e3_cli::error::Error;
-use e3_core::document::SessionRef;
+use e3_core::document::{Head, Root, RootRef, SessionRef};
+use e3_core::envelope::Envelope;
 use e3_core::session::{Failure, Reason};
-use e3_core::trust::Refusal;
+use e3_core::trust::{Refusal, Trust};
 
-use crate::common::{Plan, QUICK, Rig, slow, starts};
+use crate::common::{Plan, QUICK, Rig, failure, slow, starts, until};
 
 #[tokio::test]
 async fn a_session_that_is_revoked_stops_wherever_it_stands_and_leaves_nothing() {
@@ -227,5 +229,72 @@ async fn a_session_without_everybodys_consent_is_refused_before_anything_is_uplo
     assert!(refused.as_ref().is_err_and(is_missing), "{refused:?}");
     let pack = rig.fleet.open.hub.blob(&bundle.session.program.pack).await;
     assert!(pack.is_err(), "the program was uploaded");
+    rig.stop().await;
+}
+
+/// The same fleet in a new epoch, as its owners would have it after a key was stolen.
+async fn new_epoch(rig: &mut Rig) {
+    let open = &mut rig.fleet.open;
+    let etag = open.sync(Stale::Refuse).await.unwrap();
+    let root = &open.trust.root;
+    let root = Root {
+        version: root.version + 1,
+        epoch: root.epoch + 1,
+        signed: open.now(),
+        ..root.clone()
+    };
+    let owner = &rig.fleet.owner;
+    let signed = Envelope::sign(&root, &[owner]).unwrap();
+    let head = Head {
+        root: RootRef {
+            version: root.version,
+            digest: signed.digest(),
+        },
+        epoch: root.epoch,
+        counter: 1,
+        signed: open.now(),
+        sessions: Vec::new(),
+        revoked: Vec::new(),
+        ..open.head().unwrap().clone()
+    };
+    let put = open.hub.put_root(root.version, signed.to_bytes());
+    put.await.unwrap();
+    let bytes = Envelope::sign(&head, &[owner]).unwrap().to_bytes();
+    open.hub.put_head(bytes, Some(&etag)).await.unwrap();
+    open.sync(Stale::Refuse).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_whose_epoch_ends_while_its_agent_is_down_ends_with_a_receipt() {
+    let mut rig = Rig::new().await;
+    let run = rig.push(&slow()).await;
+    rig.runs_at(&run, &[0, 1, 2]).await;
+    new_epoch(&mut rig).await;
+    // Rule 11: a new root is no reason to end what runs.
+    for place in 0..3 {
+        let path = rig.fleet.parties[place].state().join("trust.json");
+        let what = format!("party {place} is in the new epoch; {}", rig.logs());
+        let epoch = || {
+            let trust: Trust = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+            (trust.root.epoch == 2).then_some(())
+        };
+        until(&what, async || epoch()).await;
+        assert_eq!(rig.checkpoint(place, &run), "committed");
+    }
+    rig.restart(1).await;
+    let refusal = Refusal::OtherEpoch {
+        current: 2,
+        found: 1,
+    };
+    for receipt in rig.receipts(&run).await {
+        let named = failure(&receipt).expect("the session has failed");
+        assert_eq!(named.party, 1, "{named}; {}", rig.logs());
+        if receipt.party == 1 {
+            let refusal = refusal.clone();
+            assert_eq!(named.reason, Reason::Refused { refusal });
+        }
+    }
+    rig.is_clean(&run).await;
+    rig.still_works().await;
     rig.stop().await;
 }

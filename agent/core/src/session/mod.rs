@@ -17,4 +17,4 @@ pub use blame::Candidates;
 pub use reach::Reach;
 pub use reason::{Failure, Reason};
 pub use state::{Action, Checkpoint, Context, Ended, Event, Peer, State, Tell, Timer};
-pub use step::{resume, step};
+pub use step::{resume, resume_refused, step};

@@ -7,6 +7,7 @@ use super::{barrier, reach};
 use crate::digest::Digest;
 use crate::document::{Exit, Outcome, OutputHash, Ready};
 use crate::text;
+use crate::trust::Refusal;
 
 /// One step. `state` is consumed; the returned state must be on disk before the actions are carried out.
 pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action>) {
@@ -157,6 +158,23 @@ pub fn resume(context: &Context, checkpoint: Checkpoint) -> (State, Vec<Action>)
                 vec![Action::Kill, tell, conclude],
             )
         }
+    }
+}
+
+/// The same for a session that the fleet's rules accepted when it came, and do not any more: its keys
+/// or its epoch were replaced while it was under way. It does not go on, and everybody hears why; what
+/// has ended stays as it ended.
+pub fn resume_refused(
+    context: &Context,
+    checkpoint: Checkpoint,
+    refusal: Refusal,
+) -> (State, Vec<Action>) {
+    match checkpoint {
+        Checkpoint::Fetched | Checkpoint::Verified | Checkpoint::Staged | Checkpoint::Committed => {
+            let failure = Failure::at(context.me, Reason::Refused { refusal });
+            fail(context, &failure)
+        }
+        ended => resume(context, ended),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::gate;
 use super::super::stage;
-use super::{Driver, RECHECK, Report};
+use super::{Driver, RECHECK, Report, Standing};
 use crate::party::Party;
 use crate::peer::frame::Frame;
 
@@ -47,11 +47,14 @@ impl Driver {
                 return self.advance(Event::Broken(reason)).await;
             }
         };
+        let Standing::Accepted(session) = &self.standing else {
+            return;
+        };
         let judged = {
             let mut keeper = self.shared.keeper();
             // Rule 11: an expired head starts nothing new.
             if keeper.trust().head_is_fresh(e3_client::clock::now()) {
-                Some(keeper.judge(&self.verified, &policy, &self.shared.me()))
+                Some(keeper.judge(session, &policy, &self.shared.me()))
             } else {
                 None
             }

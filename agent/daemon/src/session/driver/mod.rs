@@ -12,11 +12,13 @@ mod events;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use e3_core::document::{Outcome, SessionRef};
+use e3_core::document::{Outcome, Session, SessionRef};
 use e3_core::envelope::Verified;
 use e3_core::session::{
-    Action, Checkpoint, Context, Event, Failure, Reason, State, Tell, Timer, resume, step,
+    Action, Checkpoint, Context, Event, Failure, Reason, State, Tell, Timer, resume,
+    resume_refused, step,
 };
+use e3_core::trust::Refusal;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -52,11 +54,19 @@ enum Report {
     Launched(Result<(Party, mpsc::Receiver<PartyEvent>), Reason>),
 }
 
+/// What the fleet's rules say of a session.
+pub enum Standing {
+    /// They accept it.
+    Accepted(Verified<Session>),
+    /// They accepted it when it came and was kept here, and do not any more: it can only be ended.
+    Refused(Box<Session>, Refusal),
+}
+
 /// One session while it is driven.
 struct Driver {
     shared: Shared,
     context: Context,
-    verified: Verified<e3_core::document::Session>,
+    standing: Standing,
     folder: Folder,
     state: State,
     talk: Talk,
@@ -76,15 +86,18 @@ struct Driver {
 /// Drives a session whose folder exists until nothing more is to be done for it.
 pub async fn drive(
     shared: Shared,
-    verified: Verified<e3_core::document::Session>,
+    standing: Standing,
     me: usize,
     named: SessionRef,
     mut commands: mpsc::Receiver<Command>,
 ) {
     let folder = Folder::of(&shared.ledger, &named.manifest);
     let context = Context {
-        session: verified.document.clone(),
-        manifest: verified.digest,
+        session: match &standing {
+            Standing::Accepted(verified) => verified.document.clone(),
+            Standing::Refused(session, _) => (**session).clone(),
+        },
+        manifest: named.manifest,
         me,
     };
     let checkpoint = match folder.checkpoint() {
@@ -96,7 +109,12 @@ pub async fn drive(
     };
     let (reports, mut reported) = mpsc::channel(4);
     let (links, mut linked) = mpsc::channel(64);
-    let (state, actions) = resume(&context, checkpoint.clone());
+    let (state, actions) = match &standing {
+        Standing::Accepted(_) => resume(&context, checkpoint.clone()),
+        Standing::Refused(_, refusal) => {
+            resume_refused(&context, checkpoint.clone(), refusal.clone())
+        }
+    };
     // Of a session that ended well all is known but the receipt, if the agent was killed just then.
     let kept = matches!(state, State::Done { .. })
         .then(|| Facts::kept(&folder))
@@ -114,7 +132,7 @@ pub async fn drive(
         late: Vec::new(),
         shared,
         context,
-        verified,
+        standing,
         folder,
         state,
         reports,
