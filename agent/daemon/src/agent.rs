@@ -23,11 +23,14 @@ use crate::keeper::KeeperError;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::peer::listen;
+use crate::pulse::{self, Pulse};
 use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
 use crate::{housekeeping, presence, status, sync};
 
+/// For walking the root chain; the rest of it is walked with the next head.
+const ROOTS: Duration = Duration::from_secs(30);
 /// Sessions remembered as somebody else's, so that they are not fetched again.
 const IGNORED: usize = 4096;
 
@@ -45,12 +48,15 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     }
 }
 
-/// Asks Python for its version now, so that the first session does not wait for it.
+/// Asks Python for its version now, so that the first session does not wait for it; and says what is missing.
 fn warm_up(shared: &Shared) {
     let shared = shared.clone();
     tokio::spawn(async move {
         if let Err(reason) = shared.pythons.find(&shared.settings.python).await {
             tracing::warn!(%reason, "sessions cannot run here yet");
+        }
+        if let Err(error) = shared.launcher.check().await {
+            tracing::warn!(error = %crate::text::chain(&error), "sessions cannot run here yet");
         }
     });
 }
@@ -72,7 +78,10 @@ struct Agent {
 }
 
 async fn serve(shared: Shared, listener: TcpListener) -> Result<(), AgentError> {
-    files::private_folder(&shared.settings.run)?;
+    // Below systemd it is there, and who may enter is the unit's business.
+    if !shared.settings.run.exists() {
+        files::private_folder(&shared.settings.run)?;
+    }
     let socket = status::socket(&shared.settings.run);
     let _ = std::fs::remove_file(&socket);
     let status = UnixListener::bind(&socket).map_err(|source| AgentError::Socket {
@@ -99,9 +108,13 @@ async fn serve(shared: Shared, listener: TcpListener) -> Result<(), AgentError> 
     };
     agent.resume();
     tokio::spawn(sync::run(shared, heads));
-    crate::notify::ready();
+    let pulse = Pulse::default();
+    let mut beats = tokio::time::interval(pulse::BEAT);
+    crate::notify::ready(pulse.clone());
     loop {
+        pulse.beat();
         let input = tokio::select! {
+            _ = beats.tick() => continue,
             Some(head) = new_heads.recv() => Input::Head(head),
             Some(input) = incoming.recv() => input,
             else => return Ok(()),
@@ -137,8 +150,13 @@ impl Agent {
     }
 
     async fn take_head(&mut self, bytes: &[u8]) {
-        if let Err(error) = self.walk_roots(bytes).await {
-            tracing::warn!(error = %crate::text::chain(&error), "the root chain cannot be walked");
+        // Bounded, or a slow hub would hold up everything else.
+        match tokio::time::timeout(ROOTS, self.walk_roots(bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %crate::text::chain(&error), "the root chain cannot be walked");
+            }
+            Err(_) => tracing::warn!("the hub is too slow with the root chain"),
         }
         let accepted = self.shared.keeper().accept_head(bytes);
         match accepted {

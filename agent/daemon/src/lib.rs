@@ -36,6 +36,7 @@ pub mod outbox;
 pub mod party;
 pub mod peer;
 pub mod presence;
+pub mod pulse;
 pub mod runtime;
 pub mod session;
 pub mod shared;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// The agent is up; and it goes on saying so, as often as systemd's watchdog asks for.
-pub fn ready() {
+use crate::pulse::Pulse;
+
+/// The agent is up; and it goes on saying so, as often as systemd's watchdog asks for, while its main loop turns.
+pub fn ready(pulse: Pulse) {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "cannot tell systemd that the agent is ready");
     }
@@ -11,9 +13,14 @@ pub fn ready() {
         return;
     };
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(watchdog.max(Duration::from_millis(100)) / 2);
+        let time = watchdog.max(Duration::from_millis(100)) / 2;
+        let mut ticks = tokio::time::interval(time);
         loop {
             ticks.tick().await;
+            if !pulse.is_felt(time) {
+                tracing::error!("the main loop stands still; systemd is not told that all is well");
+                continue;
+            }
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     });
