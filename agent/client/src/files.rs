@@ -160,6 +160,23 @@ pub fn private_folder(path: &Path) -> Result<(), FileError> {
         .map_err(FileError::io("cannot protect", path))
 }
 
+/// Lets everybody read all files of a folder, whatever the umask was when they were written. Whether anybody gets that
+/// far is decided by the folders above it.
+pub fn publish(path: &Path) -> Result<(), FileError> {
+    let is_folder = fs::symlink_metadata(path)
+        .map_err(FileError::io("cannot open", path))?
+        .is_dir();
+    let mode = if is_folder { 0o755 } else { 0o644 };
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(FileError::io("cannot publish", path))?;
+    if is_folder {
+        for entry in fs::read_dir(path).map_err(FileError::io("cannot list", path))? {
+            publish(&entry.map_err(FileError::io("cannot list", path))?.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let folder = folder_of(path);
     let mut file = tempfile::Builder::new()

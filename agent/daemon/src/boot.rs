@@ -71,7 +71,8 @@ pub async fn start(
         blobs: BlobStore::open(&settings.state, settings.stores.clone())?,
         runtimes: Runtimes::open(&settings.state)?,
         pythons: Pythons::default(),
-        launcher: Launcher::new(settings.supervisor, &settings.state, &settings.run).await?,
+        launcher: Launcher::new(settings.supervisor, &settings.state, &settings.run)?
+            .unfiltered(settings.unfiltered),
         keeper: Mutex::new(keeper),
         sessions: Sessions::default(),
         board: Board::default(),

@@ -30,6 +30,7 @@ struct Fragment {
     stores: Option<Vec<PathBuf>>,
     index: Option<String>,
     supervisor: Option<Supervisor>,
+    unfiltered: Option<bool>,
 }
 
 /// Complete settings.
@@ -56,8 +57,11 @@ pub struct Settings {
     /// The Python index that is asked for MPyC when the hub has not got it; `""` for none. Default
     /// `https://pypi.org/simple`.
     pub index: Option<IndexUrl>,
-    /// Who starts and stops programs.
+    /// Who starts and stops programs. Default `process`.
     pub supervisor: Supervisor,
+    /// Whether a program may run under systemd although this machine's kernel does not keep it from the network.
+    /// Default `false`.
+    pub unfiltered: bool,
 }
 
 /// Who starts and stops programs.
@@ -137,6 +141,7 @@ impl Settings {
             stores: file.stores.unwrap_or_default(),
             index,
             supervisor: file.supervisor.unwrap_or(Supervisor::Process),
+            unfiltered: file.unfiltered.unwrap_or(false),
         }
     }
 }
@@ -144,6 +149,46 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is installed as `/etc/e3/agent.toml`.
+    const SHIPPED: &str = include_str!("../../dist/etc/e3/agent.toml");
+
+    #[test]
+    fn the_shipped_file_shows_every_key_with_its_real_default() {
+        let shown: Vec<&str> = SHIPPED
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| !line.starts_with(' ') && line.contains(" = "))
+            .collect();
+        let load = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("agent.toml");
+            files::write_atomic(&path, text.as_bytes()).unwrap();
+            format!("{:?}", Settings::load(&path).unwrap())
+        };
+        assert_eq!(load(&shown.join("\n")), load(""));
+        // Serde names all keys when one is unknown.
+        let error = toml::from_str::<Fragment>("nonsense = 1")
+            .unwrap_err()
+            .to_string();
+        let known = error
+            .split("expected one of ")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap();
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let keys: Vec<&str> = shown
+            .iter()
+            .filter_map(|line| line.split(" = ").next())
+            .collect();
+        assert_eq!(keys, known);
+        assert!(
+            load(SHIPPED).contains("supervisor: Systemd"),
+            "an appliance has systemd"
+        );
+    }
 
     #[test]
     fn an_absent_file_means_defaults_and_a_typing_mistake_is_found() {

@@ -12,9 +12,11 @@ deadlines (the agent). The gate only tells what it sees, and dies with the agent
 The talk is one JSON object per line; the daemon has the other side:
 
     agent  {"mpyc_dir", "mpyc_version", "modules", "flags", "args", "script", "limits",
-            "listen": {"host", "port", "required"} or null}
+            "listen": {"host", "port", "required"} or null,
+            "tls": folder of this party's certificate and key, or null,
+            "layout": {"program", "large", "environment"} or null}
     gate   {"event": "ready", "port", ...}  or  {"event": "refused", "reason": ...} and exit 3
-    agent  {"go": {"index", "parties", "ssl"}}
+    agent  {"go": {"index", "parties", "ssl", "authorities"}}
     gate   {"event": "connecting" | "reached" | "connected" | "stranger" | "impostor"
                      | "task-error" | "raised", ...}
 
@@ -52,6 +54,8 @@ MAX_TASK_ERRORS = 16  # a broken program may fail thousands of times: a few tell
 MAX_STRANGERS = 16  # addresses told to the agent
 BACKLOG = 100  # as asyncio's
 CONNECTING_EVERY_S = 1.0  # MPyC retries ten times a second
+INPUT, TLS = "input_", "tls_"  # what systemd puts before a credential's name
+TLS_FOLDER = ".config"  # where MPyC looks for its TLS files
 LOOK_EVERY_S = 0.2  # how often to look for a connection that the log did not show
 EXIT_GRACE_S = 5.0  # for the program's own threads and atexit functions
 EXIT_USAGE, EXIT_REFUSED, EXIT_ORPHAN, EXIT_IMPOSTOR = 2, 3, 4, 5
@@ -212,6 +216,51 @@ def listen_at(family, kind, protocol, address):
     return listener
 
 
+def lay_out(layout):
+    """Fills the empty working directory of a systemd unit, whose parts lie where systemd puts them.
+
+    The folders of the program are made, its files linked: so it finds itself as it
+    is, may write beside it, and cannot change what was checked. What comes as a
+    credential is linked under its own name. The environment becomes the same as on
+    any other machine; nothing of the unit's is the program's business.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    os.environ.clear()
+    os.environ.update(layout["environment"])
+    for folder, _, names in os.walk(layout["program"]):
+        here = os.path.relpath(folder, layout["program"])
+        link(folder, names, here)
+    names = os.listdir(credentials) if credentials else []
+    for prefix, folder in ((INPUT, os.environ["E3_INPUTS"]), (TLS, TLS_FOLDER)):
+        found = [name for name in names if name.startswith(prefix)]
+        if found:
+            link(credentials, found, folder, len(prefix))
+    link(layout["large"], os.listdir(layout["large"]), os.environ["E3_INPUTS"])
+
+
+def link(source, names, target, cut=0):
+    """Makes links to files of one folder in another, their names without the first characters."""
+    os.makedirs(target, exist_ok=True)
+    for name in names:
+        os.symlink(os.path.join(source, name), os.path.join(target, name[cut:]))
+
+
+def is_confined():
+    """Whether the kernel keeps this process from addresses that nobody has allowed.
+
+    systemd takes IPAddressDeny= without a word on a machine that cannot keep it. Before
+    the go no address is allowed, not even this one, so the attempt itself must fail.
+    """
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.sendto(b"", ("127.0.0.1", 9))
+        except PermissionError:
+            return True
+        except OSError:
+            pass
+    return False
+
+
 def under(path, folder):
     """Whether path lies in folder, links resolved."""
     folder = os.path.realpath(folder)
@@ -230,17 +279,18 @@ def import_or_refuse(name, missing="module-missing"):
         raise Refused("import-failed", module=name, type=type(error).__name__)
 
 
-def import_declared(names):
+def import_declared(names, folders):
     """Imports the declared modules, before MPyC or the program's folder can be found.
 
     With -I neither the current directory nor the user's packages are on the path,
-    so what is found is the machine's; the check is for a path that leads back here.
+    so what is found is the machine's; the check is for a path that leads back here,
+    into one of the folders that hold the program.
     """
     for name in names:
         if name.split(".")[0] == "mpyc":
             continue  # that is pinned, and comes from its own directory
         origin = getattr(import_or_refuse(name), "__file__", None)
-        if origin and under(origin, os.getcwd()):
+        if origin and any(under(origin, folder) for folder in folders):
             raise Refused("module-missing", module=name)
 
 
@@ -375,8 +425,12 @@ class Session:
         self._strangers = set()
         self._lock = threading.Lock()
 
-    def go(self, index, parties, ssl):
+    def go(self, index, parties, ssl, authorities=None):
         """Makes the real runtime. MPyC's modules all get it from setup(), none keeps the first."""
+        if authorities is not None:
+            os.makedirs(TLS_FOLDER, exist_ok=True)
+            with open(os.path.join(TLS_FOLDER, "mpyc_ca.crt"), "w", encoding="ascii") as file:
+                file.write(authorities)
         for party in parties:
             if not re.match(r"\S+:\d+$", party):
                 raise ValueError("no host:port: {!r}".format(party))
@@ -391,7 +445,7 @@ class Session:
             # MPyC's TLS trusts the system's authorities beside the session's bundle,
             # and any client certificate of theirs would do. So the bundle, which has
             # the parties' certificates in their order, becomes the system's too.
-            os.environ["SSL_CERT_FILE"] = os.path.abspath(os.path.join(".config", "mpyc_ca.crt"))
+            os.environ["SSL_CERT_FILE"] = os.path.abspath(os.path.join(TLS_FOLDER, "mpyc_ca.crt"))
             os.environ["SSL_CERT_DIR"] = os.devnull
         loop = self.mpc._loop
         loop.set_exception_handler(self._on_task_error(loop.get_exception_handler()))
@@ -545,6 +599,11 @@ def prepare(agent, order):
     if sys.version_info < MIN_PYTHON:
         raise Refused("python-too-old", has=platform.python_version())
     set_limits(order["limits"])
+    layout = order.get("layout")
+    if layout:
+        lay_out(layout)
+    if order.get("tls"):
+        link(order["tls"], os.listdir(order["tls"]), TLS_FOLDER)
     listener = listen(**order["listen"]) if order["listen"] else None
     # The runtime's directory is shared between sessions: leave nothing in it.
     sys.dont_write_bytecode = True
@@ -554,7 +613,8 @@ def prepare(agent, order):
     handler.setLevel(logging.WARNING)
     logging.root.addHandler(handler)
     with contextlib.redirect_stdout(sys.stderr):
-        import_declared(order["modules"])
+        folders = [os.getcwd()] + ([layout["program"]] if layout else [])
+        import_declared(order["modules"], folders)
         runtime = import_mpyc(
             order["mpyc_dir"], order["mpyc_version"], order["flags"], order["script"]
         )
@@ -570,6 +630,7 @@ def prepare(agent, order):
         "mpyc": sys.modules["mpyc"].__version__,
         "modules": {name: version_of(name) for name in sorted({*order["modules"], *used})},
         "word_size": struct.calcsize("P") * 8,
+        "confined": is_confined() if layout else None,
     }
     code = compile_program(order["script"])
     return Session(agent, runtime, order, code, handler, listener), ready

@@ -1,6 +1,8 @@
 //! The Unix socket to the gate: who may open it, how long a line may be, and how fast they may come.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,16 +43,19 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens a socket at this path, in a folder that only the agent's user can enter.
+    /// Opens a socket at this path, in a folder that only the agent's user can enter, or nobody else sees but the
+    /// gate, which then is another user.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        Ok(Self {
+        let door = Self {
             listener: UnixListener::bind(&path)?,
             path,
-        })
+        };
+        std::fs::set_permissions(&door.path, Permissions::from_mode(0o666))?;
+        Ok(door)
     }
 
     /// Where it is.

@@ -1,6 +1,7 @@
 //! What agent and gate say to each other: one JSON object per line. `gate.py` has the other side.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use e3_core::document::Machine;
 use e3_core::session::Reason;
@@ -30,6 +31,21 @@ pub struct Order {
     pub limits: Limits,
     /// Where this party's MPyC listens, if it does.
     pub listen: Option<Listen>,
+    /// The folder of this party's TLS certificate and key; `None` if there are none, or they come as credentials.
+    pub tls: Option<PathBuf>,
+    /// For a gate in a file system of its own: what to lay out there.
+    pub layout: Option<Layout>,
+}
+
+/// What the gate lays out in an empty working directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct Layout {
+    /// The folder of the program.
+    pub program: &'static str,
+    /// The folder of inputs that do not come as credentials.
+    pub large: &'static str,
+    /// The program's whole environment, in place of the unit's.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Resource limits; `None` leaves it to the supervisor.
@@ -63,6 +79,8 @@ pub struct Go {
     pub parties: Vec<String>,
     /// TLS between the parties.
     pub ssl: bool,
+    /// Everybody's certificates, in order: the gate pins party i to the i-th. With TLS only.
+    pub authorities: Option<String>,
 }
 
 /// A line from the gate.
@@ -116,6 +134,9 @@ pub struct Ready {
     mpyc: String,
     modules: BTreeMap<String, String>,
     word_size: u32,
+    /// Whether an address that nobody has allowed could not be reached, if that was tried.
+    #[serde(default)]
+    confined: Option<bool>,
 }
 
 /// Why the gate cannot go on.
@@ -169,6 +190,11 @@ pub enum Refused {
 }
 
 impl Ready {
+    /// Whether the kernel keeps the program to the addresses that it is allowed.
+    pub fn is_confined(&self) -> bool {
+        self.confined == Some(true)
+    }
+
     /// As it goes into the signed `Ready`, and the port that was bound.
     pub fn into_machine(self) -> (Machine, Option<u16>) {
         let python = match self.implementation.as_str() {

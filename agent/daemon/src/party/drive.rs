@@ -8,7 +8,7 @@ use e3_core::session::Reason;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::{Command, PartyEvent, port_holder};
+use super::{Command, PartyEvent, peers, port_holder};
 use crate::gate::link::{Door, Link, LinkError};
 use crate::gate::talk::{self, GateEvent, Go, Order, Refused};
 use crate::supervisor::output::{Output, Trouble};
@@ -21,12 +21,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row that must find it stopped: nobody stops a session for a moment, but a debugger may.
 const STOPPED_LOOKS: u32 = 3;
 
+/// systemd says nothing when the kernel cannot do what a unit asks for, so the gate has tried.
+const UNCONFINED: &str = "this machine's kernel does not keep a program from the network (no BPF for cgroups, or systemd \
+     may not use it), so the session's program could talk to anybody; to let it, write `unfiltered = true` in agent.toml";
+
 /// What the task works with.
 pub(super) struct Drive {
     pub(super) running: Box<dyn Running>,
     /// The job's own folder, removed at the end.
     pub(super) folder: PathBuf,
     pub(super) output_limit: u64,
+    /// Whether a program may run although it could reach more than the session's parties.
+    pub(super) unfiltered: bool,
     pub(super) stdout: Output,
     pub(super) stderr: Output,
     pub(super) troubles: mpsc::UnboundedReceiver<Trouble>,
@@ -54,6 +60,8 @@ struct Told {
     refused: Option<Reason>,
     impostor: Option<usize>,
     connect_error: String,
+    /// It could talk to anybody, and must not.
+    unconfined: bool,
 }
 
 impl Told {
@@ -84,6 +92,7 @@ impl Drive {
             refused: None,
             impostor: None,
             connect_error: String::new(),
+            unconfined: false,
         };
         let mut link = None;
         let end = self.listen(door, &order, &mut link, &mut told).await;
@@ -149,7 +158,7 @@ impl Drive {
                     None => return End::Kill(None, None),
                     Some(Command::Kill(reply)) => return End::Kill(None, Some(reply)),
                     Some(Command::Open(go, reply)) => {
-                        let _ = reply.send(open(link.as_mut(), told, go).await);
+                        let _ = reply.send(self.open(link.as_mut(), told, go).await);
                     }
                 },
                 // A fault of the reader is told at once; the process would go on.
@@ -170,7 +179,13 @@ impl Drive {
                     }
                 }
                 event = next(link.as_mut().filter(|_| is_open)) => match event {
-                    Ok(Some(event)) => self.hear(event, told),
+                    Ok(Some(event)) => {
+                        self.hear(event, told);
+                        if told.unconfined {
+                            let detail = UNCONFINED.to_owned();
+                            return End::Kill(Some(Reason::Supervisor { detail }), None);
+                        }
+                    }
                     // The process will end, or it closed the socket itself and runs on: the deadlines see to that.
                     Ok(None) | Err(LinkError::Io(_)) => is_open = false,
                     Err(error) => {
@@ -193,10 +208,43 @@ impl Drive {
         }
     }
 
+    async fn open(
+        &mut self,
+        link: Option<&mut Link>,
+        told: &mut Told,
+        mut go: Go,
+    ) -> Result<(), Reason> {
+        let Some(link) = link.filter(|_| told.phase == Phase::AtGate) else {
+            return Err(Reason::Supervisor {
+                detail: "Python is not at the gate".to_owned(),
+            });
+        };
+        if self.running.is_confined() {
+            // From inside no name can be looked up.
+            let peers = peers::resolve(&mut go).await?;
+            self.running.allow(&peers).await?;
+        }
+        // Even if the gate is gone it may have read the go: from here on its end is the program's.
+        told.phase = Phase::Gone;
+        told.place = Some((go.index, go.parties.len()));
+        let sent = link.send(&serde_json::json!({ "go": go })).await;
+        sent.map_err(|error| Reason::Supervisor {
+            detail: format!("the gate is gone: {error}"),
+        })
+    }
+
     /// Takes in one event. After the go it may be the program's own claim, whatever it says; it can
     /// harm its own session with that, which a program can always do.
     fn hear(&self, event: GateEvent, told: &mut Told) {
         match event {
+            GateEvent::Ready(ready)
+                if told.phase == Phase::Starting
+                    && self.running.is_confined()
+                    && !self.unfiltered
+                    && !ready.is_confined() =>
+            {
+                told.unconfined = true;
+            }
             GateEvent::Ready(ready) if told.phase == Phase::Starting => {
                 told.phase = Phase::AtGate;
                 let (machine, port) = ready.into_machine();
@@ -251,21 +299,6 @@ impl Drive {
             let _ = self.events.try_send(event);
         }
     }
-}
-
-async fn open(link: Option<&mut Link>, told: &mut Told, go: Go) -> Result<(), Reason> {
-    let Some(link) = link.filter(|_| told.phase == Phase::AtGate) else {
-        return Err(Reason::Supervisor {
-            detail: "Python is not at the gate".to_owned(),
-        });
-    };
-    // Even if the gate is gone it may have read the go: from here on its end is the program's.
-    told.phase = Phase::Gone;
-    told.place = Some((go.index, go.parties.len()));
-    let sent = link.send(&serde_json::json!({ "go": go })).await;
-    sent.map_err(|error| Reason::Supervisor {
-        detail: format!("the gate is gone: {error}"),
-    })
 }
 
 /// For ever without a door.

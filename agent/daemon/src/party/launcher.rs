@@ -18,7 +18,7 @@ use crate::gate::talk::{self, Order};
 use crate::supervisor::output::{Keep, Output, Trouble};
 use crate::supervisor::process::Processes;
 use crate::supervisor::systemd::Systemd;
-use crate::supervisor::{Job, Supervisor, SupervisorError, job_id};
+use crate::supervisor::{Files, Job, Supervisor, SupervisorError, View, job_id};
 
 /// Of standard error: what is shown when Python dies at the gate, in bytes.
 const ERROR_TAIL: usize = 4 << 10;
@@ -38,6 +38,7 @@ pub struct Launcher {
     gate: PathBuf,
     jobs: PathBuf,
     sockets: PathBuf,
+    unfiltered: bool,
 }
 
 /// Why no party can be started on this machine.
@@ -56,14 +57,10 @@ pub enum LaunchError {
 
 impl Launcher {
     /// A launcher with the configured supervisor, for the agent with these folders.
-    pub async fn new(
-        kind: config::Supervisor,
-        state: &Path,
-        run: &Path,
-    ) -> Result<Self, LaunchError> {
+    pub fn new(kind: config::Supervisor, state: &Path, run: &Path) -> Result<Self, LaunchError> {
         let supervisor: Arc<dyn Supervisor> = match kind {
             config::Supervisor::Process => Arc::new(Processes::new()?),
-            config::Supervisor::Systemd => Arc::new(Systemd::connect(&run.join("party")).await?),
+            config::Supervisor::Systemd => Arc::new(Systemd::new()),
         };
         Self::with(supervisor, state, run)
     }
@@ -86,7 +83,19 @@ impl Launcher {
             gate,
             jobs,
             sockets,
+            unfiltered: false,
         })
+    }
+
+    /// Whether programs may run although the kernel does not keep them from the network.
+    #[must_use]
+    pub fn unfiltered(self, unfiltered: bool) -> Self {
+        Self { unfiltered, ..self }
+    }
+
+    /// Whether parties could be started now; the error names what is missing.
+    pub async fn check(&self) -> Result<(), SupervisorError> {
+        self.supervisor.check().await
     }
 
     /// Ends what an agent that was killed left running of this session. What cannot be ended is logged.
@@ -124,17 +133,28 @@ impl Launcher {
         files::private_folder(&folder).map_err(|error| Reason::Disk {
             detail: crate::text::chain(&error),
         })?;
-        let socket = self.sockets.join(sockets::name(&id));
-        let door = Door::open(socket.clone()).map_err(|error| disk(&socket, error))?;
-        let order = self.order(&spec)?;
-        let job = Job {
+        let own = self.sockets.join(sockets::name(&id));
+        let mut job = Job {
             id,
             dir: folder.clone(),
             cwd: spec.work.clone(),
             program: spec.python.clone(),
-            args: ["-I".into(), self.gate.clone().into(), socket.into()].to_vec(),
-            env: environment(&spec),
+            args: Vec::new(),
+            env: environment(&spec, &spec.work, &spec.inputs),
+            files: Files {
+                gate: self.gate.clone(),
+                program: spec.work.clone(),
+                mpyc: spec.mpyc_dir.clone(),
+                inputs: spec.inputs.clone(),
+                tls: spec.tls.clone(),
+            },
+            limits: spec.limits,
         };
+        let place = self.supervisor.prepare(&job)?;
+        let socket = place.socket.clone().unwrap_or(own);
+        let door = Door::open(socket.clone()).map_err(|error| disk(&socket, error))?;
+        let order = self.order(&spec, place.view.as_ref())?;
+        job.args = ["-I".into(), self.gate.clone().into(), socket.into()].to_vec();
         let started = self.supervisor.start(&job).await?;
         let (trouble, troubles) = mpsc::unbounded_channel::<Trouble>();
         let capture = |pipe, name: &str, keep| {
@@ -156,6 +176,7 @@ impl Launcher {
             running: started.running,
             folder,
             output_limit: spec.limits.output,
+            unfiltered: self.unfiltered,
             stdout,
             stderr,
             troubles,
@@ -166,10 +187,22 @@ impl Launcher {
         Ok(heard)
     }
 
-    fn order(&self, spec: &Spec) -> Result<Order, Reason> {
+    fn order(&self, spec: &Spec, view: Option<&View>) -> Result<Order, Reason> {
         let mpyc_dir = spec.mpyc_dir.to_str().ok_or_else(|| Reason::Supervisor {
             detail: "the path of MPyC's folder is not UTF-8".to_owned(),
         })?;
+        let layout = view.map(|view| {
+            let environment = environment(spec, Path::new(view.work), Path::new(view.inputs));
+            let text = |text: &OsString| text.to_string_lossy().into_owned();
+            talk::Layout {
+                program: view.program,
+                large: view.large,
+                environment: environment
+                    .iter()
+                    .map(|(name, value)| (text(name), text(value)))
+                    .collect(),
+            }
+        });
         let limits = if self.supervisor.bounds_resources() {
             talk::Limits::default()
         } else {
@@ -190,7 +223,7 @@ impl Launcher {
             required: false,
         });
         Ok(Order {
-            mpyc_dir: mpyc_dir.to_owned(),
+            mpyc_dir: view.map_or(mpyc_dir, |view| view.mpyc).to_owned(),
             mpyc_version: spec.mpyc_version.clone(),
             modules: spec.modules.clone(),
             flags: spec.flags.clone(),
@@ -198,19 +231,21 @@ impl Launcher {
             script: spec.entry.clone(),
             limits,
             listen,
+            tls: spec.tls.clone().filter(|_| layout.is_none()),
+            layout,
         })
     }
 }
 
 /// The program's whole environment: the same on every machine but for the two paths.
-fn environment(spec: &Spec) -> Vec<(OsString, OsString)> {
+fn environment(spec: &Spec, home: &Path, inputs: &Path) -> Vec<(OsString, OsString)> {
     // numpy's libraries would start a thread, and reserve memory for it, per core of the machine.
     let threads = spec.limits.cpu.div_ceil(100).to_string();
     vec![
         ("PATH".into(), SEARCH.into()),
         ("LANG".into(), "C.UTF-8".into()),
-        ("HOME".into(), spec.work.clone().into()),
-        ("E3_INPUTS".into(), spec.inputs.clone().into()),
+        ("HOME".into(), home.into()),
+        ("E3_INPUTS".into(), inputs.into()),
         ("OMP_NUM_THREADS".into(), threads.clone().into()),
         ("OPENBLAS_NUM_THREADS".into(), threads.into()),
     ]

@@ -6,6 +6,7 @@
 
 mod drive;
 mod launcher;
+mod peers;
 mod ports;
 mod sockets;
 
@@ -28,10 +29,12 @@ pub struct Spec {
     pub session: Digest,
     /// The session's folder: `stdout` and `stderr` are kept in it, for the owner alone.
     pub folder: PathBuf,
-    /// Python's working directory, private, with the unpacked program in it.
+    /// The folder of the unpacked program; where Python starts, unless it has a file system of its own.
     pub work: PathBuf,
-    /// The folder of the named inputs; the program finds it as `E3_INPUTS`.
+    /// The folder of the named inputs; the program finds them in `E3_INPUTS`.
     pub inputs: PathBuf,
+    /// The folder of this party's TLS certificate and key, if the session has TLS.
+    pub tls: Option<PathBuf>,
     /// The interpreter, absolute.
     pub python: PathBuf,
     /// The folder that has `mpyc/`.
@@ -120,12 +123,13 @@ impl Party {
         Ok((Self { commands }, events))
     }
 
-    /// Opens the gate: the program runs as party `index` of those at `endpoints`, each `host:port`.
+    /// Opens the gate: the program runs as party `index` of those at `endpoints`, each `host:port`. With TLS between
+    /// them if there are `authorities`: everybody's certificates, in order.
     pub async fn open(
         &self,
         index: usize,
         endpoints: Vec<String>,
-        tls: bool,
+        authorities: Option<String>,
     ) -> Result<(), Reason> {
         let gone = || Reason::Supervisor {
             detail: "Python is not at the gate".to_owned(),
@@ -134,7 +138,8 @@ impl Party {
         let go = Go {
             index,
             parties: endpoints,
-            ssl: tls,
+            ssl: authorities.is_some(),
+            authorities,
         };
         self.commands
             .send(Command::Open(go, reply))

@@ -116,7 +116,6 @@ impl Agent {
             folder.path(),
             &folder.path().join("run"),
         )
-        .await
         .unwrap();
         Self {
             launcher,
@@ -140,7 +139,7 @@ impl Agent {
         let mut run = self.launch(&spec).await;
         run.at_gate().await;
         run.party
-            .open(0, vec!["127.0.0.1:7000".to_owned()], false)
+            .open(0, vec!["127.0.0.1:7000".to_owned()], None)
             .await
             .unwrap();
         (run, spec)
@@ -183,6 +182,7 @@ fn spec(state: &Path, runtime: &Runtime, program: &str) -> Spec {
         folder,
         work,
         inputs,
+        tls: None,
         python: runtime.python.path.clone(),
         mpyc_dir: runtime.mpyc_dir.clone(),
         mpyc_version: VERSION.to_owned(),

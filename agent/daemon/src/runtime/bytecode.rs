@@ -48,6 +48,7 @@ pub(super) async fn ensure(root: &Path, mpyc: &Path, python: &Python) -> io::Res
         fs::remove_file(cache.join(name))?;
     }
     compile(mpyc, python).await?;
+    files::publish(&cache).map_err(io::Error::other)?;
     let json = serde_json::to_vec(&digests(&cache, &python.cache_tag)?)?;
     files::write_atomic(&list, &json).map_err(io::Error::other)
 }

@@ -199,9 +199,9 @@ fn prepare_files(
 }
 
 /// Writes all files to a new folder beside `root`, which then becomes `root`.
-fn unpack(dir: &Path, root: &Path, files: &wheel::Files) -> io::Result<()> {
+fn unpack(dir: &Path, root: &Path, contents: &wheel::Files) -> io::Result<()> {
     let new = tempfile::Builder::new().prefix("new-").tempdir_in(dir)?;
-    for (name, contents) in files {
+    for (name, contents) in contents {
         let path = new.path().join("files").join(name);
         fs::create_dir_all(path.parent().unwrap_or(dir))?;
         let mut file = fs::File::create_new(&path)?;
@@ -209,6 +209,8 @@ fn unpack(dir: &Path, root: &Path, files: &wheel::Files) -> io::Result<()> {
         // A power cut must not leave empty files under the runtime's name.
         file.sync_all()?;
     }
+    // MPyC is no secret, and it may be another user who runs it.
+    files::publish(&new.path().join("files")).map_err(io::Error::other)?;
     fs::rename(new.path(), root)?;
     // It is not there any more under that name: nothing is left to remove.
     let _ = new.keep();

@@ -5,8 +5,9 @@
 //!   session.json     how the head names it
 //!   envelope.json    the signed manifest
 //!   checkpoint.json  the state machine's checkpoint
-//!   work/            the unpacked program: Python's working directory, while it runs
+//!   work/            the unpacked program, while it runs
 //!   inputs/          the named inputs, while it runs
+//!   tls/             this party's TLS certificate and key, while it runs
 //!   stdout, stderr   the program's output: the owner's
 //!   output.key       opens the hash of an output that is not declared equal: the owner's
 //!   facts.json       what the receipt will say, between the session's good end and the receipt
@@ -78,7 +79,7 @@ impl Folder {
 
     /// Removes what only the run needed: program, inputs, TLS keys.
     pub fn clear_run(&self) {
-        for part in ["work", "inputs"] {
+        for part in ["work", "inputs", "tls"] {
             let path = self.path(part);
             if let Err(error) = std::fs::remove_dir_all(&path)
                 && error.kind() != std::io::ErrorKind::NotFound

@@ -1,14 +1,11 @@
 //! Python up to the gate, and the signed `Ready` that says what stands there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use e3_client::files;
 use e3_core::document::{Machine, Ready};
 use e3_core::envelope::{Envelope, Verified};
 use e3_core::session::{Context, Reason, barrier};
 
-use super::certificate::{self, Ephemeral};
 use super::folder::Folder;
 use super::stage::{self, Staging};
 use crate::party::{Listen, Spec};
@@ -28,6 +25,7 @@ pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Stagi
         folder: folder.as_path().to_owned(),
         work: staging.work.clone(),
         inputs: staging.inputs.clone(),
+        tls: staging.tls.as_ref().map(|tls| tls.folder.clone()),
         python: staging.python.path.clone(),
         mpyc_dir: staging.runtime.mpyc_dir.clone(),
         mpyc_version: session.mpyc.version.clone(),
@@ -59,25 +57,20 @@ pub struct Signed {
     pub envelope: String,
 }
 
-/// Looks at everything once more as it lies there, makes the session's certificate, and signs.
+/// Looks at everything once more as it lies there, and signs.
 ///
 /// What would be refused by the others is found here already.
 pub fn ready(
     shared: &Shared,
     context: &Context,
-    work: &Path,
+    staging: &Staging,
     machine: Machine,
     port: Option<u16>,
     round_trips: &BTreeMap<usize, u64>,
 ) -> Result<Signed, Reason> {
     let session = &context.session;
-    let program = stage::digest_of(work)?;
+    let program = stage::digest_of(&staging.work)?;
     let port = port.unwrap_or(session.mpyc.base_port);
-    let certificate = if session.mpyc.tls && session.parties.len() > 1 {
-        Some(write_certificate(context.me, work)?)
-    } else {
-        None
-    };
     let ready = Ready {
         manifest: context.manifest,
         party: context.me,
@@ -85,7 +78,7 @@ pub fn ready(
         // Compared byte by byte with the wheel before Python started.
         mpyc: session.mpyc.wheel.digest,
         endpoint: format!("{}:{port}", host(shared)),
-        certificate,
+        certificate: staging.tls.as_ref().map(|tls| tls.certificate.clone()),
         machine,
         // By rule 10: a board without a clock has the floor, minutes old, and not 1970.
         clock: shared.keeper().now(),
@@ -103,39 +96,11 @@ pub fn ready(
     Ok(Signed { ready, envelope })
 }
 
-/// The folder in which MPyC looks for TLS files, relative to its working directory.
-const TLS: &str = ".config";
-
-fn write_certificate(me: usize, work: &Path) -> Result<String, Reason> {
-    let disk = |error: files::FileError| Reason::Disk {
-        detail: crate::text::chain(&error),
-    };
-    let failed = |error: rcgen::Error| Reason::Supervisor {
-        detail: format!("no TLS certificate: {error}"),
-    };
-    let Ephemeral { certificate, key } = certificate::make(me).map_err(failed)?;
-    let folder = work.join(TLS);
-    files::private_folder(&folder).map_err(disk)?;
-    files::write_private(&folder.join(format!("party_{me}.key")), key.as_bytes()).map_err(disk)?;
-    files::write_private(
-        &folder.join(format!("party_{me}.crt")),
-        certificate.as_bytes(),
-    )
-    .map_err(disk)?;
-    Ok(certificate)
-}
-
-/// Writes everybody's certificates, in order: the gate pins party i to the i-th.
-pub fn write_authorities(work: &Path, readies: &[Ready]) -> Result<(), Reason> {
+/// Everybody's certificates, in order: the gate pins party i to the i-th. `None` without TLS.
+pub fn authorities(readies: &[Ready]) -> Option<String> {
     let bundle: String = readies
         .iter()
         .filter_map(|ready| ready.certificate.as_deref())
         .collect();
-    if bundle.is_empty() {
-        return Ok(());
-    }
-    let path = work.join(TLS).join("mpyc_ca.crt");
-    files::write_private(&path, bundle.as_bytes()).map_err(|error| Reason::Disk {
-        detail: crate::text::chain(&error),
-    })
+    Some(bundle).filter(|bundle| !bundle.is_empty())
 }

@@ -17,6 +17,7 @@ use e3_core::session::{Context, Reason};
 use e3_core::trust::Refusal;
 
 use self::fetch::{Missing, Places};
+use super::certificate::{self, Ephemeral};
 use super::folder::Folder;
 use crate::runtime::{Python, Runtime};
 use crate::shared::Shared;
@@ -34,6 +35,16 @@ pub struct Staging {
     pub python: Python,
     /// MPyC, unpacked.
     pub runtime: Runtime,
+    /// This party's TLS, if the session has it.
+    pub tls: Option<Tls>,
+}
+
+/// What this party shows the others.
+pub struct Tls {
+    /// The folder of certificate and key, under the names by which MPyC looks for them.
+    pub folder: PathBuf,
+    /// The certificate, as PEM.
+    pub certificate: String,
 }
 
 /// Stages a session.
@@ -61,11 +72,34 @@ pub async fn stage(shared: &Shared, context: &Context, folder: &Folder) -> Resul
         .runtimes
         .prepare(&mpyc.wheel, wheel, &mpyc.version, &python)
         .await?;
+    let has_tls = mpyc.tls && session.parties.len() > 1;
+    let tls = has_tls.then(|| make_tls(context.me, folder.path("tls")));
     Ok(Staging {
         work,
         inputs,
         python,
         runtime,
+        tls: tls.transpose()?,
+    })
+}
+
+fn make_tls(me: usize, folder: PathBuf) -> Result<Tls, Reason> {
+    let disk = |error: files::FileError| Reason::Disk {
+        detail: crate::text::chain(&error),
+    };
+    let failed = |error: rcgen::Error| Reason::Supervisor {
+        detail: format!("no TLS certificate: {error}"),
+    };
+    let Ephemeral { certificate, key } = certificate::make(me).map_err(failed)?;
+    files::private_folder(&folder).map_err(disk)?;
+    let write = |name: String, text: &str| {
+        files::write_private(&folder.join(name), text.as_bytes()).map_err(disk)
+    };
+    write(format!("party_{me}.key"), &key)?;
+    write(format!("party_{me}.crt"), &certificate)?;
+    Ok(Tls {
+        folder,
+        certificate,
     })
 }
 
@@ -88,9 +122,7 @@ fn unpack(bytes: &[u8], session: &Session, work: &Path) -> Result<(), Reason> {
     let disk = |path: &Path, error: std::io::Error| Reason::Disk {
         detail: format!("{}: {error}", path.display()),
     };
-    files::private_folder(work).map_err(|error| Reason::Disk {
-        detail: crate::text::chain(&error),
-    })?;
+    std::fs::create_dir_all(work).map_err(|error| disk(work, error))?;
     for (name, contents) in contents {
         let path = work.join(name);
         let parent = path.parent().unwrap_or(work);
@@ -100,7 +132,10 @@ fn unpack(bytes: &[u8], session: &Session, work: &Path) -> Result<(), Reason> {
             .and_then(|mut file| std::io::Write::write_all(&mut file, &contents));
         written.map_err(|error| disk(&path, error))?;
     }
-    Ok(())
+    // A program is no secret, and it may be another user who runs it.
+    files::publish(work).map_err(|error| Reason::Disk {
+        detail: crate::text::chain(&error),
+    })
 }
 
 /// The digest of the program as it lies there: packed again, TLS files aside.

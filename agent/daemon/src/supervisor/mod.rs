@@ -13,11 +13,12 @@ mod tree;
 
 use std::ffi::OsString;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use e3_client::files::FileError;
 use e3_core::digest::Digest;
-use e3_core::document::Exit;
+use e3_core::document::{Exit, Limits};
 use e3_core::session::Reason;
 use futures_util::future::BoxFuture;
 use tokio::net::unix::pipe;
@@ -43,6 +44,49 @@ pub struct Job {
     pub args: Vec<OsString>,
     /// The whole environment; never a secret either.
     pub env: Vec<(OsString, OsString)>,
+    /// The files that it is about, for a supervisor that shows it nothing else.
+    pub files: Files,
+    /// What it may use, for a supervisor that can bound it.
+    pub limits: Limits,
+}
+
+/// A session's files, where the agent has laid them out.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// The gate's program.
+    pub gate: PathBuf,
+    /// The folder of the session's program.
+    pub program: PathBuf,
+    /// The folder that has `mpyc/`.
+    pub mpyc: PathBuf,
+    /// The folder of the named inputs.
+    pub inputs: PathBuf,
+    /// The folder of this party's TLS certificate and key, if the session has TLS.
+    pub tls: Option<PathBuf>,
+}
+
+/// How a job that was prepared will find the world.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Where the gate's socket must be; anywhere if `None`.
+    pub socket: Option<PathBuf>,
+    /// What the job sees in place of the machine's file system; `None` if that is the machine's.
+    pub view: Option<View>,
+}
+
+/// A file system of the job's own, with the paths that files have there.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The folder that has `mpyc/`.
+    pub mpyc: &'static str,
+    /// The folder of the session's program.
+    pub program: &'static str,
+    /// The folder of the inputs that do not come as credentials.
+    pub large: &'static str,
+    /// The working directory, which is also the program's home.
+    pub work: &'static str,
+    /// The folder in which the program looks for its inputs.
+    pub inputs: &'static str,
 }
 
 /// The id of the job of this session in this folder: 32 hexadecimal digits, the same after a restart, and
@@ -71,6 +115,11 @@ pub struct Started {
 ///   implementation can know its members; each says how far that is;
 /// - two jobs with different ids never touch each other.
 pub trait Supervisor: Send + Sync {
+    /// Lays out what the job will find, and says where that is. Comes before [`Supervisor::start`].
+    fn prepare(&self, _job: &Job) -> Result<Place, SupervisorError> {
+        Ok(Place::default())
+    }
+
     /// Starts the job. On error nothing of it runs.
     fn start<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Started, SupervisorError>>;
 
@@ -85,6 +134,11 @@ pub trait Supervisor: Send + Sync {
     /// Whether the supervisor itself bounds a job's memory and processes. If not, the gate is asked to do what can be
     /// done from inside.
     fn bounds_resources(&self) -> bool;
+
+    /// Whether jobs could be started now; the error names what is missing.
+    fn check(&self) -> BoxFuture<'_, Result<(), SupervisorError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A job that was started.
@@ -93,6 +147,17 @@ pub trait Supervisor: Send + Sync {
 pub trait Running: Send {
     /// The main process, if it is known; then it is the one that may open the gate's socket.
     fn main_pid(&self) -> Option<u32>;
+
+    /// Whether the job reaches no address of the network but those that it is allowed. A job that must be confined
+    /// proves that it is, see `gate.py`: not every kernel keeps what is asked of it.
+    fn is_confined(&self) -> bool {
+        false
+    }
+
+    /// Lets a job that is confined reach these addresses, and no other.
+    fn allow<'a>(&'a mut self, _peers: &'a [IpAddr]) -> BoxFuture<'a, Result<(), SupervisorError>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Waits until the main process has ended, then ends what it left behind. Safe to cancel and to call again.
     fn ended(&mut self) -> BoxFuture<'_, Result<Exit, SupervisorError>>;
@@ -129,10 +194,44 @@ pub enum SupervisorError {
         /// Their ids.
         pids: Vec<u32>,
     },
+    /// The folder that a unit reads cannot be made.
+    #[error("cannot prepare {}; is run-e3party.mount active, and is this the user e3?", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no way to systemd.
+    #[error("systemd cannot be reached over the system bus; is dbus running?")]
+    NoBus(#[source] zbus::Error),
+    /// systemd, or polkit for it, does not let this user do it.
+    #[error(
+        "systemd does not let this user {call} {unit}; is polkit running, and is E3's rule in \
+         /usr/share/polkit-1/rules.d/50-e3.rules?"
+    )]
+    NotAllowed {
+        /// The verb.
+        call: &'static str,
+        /// The unit.
+        unit: String,
+        /// systemd's words.
+        source: zbus::Error,
+    },
+    /// The unit does not ship with this machine, or cannot be read.
+    #[error(
+        "systemd has no usable {unit} ({state}); install E3's units and run `systemctl daemon-reload`"
+    )]
+    NoUnit {
+        /// The unit.
+        unit: String,
+        /// systemd's word: `not-found`, `bad-setting`, `masked`, …
+        state: String,
+    },
     /// The bus, or systemd behind it, says no.
-    #[error("{call} of {unit} failed")]
+    #[error("systemd could not {call} {unit}")]
     Bus {
-        /// The method or property.
+        /// The verb, method or property.
         call: &'static str,
         /// The unit.
         unit: String,
@@ -140,13 +239,13 @@ pub enum SupervisorError {
         source: zbus::Error,
     },
     /// systemd's job for the unit did not end well.
-    #[error("systemd could not {call} {unit}: {result}; see `systemctl status {unit}`")]
+    #[error("systemd could not {call} {unit}: {result}; see `journalctl -u {unit}`")]
     UnitJob {
         /// `start` or `stop`.
         call: &'static str,
         /// The unit.
         unit: String,
-        /// systemd's word: `failed`, `timeout`, `dependency`, …
+        /// systemd's word: `failed`, `timeout`, `dependency`, …, and at which step.
         result: String,
     },
     /// No answer in time.

@@ -1,44 +1,58 @@
-//! The supervisor for appliances: the template unit `e3-party@.service` that ships in the image, started over D-Bus.
+//! The supervisor for appliances: the template unit `e3-party@.service` that ships with the image
+//! (`agent/dist/systemd`), started over D-Bus. The unit says what a session may do; this module names the instance,
+//! sets the manifest's limits and the addresses of the session's parties for it, and waits for its end.
 //!
-//! The unit says what a session may do; this module only names the instance and leaves in `<root>/<id>/`, which the
-//! unit reads as `%i`:
+//! For each instance it lays out a folder below [`ROOT`], which the unit knows as `%i`:
 //!
-//! | file | in the unit | what |
+//! | name | in the unit | what |
 //! |---|---|---|
-//! | `environment` | `EnvironmentFile=` | the job's environment |
-//! | `program` | `ExecStart=` goes through it | a link to the program |
-//! | `arguments` | read by `ExecStart=`'s wrapper | the arguments, each followed by a NUL byte |
-//! | `cwd` | `WorkingDirectory=` | a link to where it starts |
 //! | `stdout`, `stderr` | `StandardOutput=file:`, `StandardError=file:` | named pipes: [`super::output`] reads and bounds them |
+//! | `inputs/`, `tls/` | `LoadCredential=` | small inputs, this party's TLS certificate and key |
+//! | `view/` | `/run/e3/session` | the gate's program and its socket |
+//! | `program`, `mpyc` | `/run/e3/program`, `/run/e3/mpyc` | links to the checked files |
+//! | `large` | `/run/e3/large` | link to inputs that are too large for a credential |
+//!
+//! systemd opens the first two rows as root. They cannot lead it anywhere: the file system knows no symbolic links
+//! (`run-e3party.mount`). The links below are resolved by systemd itself, for mounts, which give nobody a permission.
 //!
 //! All members of a job are in the unit's cgroup, so nothing escapes: [`super::Running::ended`] and
 //! [`super::Running::kill`] resolve when systemd says that the unit is inactive, which with
 //! `KillMode=control-group` means that the cgroup is empty.
 //!
-//! `bus` is what is said to systemd, `folder` what lies in `<root>/<id>/`, `instance` one unit till its end.
+//! `bus` is the way to systemd, `unit` what is asked of it, `folder` what lies below [`ROOT`], `instance` one unit
+//! from its start to its end, `limits` what is set for it.
 
 mod bus;
 mod folder;
 mod instance;
+mod limits;
+mod unit;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
 
-use self::bus::{ManagerProxy, ServiceProxy, UnitProxy, bus, is_no_such_unit};
-use self::folder::{clear, prepare};
+use self::bus::Bus;
+use self::folder::Folder;
 use self::instance::Instance;
-use super::{Job, Started, Supervisor, SupervisorError};
+use super::{Job, Place, Started, Supervisor, SupervisorError, View};
 
-/// For a start or stop job. The unit's own `TimeoutStopSec` is far below.
-const JOB_DEADLINE: Duration = Duration::from_secs(15);
+/// Where the units find their folders. It stands in them, so it is no setting.
+pub const ROOT: &str = "/run/e3party";
+/// What a job sees, as `e3-party@.service` mounts it.
+const VIEW: View = View {
+    mpyc: "/run/e3/mpyc",
+    program: "/run/e3/program",
+    large: "/run/e3/large",
+    work: "/work",
+    inputs: "/inputs",
+};
 
 /// The supervisor.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Systemd {
-    connection: zbus::Connection,
+    bus: Bus,
     root: PathBuf,
 }
 
@@ -47,139 +61,38 @@ pub fn unit_name(id: &str) -> String {
     format!("e3-party@{id}.service")
 }
 
+impl Default for Systemd {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Systemd {
-    /// Talks to systemd over the system bus. `root` is where the units find their folders, such as `/run/e3/party`.
-    pub async fn connect(root: &Path) -> Result<Self, SupervisorError> {
-        let connection = zbus::Connection::system().await;
-        let connection =
-            connection.map_err(|source| bus("connecting to the system bus", "systemd", source))?;
-        Self::on(connection, root).await
+    /// Talks to systemd over the system bus, from the first time that there is something to say.
+    pub fn new() -> Self {
+        Self {
+            bus: Bus::system(),
+            root: PathBuf::from(ROOT),
+        }
     }
 
-    /// Talks to systemd over this connection.
-    pub async fn on(connection: zbus::Connection, root: &Path) -> Result<Self, SupervisorError> {
-        let systemd = Self {
-            connection,
-            root: root.to_owned(),
-        };
-        // Without it systemd sends no signals about units.
-        systemd
-            .manager("")
-            .await?
-            .subscribe()
-            .await
-            .map_err(|source| bus("Subscribe", "systemd", source))?;
-        Ok(systemd)
-    }
-
-    async fn manager(&self, unit: &str) -> Result<ManagerProxy<'static>, SupervisorError> {
-        ManagerProxy::new(&self.connection)
-            .await
-            .map_err(|source| bus("proxy", unit, source))
-    }
-
-    /// Calls one of the methods that queue a job, and waits for the job's end.
-    async fn job(&self, call: &'static str, unit: &str) -> Result<(), SupervisorError> {
-        let work = async {
-            let manager = self.manager(unit).await?;
-            // Before the call: the job may be gone before its reply is here.
-            let removed = manager.receive_job_removed().await;
-            let mut removed = removed.map_err(|source| bus("JobRemoved", unit, source))?;
-            let path = match call {
-                "start" => manager.start_unit(unit, "replace").await,
-                _ => manager.stop_unit(unit, "replace").await,
-            };
-            let path = match path {
-                Err(error) if call == "stop" && is_no_such_unit(&error) => return Ok(()),
-                path => path.map_err(|source| bus(call, unit, source))?,
-            };
-            while let Some(signal) = removed.next().await {
-                let args = signal
-                    .args()
-                    .map_err(|source| bus("JobRemoved", unit, source))?;
-                if *args.job() == path {
-                    let result = args.result().clone();
-                    let is_good = result == "done";
-                    let failed = || SupervisorError::UnitJob {
-                        call,
-                        unit: unit.to_owned(),
-                        result,
-                    };
-                    return if is_good { Ok(()) } else { Err(failed()) };
-                }
-            }
-            Err(SupervisorError::UnitJob {
-                call,
-                unit: unit.to_owned(),
-                result: "the bus is gone".to_owned(),
-            })
-        };
-        let seconds = JOB_DEADLINE.as_secs();
-        let timeout = |_| SupervisorError::UnitTimeout {
-            call,
-            unit: unit.to_owned(),
-            seconds,
-        };
-        tokio::time::timeout(JOB_DEADLINE, work)
-            .await
-            .map_err(timeout)?
-    }
-
-    /// Stops the unit; if its stop job does not end well, kills everything in it and stops it once more.
-    async fn stop(&self, unit: &str) -> Result<(), SupervisorError> {
-        let Err(error) = self.job("stop", unit).await else {
-            return Ok(());
-        };
-        tracing::warn!(error = %crate::text::chain(&error), "killing everything in it");
-        let killed = self
-            .manager(unit)
-            .await?
-            .kill_unit(unit, "all", nix::libc::SIGKILL)
-            .await;
-        killed.map_err(|source| bus("KillUnit", unit, source))?;
-        self.job("stop", unit).await
-    }
-
-    fn folder(&self, id: &str) -> PathBuf {
-        self.root.join(id)
+    fn folder(&self, id: &str) -> Folder {
+        Folder::new(self.root.join(id))
     }
 
     async fn start_job(&self, job: &Job) -> Result<Started, SupervisorError> {
         let unit = unit_name(&job.id);
         let folder = self.folder(&job.id);
-        let (stdout, stderr) = prepare(&folder, job)?;
-        let unit_path = self.manager(&unit).await?.load_unit(&unit).await;
-        let path = unit_path.map_err(|source| bus("LoadUnit", &unit, source))?;
-        let proxies = async {
-            let uncached = zbus::proxy::CacheProperties::No;
-            let service = ServiceProxy::builder(&self.connection)
-                .path(path.clone())
-                .cache_properties(uncached);
-            Ok::<_, zbus::Error>((
-                UnitProxy::builder(&self.connection)
-                    .path(path.clone())
-                    .build()
-                    .await?,
-                service.build().await?,
-            ))
-        };
-        let (state, service) = proxies
-            .await
-            .map_err(|source| bus("proxy", &unit, source))?;
-        self.job("start", &unit).await?;
-        let main_pid = service
-            .main_pid()
-            .await
-            .map_err(|source| bus("MainPID", &unit, source))?;
-        let main_pid = Some(main_pid).filter(|pid| *pid != 0);
+        let (stdout, stderr) = folder.pipes()?;
+        limits::set(&self.bus, &unit, limits::of_job(&job.limits)).await?;
+        let main_pid = unit::start(&self.bus, &unit).await?;
         let running = Box::new(Instance {
-            systemd: self.clone(),
+            bus: self.bus.clone(),
             unit,
             folder,
-            state,
-            service,
             main_pid,
             exit: None,
+            finished: false,
         });
         Ok(Started {
             running,
@@ -190,6 +103,14 @@ impl Systemd {
 }
 
 impl Supervisor for Systemd {
+    fn prepare(&self, job: &Job) -> Result<Place, SupervisorError> {
+        let socket = self.folder(&job.id).prepare(job)?;
+        Ok(Place {
+            socket: Some(socket),
+            view: Some(VIEW),
+        })
+    }
+
     fn start<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Started, SupervisorError>> {
         self.start_job(job).boxed()
     }
@@ -200,16 +121,29 @@ impl Supervisor for Systemd {
         _: &'a Path,
     ) -> BoxFuture<'a, Result<usize, SupervisorError>> {
         async move {
-            let ran = self.folder(id).exists();
-            self.stop(&unit_name(id)).await?;
-            clear(&self.folder(id))?;
+            let unit = unit_name(id);
+            let folder = self.folder(id);
+            let ran = folder.exists();
+            unit::stop(&self.bus, &unit).await?;
+            // An agent that dies takes its units with it, and a unit that failed stays until it is forgiven.
+            unit::forget(&self.bus, &unit).await;
+            folder.clear()?;
             Ok(usize::from(ran))
         }
         .boxed()
     }
 
     fn bounds_resources(&self) -> bool {
-        true
+        limits::are_kept()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), SupervisorError>> {
+        // Any instance: it need not exist, and is not started.
+        unit::check(
+            &self.bus,
+            "e3-party@00000000000000000000000000000000.service",
+        )
+        .boxed()
     }
 }
 

@@ -23,16 +23,14 @@ async fn an_agent_that_will_be_killed() {
     let Some(state) = std::env::var_os(VICTIM).map(PathBuf::from) else {
         return;
     };
-    let launcher = Launcher::new(Supervisor::Process, &state, &state.join("run"))
-        .await
-        .unwrap();
+    let launcher = Launcher::new(Supervisor::Process, &state, &state.join("run")).unwrap();
     let (party, mut events) = Party::launch(&launcher, spec(&state, &runtime().await, DAEMON))
         .await
         .unwrap();
     while let Some(event) = events.recv().await {
         if matches!(event, PartyEvent::AtGate { .. }) {
             party
-                .open(0, vec!["127.0.0.1:7000".to_owned()], false)
+                .open(0, vec!["127.0.0.1:7000".to_owned()], None)
                 .await
                 .unwrap();
         }

@@ -131,14 +131,10 @@ impl Driver {
         }
         let endpoints = readies.iter().map(|ready| ready.endpoint.clone()).collect();
         let tls = self.context.session.mpyc.tls && readies.len() > 1;
-        let written = match &self.staging {
-            Some(staging) => gate::write_authorities(&staging.work, readies),
-            None => Ok(()),
-        };
-        let opened = match (&self.party, written) {
-            (Some(party), Ok(())) => party.open(self.context.me, endpoints, tls).await,
-            (None, Ok(())) => Err(Reason::AgentRestarted),
-            (_, Err(reason)) => Err(reason),
+        let authorities = gate::authorities(readies).filter(|_| tls);
+        let opened = match &self.party {
+            Some(party) => party.open(self.context.me, endpoints, authorities).await,
+            None => Err(Reason::AgentRestarted),
         };
         if let Err(reason) = opened {
             self.advance(Event::Broken(reason)).await;

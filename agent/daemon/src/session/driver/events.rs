@@ -78,7 +78,7 @@ impl Driver {
         match gate::ready(
             &self.shared,
             &self.context,
-            &staging.work,
+            staging,
             machine,
             port,
             self.talk.round_trips(),

@@ -7,10 +7,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::super::job_id;
 use super::super::output::{Keep, Output};
+use super::super::{Files, job_id};
 use super::*;
 use crate::supervisor::registry::spawn_own;
+use e3_core::document::Limits;
 
 /// A program that has not printed by then never will.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -58,6 +59,13 @@ impl Case {
             program: python_path(),
             args: ["-I", "-S", "-c", &text, &tag].map(OsString::from).to_vec(),
             env: Vec::new(),
+            files: Files::default(),
+            limits: Limits {
+                memory: 1 << 30,
+                cpu: 100,
+                tasks: 64,
+                output: 1 << 20,
+            },
         };
         Self { folder, job, tag }
     }

@@ -1,11 +1,23 @@
-//! What of systemd's D-Bus interface is used, and its errors.
+//! The way to systemd: a connection that is made again when it is lost, what of systemd's interface is used, and the
+//! errors that come back.
 
-use zbus::OwnedObjectPath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+use zbus::fdo;
+use zbus::{Connection, OwnedObjectPath, Variant};
 
 use crate::supervisor::SupervisorError;
 
+/// A restart of the bus takes about a second.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// systemd's error for a unit that is not loaded, so does not run.
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// It told this client about signals already.
+const SUBSCRIBED: &str = "org.freedesktop.systemd1.AlreadySubscribed";
 
 /// What of systemd's manager is used.
 #[zbus::proxy(
@@ -20,6 +32,12 @@ pub(super) trait Manager {
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
+    fn set_unit_properties(
+        &self,
+        name: &str,
+        runtime: bool,
+        properties: &[(&str, Variant<'_>)],
+    ) -> zbus::Result<()>;
     #[zbus(signal)]
     fn job_removed(
         &self,
@@ -37,33 +55,136 @@ pub(super) trait Manager {
 )]
 pub(super) trait Unit {
     #[zbus(property)]
+    fn load_state(&self) -> zbus::Result<String>;
+    #[zbus(property)]
     fn active_state(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn sub_state(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
 }
 
-/// What of a service is used. These change without a signal that would name them, so nothing is cached.
+/// What of a service is used.
 #[zbus::proxy(
     interface = "org.freedesktop.systemd1.Service",
     default_service = "org.freedesktop.systemd1"
 )]
 pub(super) trait Service {
-    #[zbus(property(emits_changed_signal = "false"))]
+    #[zbus(property)]
     fn result(&self) -> zbus::Result<String>;
-    #[zbus(property(emits_changed_signal = "false"), name = "ExecMainStatus")]
+    #[zbus(property, name = "ExecMainStatus")]
     fn exec_main_status(&self) -> zbus::Result<i32>;
-    #[zbus(property(emits_changed_signal = "false"), name = "ExecMainCode")]
+    #[zbus(property, name = "ExecMainCode")]
     fn exec_main_code(&self) -> zbus::Result<i32>;
-    #[zbus(property(emits_changed_signal = "false"), name = "MainPID")]
+    #[zbus(property, name = "MainPID")]
     fn main_pid(&self) -> zbus::Result<u32>;
 }
 
-pub(super) fn is_no_such_unit(error: &zbus::Error) -> bool {
-    matches!(error, zbus::Error::MethodError(name, ..) if name.as_str() == NO_SUCH_UNIT)
+type Dial = dyn Fn() -> BoxFuture<'static, zbus::Result<Connection>> + Send + Sync;
+
+/// A connection to systemd, made when it is first needed and again when it was lost. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Bus {
+    dial: Arc<Dial>,
+    /// For a bus that is gone to come back, before a start or stop is given up.
+    pub(super) patience: Duration,
+    current: Arc<Mutex<Option<Connection>>>,
 }
 
-pub(super) fn bus(call: &'static str, unit: &str, source: zbus::Error) -> SupervisorError {
-    SupervisorError::Bus {
-        call,
-        unit: unit.to_owned(),
-        source,
+impl Bus {
+    /// Over the system bus.
+    pub(super) fn system() -> Self {
+        Self::by(Arc::new(|| Connection::system().boxed()), PATIENCE)
     }
+
+    /// By this way.
+    pub(super) fn by(dial: Arc<Dial>, patience: Duration) -> Self {
+        Self {
+            dial,
+            patience,
+            current: Arc::default(),
+        }
+    }
+
+    /// A connection on which systemd sends its signals.
+    pub(super) async fn connection(&self) -> Result<Connection, SupervisorError> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = current
+            .as_ref()
+            .filter(|connection| !connection.is_closed())
+        {
+            return Ok(connection.clone());
+        }
+        let connection = (self.dial)().await.map_err(SupervisorError::NoBus)?;
+        subscribe(&connection).await?;
+        *current = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+/// Without it systemd sends no signals about units. Once more does no harm, and is needed when systemd was restarted.
+pub(super) async fn subscribe(connection: &Connection) -> Result<(), SupervisorError> {
+    match manager(connection).await?.subscribe().await {
+        Err(error) if is(&error, SUBSCRIBED) => Ok(()),
+        done => done.map_err(|source| failed("subscribe to", "systemd", source)),
+    }
+}
+
+pub(super) async fn manager(
+    connection: &Connection,
+) -> Result<ManagerProxy<'static>, SupervisorError> {
+    let proxy =
+        ManagerProxy::builder(connection).cache_properties(zbus::proxy::CacheProperties::No);
+    proxy
+        .build()
+        .await
+        .map_err(|source| failed("reach", "systemd", source))
+}
+
+/// The error of a call, by what must be done about it.
+pub(super) fn failed(call: &'static str, unit: &str, source: zbus::Error) -> SupervisorError {
+    let unit = unit.to_owned();
+    if is_loss(&source) {
+        return SupervisorError::NoBus(source);
+    }
+    match &source {
+        zbus::Error::FDO(error) => match **error {
+            fdo::Error::AccessDenied(_)
+            | fdo::Error::AuthFailed(_)
+            | fdo::Error::InteractiveAuthorizationRequired(_) => {
+                SupervisorError::NotAllowed { call, unit, source }
+            }
+            _ => SupervisorError::Bus { call, unit, source },
+        },
+        _ if is_no_such_unit(&source) => SupervisorError::NoUnit {
+            unit,
+            state: "not-found".to_owned(),
+        },
+        _ => SupervisorError::Bus { call, unit, source },
+    }
+}
+
+/// Whether the bus, or systemd on it, was gone: a restart of either, mostly.
+fn is_loss(error: &zbus::Error) -> bool {
+    match error {
+        zbus::Error::InputOutput(_) | zbus::Error::Handshake(_) | zbus::Error::Address(_) => true,
+        zbus::Error::FDO(error) => matches!(
+            **error,
+            fdo::Error::Disconnected(_)
+                | fdo::Error::IOError(_)
+                | fdo::Error::NoReply(_)
+                | fdo::Error::NameHasNoOwner(_)
+                | fdo::Error::ServiceUnknown(_)
+                | fdo::Error::NoServer(_)
+        ),
+        _ => false,
+    }
+}
+
+pub(super) fn is_no_such_unit(error: &zbus::Error) -> bool {
+    is(error, NO_SUCH_UNIT)
+}
+
+fn is(error: &zbus::Error, name: &str) -> bool {
+    matches!(error, zbus::Error::MethodError(found, ..) if found.as_str() == name)
 }

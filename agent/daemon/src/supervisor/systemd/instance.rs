@@ -1,15 +1,14 @@
 //! A unit from its start to its end.
 
-use std::io;
-use std::path::PathBuf;
+use std::net::IpAddr;
 
 use e3_core::document::Exit;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::Systemd;
-use super::bus::{ServiceProxy, UnitProxy, bus};
-use super::folder::clear;
+use super::bus::Bus;
+use super::folder::Folder;
+use super::{limits, unit};
 use crate::supervisor::{Running, SupervisorError};
 
 /// `waitid`'s code for a process that exited by itself; the others are signals.
@@ -17,70 +16,51 @@ pub(super) const CLD_EXITED: i32 = 1;
 
 /// A unit that was started.
 pub(super) struct Instance {
-    pub(super) systemd: Systemd,
+    pub(super) bus: Bus,
     pub(super) unit: String,
-    pub(super) folder: PathBuf,
-    pub(super) state: UnitProxy<'static>,
-    pub(super) service: ServiceProxy<'static>,
+    pub(super) folder: Folder,
     pub(super) main_pid: Option<u32>,
+    /// How the main process ended, once that is known.
     pub(super) exit: Option<Exit>,
+    /// Nothing of it is left.
+    pub(super) finished: bool,
 }
 
 impl Instance {
     async fn wait(&mut self) -> Result<Exit, SupervisorError> {
-        if let Some(exit) = self.exit {
-            return Ok(exit);
-        }
-        let failed = |call| move |source| bus(call, "the party's unit", source);
-        // The stream starts with the present state.
-        let mut changes = self.state.receive_active_state_changed().await;
-        loop {
-            let state = self
-                .state
-                .active_state()
-                .await
-                .map_err(failed("ActiveState"))?;
-            if matches!(state.as_str(), "inactive" | "failed") {
-                break;
-            }
-            if changes.next().await.is_none() {
-                return Err(bus(
-                    "ActiveState",
-                    &self.unit,
-                    zbus::Error::InputOutput(io::Error::other("the bus is gone").into()),
-                ));
-            }
-        }
-        let code = self
-            .service
-            .exec_main_code()
-            .await
-            .map_err(failed("ExecMainCode"))?;
-        let status = self
-            .service
-            .exec_main_status()
-            .await
-            .map_err(failed("ExecMainStatus"))?;
-        let result = self.service.result().await.map_err(failed("Result"))?;
-        if !matches!(result.as_str(), "success" | "exit-code" | "signal") {
-            // Such as `oom-kill` or `timeout`: the receipt has the signal, the journal the word.
-            tracing::warn!("{} ended with systemd's result {result}", self.unit);
-        }
-        let exit = if code == CLD_EXITED {
-            Exit::Code(status)
-        } else {
-            Exit::Signal(status)
+        // Kept at once: whoever waits may be interrupted, and systemd forgets.
+        let exit = match self.exit {
+            Some(exit) => exit,
+            None => *self
+                .exit
+                .insert(exit_of(&unit::ended(&self.bus, &self.unit).await?)),
         };
-        self.exit = Some(exit);
-        // A failed unit stays loaded until somebody says that they have seen it; one that is gone has no error left.
-        let _ = self
-            .systemd
-            .manager(&self.unit)
-            .await?
-            .reset_failed_unit(&self.unit)
-            .await;
-        clear(&self.folder)?;
+        self.finish().await?;
         Ok(exit)
+    }
+
+    /// Ends what is left of it, and forgets it.
+    async fn finish(&mut self) -> Result<(), SupervisorError> {
+        if !self.finished {
+            unit::stop(&self.bus, &self.unit).await?;
+            unit::forget(&self.bus, &self.unit).await;
+            self.folder.clear()?;
+            self.finished = true;
+        }
+        Ok(())
+    }
+}
+
+fn exit_of(end: &unit::End) -> Exit {
+    if !matches!(end.result.as_str(), "success" | "exit-code" | "signal") {
+        // Such as `oom-kill` or `timeout`: the receipt has the signal, the journal the word.
+        tracing::warn!(result = %end.result, "a session's unit was ended by systemd");
+    }
+    match end.code {
+        CLD_EXITED => Exit::Code(end.status),
+        // Somebody else has stopped it, and systemd has forgotten how it ended.
+        0 => Exit::Signal(nix::libc::SIGTERM),
+        _ => Exit::Signal(end.status),
     }
 }
 
@@ -89,32 +69,33 @@ impl Running for Instance {
         self.main_pid
     }
 
+    fn is_confined(&self) -> bool {
+        true
+    }
+
+    fn allow<'a>(&'a mut self, peers: &'a [IpAddr]) -> BoxFuture<'a, Result<(), SupervisorError>> {
+        limits::set(&self.bus, &self.unit, limits::of_peers(peers)).boxed()
+    }
+
     fn ended(&mut self) -> BoxFuture<'_, Result<Exit, SupervisorError>> {
         self.wait().boxed()
     }
 
     fn kill(&mut self) -> BoxFuture<'_, Result<(), SupervisorError>> {
-        async move {
-            if self.exit.is_none() {
-                self.systemd.stop(&self.unit).await?;
-                self.wait().await?;
-            }
-            Ok(())
-        }
-        .boxed()
+        self.finish().boxed()
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if self.exit.is_some() {
+        if self.finished {
             return;
         }
-        // Nobody waits for it; if the agent itself goes, the unit's gate sees its socket close.
-        let (systemd, unit) = (self.systemd.clone(), self.unit.clone());
+        // Nobody waits for it; if the agent itself goes, systemd ends the unit with it.
+        let (bus, unit) = (self.bus.clone(), self.unit.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = systemd.stop(&unit).await {
+                if let Err(error) = unit::stop(&bus, &unit).await {
                     tracing::warn!(error = %crate::text::chain(&error), "a unit is left");
                 }
             });

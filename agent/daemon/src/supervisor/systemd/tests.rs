@@ -5,17 +5,18 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use e3_core::digest::Digest;
-use e3_core::document::Exit;
+use e3_core::document::{Exit, Limits};
 use tokio::sync::mpsc;
-use zbus::OwnedObjectPath;
 use zbus::object_server::SignalEmitter;
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
 use super::instance::CLD_EXITED;
 use super::*;
-use crate::supervisor::job_id;
 use crate::supervisor::output::{Keep, Output};
+use crate::supervisor::{Files, job_id};
 
 const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/party";
 
@@ -27,6 +28,12 @@ struct Script {
     results: BTreeMap<&'static str, Vec<&'static str>>,
     /// What the unit writes to its standard output when it starts.
     prints: Option<(PathBuf, Vec<u8>)>,
+    /// Errors by method, before anything is done.
+    refuses: BTreeMap<&'static str, zbus::fdo::Error>,
+    /// What was set.
+    set: Vec<(String, OwnedVariant)>,
+    /// Jobs end without a signal.
+    is_mute: bool,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -34,6 +41,11 @@ type Shared = Arc<Mutex<Script>>;
 struct FakeManager(Shared);
 
 impl FakeManager {
+    fn refuse(&self, call: &'static str) -> zbus::fdo::Result<()> {
+        let refused = self.0.lock().unwrap().refuses.get(call).cloned();
+        refused.map_or(Ok(()), Err)
+    }
+
     async fn job(
         &self,
         call: &'static str,
@@ -60,6 +72,9 @@ impl FakeManager {
                 .unwrap();
         }
         let job = OwnedObjectPath::try_from("/org/freedesktop/systemd1/job/7").unwrap();
+        if self.0.lock().unwrap().is_mute {
+            return job;
+        }
         let other = OwnedObjectPath::try_from("/org/freedesktop/systemd1/job/6").unwrap();
         // Another unit's job first, and the signals before the reply, as it happens on a fast machine.
         Self::job_removed(
@@ -83,12 +98,8 @@ impl FakeManager {
     fn subscribe(&self) {
         self.0.lock().unwrap().calls.push("Subscribe".to_owned());
     }
-    fn load_unit(&self, name: &str) -> OwnedObjectPath {
-        self.0
-            .lock()
-            .unwrap()
-            .calls
-            .push(format!("LoadUnit {name}"));
+    // No change, so not noted.
+    fn load_unit(&self, _name: &str) -> OwnedObjectPath {
         OwnedObjectPath::try_from(UNIT_PATH).unwrap()
     }
     async fn start_unit(
@@ -96,9 +107,26 @@ impl FakeManager {
         name: &str,
         mode: &str,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> OwnedObjectPath {
+    ) -> zbus::fdo::Result<OwnedObjectPath> {
         assert_eq!(mode, "replace");
-        self.job("StartUnit", name, emitter).await
+        self.refuse("StartUnit")?;
+        Ok(self.job("StartUnit", name, emitter).await)
+    }
+    fn set_unit_properties(
+        &self,
+        name: &str,
+        runtime: bool,
+        properties: Vec<(String, OwnedVariant)>,
+    ) -> zbus::fdo::Result<()> {
+        assert!(runtime, "nothing may stay after a reboot");
+        self.refuse("SetUnitProperties")?;
+        let mut script = self.0.lock().unwrap();
+        let names: Vec<_> = properties.iter().map(|each| each.0.as_str()).collect();
+        script
+            .calls
+            .push(format!("SetUnitProperties {name} {}", names.join(" ")));
+        script.set.extend(properties);
+        Ok(())
     }
     async fn stop_unit(
         &self,
@@ -140,13 +168,26 @@ impl FakeManager {
 
 struct FakeUnit {
     state: &'static str,
+    sub: &'static str,
 }
 
 #[zbus::interface(name = "org.freedesktop.systemd1.Unit")]
 impl FakeUnit {
     #[zbus(property)]
+    fn load_state(&self) -> &str {
+        "loaded"
+    }
+    #[zbus(property)]
     fn active_state(&self) -> &str {
         self.state
+    }
+    #[zbus(property)]
+    fn sub_state(&self) -> &str {
+        self.sub
+    }
+    #[zbus(property)]
+    fn job(&self) -> (u32, OwnedObjectPath) {
+        (0, OwnedObjectPath::try_from("/").unwrap())
     }
 }
 
@@ -179,7 +220,11 @@ impl FakeService {
 
 async fn end(unit: &zbus::object_server::InterfaceRef<FakeUnit>, state: &'static str) {
     let mut fake = unit.get_mut().await;
-    fake.state = state;
+    (fake.state, fake.sub) = match state {
+        // As `RemainAfterExit=yes` has it.
+        "exited" => ("active", "exited"),
+        state => (state, state),
+    };
     fake.active_state_changed(unit.signal_emitter())
         .await
         .unwrap();
@@ -188,43 +233,88 @@ async fn end(unit: &zbus::object_server::InterfaceRef<FakeUnit>, state: &'static
 struct Bench {
     folder: tempfile::TempDir,
     script: Shared,
-    server: zbus::Connection,
+    server: Arc<Mutex<Connection>>,
     systemd: Systemd,
     job: Job,
+}
+
+/// systemd at one end, the agent's connection at the other.
+async fn pair(script: Shared) -> (Connection, Connection) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let running = FakeUnit {
+        state: "active",
+        sub: "running",
+    };
+    let server = zbus::connection::Builder::unix_stream(theirs)
+        .server(zbus::Guid::generate())
+        .p2p()
+        .serve_at("/org/freedesktop/systemd1", FakeManager(script))
+        .serve_at(UNIT_PATH, running)
+        .serve_at(
+            UNIT_PATH,
+            FakeService {
+                main_pid: 4242,
+                result: "success",
+                code: CLD_EXITED,
+                status: 0,
+            },
+        );
+    let client = zbus::connection::Builder::unix_stream(ours).p2p();
+    tokio::try_join!(server.build(), client.build()).unwrap()
 }
 
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = Shared::default();
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let server = zbus::connection::Builder::unix_stream(theirs)
-            .server(zbus::Guid::generate())
-            .p2p()
-            .serve_at("/org/freedesktop/systemd1", FakeManager(script.clone()))
-            .serve_at(UNIT_PATH, FakeUnit { state: "active" })
-            .serve_at(
-                UNIT_PATH,
-                FakeService {
-                    main_pid: 4242,
-                    result: "success",
-                    code: CLD_EXITED,
-                    status: 0,
-                },
-            );
-        let client = zbus::connection::Builder::unix_stream(ours).p2p();
-        let (server, client) = tokio::try_join!(server.build(), client.build()).unwrap();
-        let systemd = Systemd::on(client, &folder.path().join("run"))
-            .await
-            .unwrap();
+        let (server, client) = pair(script.clone()).await;
+        let server = Arc::new(Mutex::new(server));
+        let first = Mutex::new(Some(client));
+        let (again, place) = (script.clone(), server.clone());
+        // The first connection is there; each other one leads to a systemd that was restarted.
+        let dial = Arc::new(move || {
+            let first = first.lock().unwrap().take();
+            let (script, place) = (again.clone(), place.clone());
+            async move {
+                if let Some(first) = first {
+                    return Ok(first);
+                }
+                let (server, client) = pair(script).await;
+                *place.lock().unwrap() = server;
+                Ok(client)
+            }
+            .boxed()
+        });
+        // Nothing waits for so long: a bus that is gone comes back at once.
+        let bus = Bus::by(dial, Duration::from_mins(1));
+        let root = folder.path().join("run");
+        fs::create_dir(&root).unwrap();
+        let systemd = Systemd { bus, root };
         let dir = folder.path().to_owned();
+        let inputs = dir.join("inputs");
+        fs::create_dir(&inputs).unwrap();
+        fs::write(inputs.join("number"), "41").unwrap();
+        fs::write(dir.join("gate.py"), "the gate").unwrap();
         let job = Job {
             id: job_id(&Digest::of(b"session"), &dir),
             cwd: dir.clone(),
-            dir,
             program: PathBuf::from("/usr/bin/python3"),
             args: vec![OsString::from("-I"), OsString::from("gate.py")],
-            env: vec![("E3_INPUTS".into(), "a \"b\" $HOME \\".into())],
+            env: Vec::new(),
+            files: Files {
+                gate: dir.join("gate.py"),
+                program: dir.join("work"),
+                mpyc: dir.join("mpyc"),
+                inputs,
+                tls: None,
+            },
+            limits: Limits {
+                memory: 1 << 30,
+                cpu: 150,
+                tasks: 64,
+                output: 1 << 20,
+            },
+            dir,
         };
         Self {
             folder,
@@ -235,13 +325,26 @@ impl Bench {
         }
     }
 
+    async fn start(&self) -> Result<Started, SupervisorError> {
+        let place = self.systemd.prepare(&self.job).unwrap();
+        assert_eq!(
+            place.socket.unwrap(),
+            self.folder_of_unit().join("view/gate.sock")
+        );
+        self.systemd.start(&self.job).await
+    }
+
+    fn server(&self) -> Connection {
+        self.server.lock().unwrap().clone()
+    }
+
     fn folder_of_unit(&self) -> PathBuf {
         self.folder.path().join("run").join(&self.job.id)
     }
 
     async fn exit(&self, state: &'static str, result: &'static str, code: i32, status: i32) {
-        let service = self
-            .server
+        let server = self.server();
+        let service = server
             .object_server()
             .interface::<_, FakeService>(UNIT_PATH)
             .await
@@ -252,8 +355,7 @@ impl Bench {
             code,
             status,
         };
-        let unit = self
-            .server
+        let unit = server
             .object_server()
             .interface::<_, FakeUnit>(UNIT_PATH)
             .await
@@ -285,20 +387,10 @@ async fn a_unit_is_started_its_output_read_and_its_end_told() {
     let bench = Bench::new().await;
     let folder = bench.folder_of_unit();
     bench.script.lock().unwrap().prints = Some((folder.join("stdout"), b"42\n".to_vec()));
-    let mut started = bench.systemd.start(&bench.job).await.unwrap();
+    let mut started = bench.start().await.unwrap();
     assert_eq!(started.running.main_pid(), Some(4242));
-    let environment = fs::read_to_string(folder.join("environment")).unwrap();
-    assert_eq!(
-        environment,
-        format!(
-            "E3_INPUTS=\"a \\\"b\\\" \\$HOME \\\\\"\nE3_JOB=\"{}\"\n",
-            bench.job.id
-        )
-    );
-    assert_eq!(
-        fs::read(folder.join("arguments")).unwrap(),
-        b"-I\0gate.py\0"
-    );
+    assert_eq!(fs::read(folder.join("view/gate.py")).unwrap(), b"the gate");
+    assert_eq!(fs::read(folder.join("inputs/number")).unwrap(), b"41");
     let (tell, _trouble) = mpsc::unbounded_channel();
     let output = Output::start(
         started.stdout,
@@ -317,8 +409,9 @@ async fn a_unit_is_started_its_output_read_and_its_end_told() {
         bench.calls(),
         [
             "Subscribe",
-            "LoadUnit UNIT",
+            "SetUnitProperties UNIT MemoryMax CPUQuotaPerSecUSec TasksMax IPAddressAllow",
             "StartUnit UNIT",
+            "StopUnit UNIT",
             "ResetFailedUnit UNIT"
         ]
     );
@@ -326,11 +419,55 @@ async fn a_unit_is_started_its_output_read_and_its_end_told() {
 }
 
 #[tokio::test]
+async fn a_good_end_waits_until_it_was_read_and_what_is_left_then_ends() {
+    let bench = Bench::new().await;
+    let mut started = bench.start().await.unwrap();
+    bench.exit("exited", "success", CLD_EXITED, 0).await;
+    assert_eq!(started.running.ended().await.unwrap(), Exit::Code(0));
+    assert_eq!(
+        bench.calls()[3..],
+        ["StopUnit UNIT", "ResetFailedUnit UNIT"]
+    );
+    assert_eq!(
+        started.running.ended().await.unwrap(),
+        Exit::Code(0),
+        "again"
+    );
+}
+
+#[tokio::test]
 async fn a_signal_is_told_as_one() {
     let bench = Bench::new().await;
-    let mut started = bench.systemd.start(&bench.job).await.unwrap();
+    let mut started = bench.start().await.unwrap();
     bench.exit("failed", "oom-kill", 2, 9).await;
     assert_eq!(started.running.ended().await.unwrap(), Exit::Signal(9));
+}
+
+#[tokio::test]
+async fn the_manifests_limits_are_set_and_nobody_may_be_reached_before_the_barrier() {
+    let bench = Bench::new().await;
+    let mut started = bench.start().await.unwrap();
+    let set = |name: &str| -> OwnedVariant {
+        let script = bench.script.lock().unwrap();
+        let found = script.set.iter().rfind(|each| each.0 == name);
+        found.unwrap().1.try_clone().unwrap()
+    };
+    let number = |name: &str| u64::try_from(set(name)).unwrap();
+    assert_eq!(number("MemoryMax"), 1 << 30);
+    assert_eq!(number("CPUQuotaPerSecUSec"), 1_500_000, "150 % of a second");
+    assert_eq!(number("TasksMax"), 64);
+    let allowed = || <Vec<(i32, Vec<u8>, u32)>>::try_from(set("IPAddressAllow")).unwrap();
+    assert_eq!(allowed(), []);
+    let peers = ["10.0.0.2", "fd00::3"].map(|text| text.parse().unwrap());
+    started.running.allow(&peers).await.unwrap();
+    let v6 = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3].to_vec();
+    assert_eq!(
+        allowed(),
+        [
+            (nix::libc::AF_INET, vec![10, 0, 0, 2], 32),
+            (nix::libc::AF_INET6, v6, 128)
+        ]
+    );
 }
 
 #[tokio::test]
@@ -338,21 +475,37 @@ async fn a_start_that_systemd_refuses_has_its_word_for_it() {
     for word in ["failed", "dependency", "timeout"] {
         let bench = Bench::new().await;
         bench.answer("StartUnit", &[word]);
-        let error = bench
-            .systemd
-            .start(&bench.job)
-            .await
-            .map(|_| ())
-            .unwrap_err();
+        let error = bench.start().await.map(|_| ()).unwrap_err();
         let is_right = matches!(&error, SupervisorError::UnitJob { call: "start", result, .. } if result == word);
         assert!(is_right, "{error}");
     }
 }
 
 #[tokio::test]
+async fn a_machine_without_polkit_or_its_rule_is_told_what_to_do() {
+    use zbus::fdo::Error;
+    let denied = Error::AccessDenied("Permission denied".to_owned());
+    let asks =
+        Error::InteractiveAuthorizationRequired("Interactive authentication required".to_owned());
+    for (call, error) in [("SetUnitProperties", denied), ("StartUnit", asks)] {
+        let bench = Bench::new().await;
+        bench.script.lock().unwrap().refuses.insert(call, error);
+        let error = bench.start().await.map(|_| ()).unwrap_err();
+        assert!(
+            matches!(error, SupervisorError::NotAllowed { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("50-e3.rules"), "{error}");
+        // It recovers when the cause goes away.
+        bench.script.lock().unwrap().refuses.clear();
+        assert!(bench.start().await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn killing_stops_the_unit_and_a_stop_that_fails_kills_all_in_it() {
     let bench = Bench::new().await;
-    let mut started = bench.systemd.start(&bench.job).await.unwrap();
+    let mut started = bench.start().await.unwrap();
     bench.answer("StopUnit", &["timeout", "done"]);
     started.running.kill().await.unwrap();
     started.running.kill().await.unwrap();
@@ -381,16 +534,68 @@ async fn what_a_killed_agent_left_is_stopped_by_its_name() {
         1
     );
     assert!(!bench.folder_of_unit().exists());
-    assert_eq!(bench.calls(), ["Subscribe", "StopUnit UNIT"]);
+    assert_eq!(
+        bench.calls(),
+        ["Subscribe", "StopUnit UNIT", "ResetFailedUnit UNIT"]
+    );
 }
 
 #[tokio::test]
-async fn a_bus_that_goes_away_is_an_error_not_a_hang() {
+async fn a_bus_that_is_restarted_in_the_middle_loses_no_end() {
     let bench = Bench::new().await;
-    let mut started = bench.systemd.start(&bench.job).await.unwrap();
-    bench.server.clone().close().await.unwrap();
-    assert!(matches!(
-        started.running.ended().await,
-        Err(SupervisorError::Bus { .. })
-    ));
+    let mut started = bench.start().await.unwrap();
+    let ended = tokio::spawn(async move { started.running.ended().await });
+    bench.server().close().await.unwrap();
+    // The new connection comes with a new subscription.
+    while bench
+        .calls()
+        .iter()
+        .filter(|call| *call == "Subscribe")
+        .count()
+        < 2
+    {
+        tokio::task::yield_now().await;
+    }
+    bench.exit("failed", "exit-code", CLD_EXITED, 3).await;
+    assert_eq!(ended.await.unwrap().unwrap(), Exit::Code(3));
+}
+
+#[tokio::test]
+async fn a_job_whose_signal_was_lost_with_the_bus_is_looked_up() {
+    let bench = Bench::new().await;
+    bench.script.lock().unwrap().is_mute = true;
+    let start = bench.start();
+    let cut = async {
+        while !bench.calls().contains(&"StartUnit UNIT".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+        bench.server().close().await.unwrap();
+    };
+    let (started, ()) = tokio::join!(start, cut);
+    // Behind the new connection the unit is active: it was started, and is not started again.
+    assert_eq!(started.unwrap().running.main_pid(), Some(4242));
+    let starts = bench
+        .calls()
+        .iter()
+        .filter(|call| *call == "StartUnit UNIT")
+        .count();
+    assert_eq!(starts, 1);
+}
+
+#[tokio::test]
+async fn a_bus_that_stays_away_is_an_error_with_a_remedy() {
+    let gone = || zbus::Error::Address("nowhere".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    let systemd = Systemd {
+        bus: Bus::by(
+            Arc::new(move || async move { Err(gone()) }.boxed()),
+            Duration::ZERO,
+        ),
+        root: folder.path().to_owned(),
+    };
+    let error = systemd
+        .reap_leftovers("0123", folder.path())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("is dbus running?"), "{error}");
 }

@@ -1,0 +1,68 @@
+//! What the agent sets for one instance: the manifest's limits, and whom it may reach.
+//!
+//! systemd takes these for a unit that is loaded, at any time. They can only be made stricter than the machine's own
+//! caps: those are `e3-party.slice`'s, and the kernel keeps both.
+
+use std::net::IpAddr;
+
+use e3_core::document::Limits;
+use zbus::Variant;
+
+use super::bus::{Bus, failed, manager};
+use crate::supervisor::SupervisorError;
+
+/// `AF_INET` and `AF_INET6`, as systemd wants them.
+const FAMILIES: (i32, i32) = (nix::libc::AF_INET, nix::libc::AF_INET6);
+/// Microseconds of a second's processor time that one percent is.
+const PERCENT_USEC: u64 = 10_000;
+/// What the kernel can bound for a cgroup.
+const CONTROLLERS: &str = "/sys/fs/cgroup/cgroup.controllers";
+
+type Properties = Vec<(&'static str, Variant<'static>)>;
+
+/// The manifest's limits, and nobody to talk to.
+pub(super) fn of_job(limits: &Limits) -> Properties {
+    vec![
+        ("MemoryMax", limits.memory.into()),
+        (
+            "CPUQuotaPerSecUSec",
+            (u64::from(limits.cpu) * PERCENT_USEC).into(),
+        ),
+        ("TasksMax", u64::from(limits.tasks).into()),
+        // Empties it: an earlier attempt at the same session may have left its own.
+        ("IPAddressAllow", addresses(&[])),
+    ]
+}
+
+/// These addresses and no others.
+pub(super) fn of_peers(peers: &[IpAddr]) -> Properties {
+    vec![("IPAddressAllow", addresses(peers))]
+}
+
+fn addresses(peers: &[IpAddr]) -> Variant<'static> {
+    let entry = |peer: &IpAddr| match peer {
+        IpAddr::V4(v4) => (FAMILIES.0, v4.octets().to_vec(), 32),
+        IpAddr::V6(v6) => (FAMILIES.1, v6.octets().to_vec(), 128),
+    };
+    let entries: Vec<(i32, Vec<u8>, u32)> = peers.iter().map(entry).collect();
+    Variant::new(entries)
+}
+
+/// Sets them.
+pub(super) async fn set(
+    bus: &Bus,
+    unit: &str,
+    properties: Properties,
+) -> Result<(), SupervisorError> {
+    let manager = manager(&bus.connection().await?).await?;
+    let set = manager.set_unit_properties(unit, true, &properties).await;
+    set.map_err(|source| failed("set limits of", unit, source))
+}
+
+/// Whether the kernel bounds memory and processes of a cgroup: not on a Pi whose memory controller is off, nor where
+/// the controllers belong to the first version of cgroups.
+pub(super) fn are_kept() -> bool {
+    let found = std::fs::read_to_string(CONTROLLERS).unwrap_or_default();
+    let has = |name| found.split_ascii_whitespace().any(|found| found == name);
+    has("memory") && has("pids")
+}
