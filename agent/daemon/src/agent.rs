@@ -38,9 +38,12 @@ const IGNORED: usize = 4096;
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
     let ledger = Ledger::open(&settings.state)?;
     let _only_one = crate::lock::take(&settings.state)?;
+    let pulse = Pulse::default();
+    // At once: what it waits for while it comes up is nothing that systemd should wait for.
+    crate::notify::ready(pulse.clone());
     let work = async {
         let (shared, listener) = boot::start(settings, ledger).await?;
-        serve(shared, listener).await
+        serve(shared, listener, &pulse).await
     };
     tokio::select! {
         result = work => result,
@@ -77,7 +80,7 @@ struct Agent {
     inputs: mpsc::Sender<Input>,
 }
 
-async fn serve(shared: Shared, listener: TcpListener) -> Result<(), AgentError> {
+async fn serve(shared: Shared, listener: TcpListener, pulse: &Pulse) -> Result<(), AgentError> {
     // Below systemd it is there, and who may enter is the unit's business.
     if !shared.settings.run.exists() {
         files::private_folder(&shared.settings.run)?;
@@ -108,9 +111,7 @@ async fn serve(shared: Shared, listener: TcpListener) -> Result<(), AgentError> 
     };
     agent.resume();
     tokio::spawn(sync::run(shared, heads));
-    let pulse = Pulse::default();
     let mut beats = tokio::time::interval(pulse::BEAT);
-    crate::notify::ready(pulse.clone());
     loop {
         pulse.beat();
         let input = tokio::select! {
