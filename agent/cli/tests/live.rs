@@ -83,6 +83,7 @@ async fn present(
         addresses: Vec::new(),
         mesh: Mesh::None,
         degraded,
+        update: None,
         root: 1,
         head: 1,
         sessions,

@@ -11,6 +11,7 @@
 //! | [`document`] | what is signed |
 //! | [`trust`] | what counts, what is current, what may run here (rules 4 to 12) |
 //! | [`session`] | the life of a session as a state machine, preflight, blame, verdict |
+//! | [`update`] | how an agent replaces itself, as a state machine |
 //! | [`pack`] | programs as bytes |
 //! | [`text`] | texts of strangers, fit for a terminal |
 //! | [`schema`] | JSON schemas of all documents |
@@ -76,6 +77,14 @@
 //! | a proof of readiness replayed or stolen | – | preflight | [`session::barrier::check`] | `readiness::a_ready_for_another_session_or_place_is_refused` `readiness::two_parties_cannot_claim_one_endpoint` |
 //! | a party that says different things to different parties | – | preflight | [`session::step`] | `readiness::a_party_that_shows_different_proofs_to_different_parties_opens_nothing` |
 //! | a false accusation of nobody | – | preflight | [`session::step`] | `readiness::a_false_accusation_of_nobody_or_of_the_accuser_itself_does_no_harm` `readiness::a_refusal_names_its_rule_in_scripts_and_in_words` |
+//! | an agent that was never checked | arbitrary installation | 9 | [`update::step`] | `update::a_binary_is_not_run_before_it_was_checked` `update::a_binary_that_fails_its_self_check_is_not_started_once` |
+//! | an agent that does not start, released again | – | 9 | [`update::step`] | `update::a_binary_that_does_not_start_is_taken_back_and_never_tried_again` `update::a_binary_that_cannot_reach_its_hub_is_not_committed` `update::a_reboot_or_a_release_that_is_taken_back_is_no_failure` |
+//! | an older agent | rollback | 5, 9 | [`trust::Trust::accept_release`] | `update::an_older_release_is_not_tried` `update::the_owners_own_newer_agent_is_not_replaced_by_an_older_release` |
+//! | an agent that has expired | indefinite freeze | 10 | [`update::step`] | `update::an_expired_release_is_not_tried` |
+//! | an agent changed on the disk | arbitrary installation | 6, 9 | [`update::step`] | `update::a_binary_that_was_changed_on_the_disk_is_fetched_again` |
+//! | an agent for another machine | wrong software installation | 9 | [`update::Image::of`] | `update::a_binary_for_another_machine_is_not_taken` |
+//! | an agent signed with keys that the root has dropped | key compromise (revocation by a new root) | 4, 9 | [`trust::open_release`] | `update::a_release_of_dropped_keys_is_not_run_any_more` |
+//! | an endless agent | endless data | 3 | [`document::Release`] | `update::a_release_without_a_version_or_with_an_endless_binary_is_refused` |
 //!
 //! Histories that nobody thought of are generated in `agent/core/tests/properties.rs`, whole fleets in
 //! which agents, programs and links die in `agent/testkit/src/sim`.
@@ -93,6 +102,7 @@ pub mod session;
 pub mod text;
 pub mod time;
 pub mod trust;
+pub mod update;
 
 /// Gives a type that is written as a text its JSON schema.
 macro_rules! text_schema {

@@ -21,6 +21,10 @@ pub const PROGRAM: u64 = 64 * 1024 * 1024;
 pub const PROGRAM_FILES: usize = 4096;
 /// An MPyC wheel (0.11 takes 130 KB; 16 MiB leaves room for a century of growth).
 pub const MPYC: u64 = 16 * 1024 * 1024;
+/// A binary of the agent (the released one stays under 6 MiB).
+pub const AGENT: u64 = 64 * 1024 * 1024;
+/// Seconds that a new agent has to work, and to verify a head in, before it is committed.
+pub const TRIAL: u64 = 600;
 /// What one party may print, unless its manifest asks for less.
 pub const OUTPUT: u64 = 16 * 1024 * 1024;
 /// Output that a receipt may publish.

@@ -61,6 +61,7 @@ async fn publish(shared: &Shared, counter: u64) -> Result<(), String> {
         mesh: Mesh::None,
         // They may hold words of the operating system or of a hub.
         degraded: notes.degraded.as_ref().map(Reason::cleaned),
+        update: None,
         root,
         head,
         sessions: notes.presences(),

@@ -13,6 +13,7 @@ use crate::name::Name;
 use crate::session::{Failure, Reason};
 use crate::text::{self, DETAIL, is_plain};
 use crate::time::Time;
+use crate::update::Trouble;
 
 /// A party's own account of its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +40,9 @@ pub struct Presence {
     /// Why the party takes no new session, if it does not (rule 11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Reason>,
+    /// What is wrong with its agent's update, if something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Trouble>,
     /// The newest root and head it has accepted.
     pub root: u64,
     /// The counter of the newest head.
@@ -154,6 +158,11 @@ impl Document for Presence {
         if let Some(reason) = &self.degraded {
             reason.check("degraded")?;
         }
+        ensure(
+            self.update.as_ref().is_none_or(Trouble::is_plain),
+            "update",
+            "has a text that is too long or has control characters",
+        )?;
         self.sessions
             .iter()
             .filter_map(|s| s.failure.as_ref())

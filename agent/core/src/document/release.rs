@@ -1,7 +1,7 @@
 //! A release of the agent: which binary each target should run.
 //!
-//! Signed by the `release` role alone (rule 9). How it is fetched, tried and rolled back is the
-//! daemon's business.
+//! Signed by the `release` role alone (rule 9). How it is tried, committed and taken back is decided
+//! in [`crate::update`].
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, ensure};
 use crate::digest::Blob;
+use crate::limits;
 use crate::name::Name;
 use crate::text::is_version;
 use crate::time::Time;
@@ -24,7 +25,8 @@ pub struct Release {
     pub epoch: u64,
     /// Rises with every release; an older one is refused.
     pub counter: u64,
-    /// The agent's version, for people.
+    /// The agent's semantic version. It is installed where the installed agent is older; among
+    /// releases the counter decides.
     pub version: String,
     /// When it was signed.
     pub signed: Time,
@@ -55,9 +57,9 @@ impl Document for Release {
             "must be later than `signed`",
         )?;
         ensure(
-            is_version(&self.version),
+            is_version(&self.version) && semver::Version::parse(&self.version).is_ok(),
             "version",
-            "must be 1 to 64 letters, digits and .+-_!~",
+            "must be a semantic version like 1.2.3, of at most 64 characters",
         )?;
         ensure(
             (1..=64).contains(&self.binaries.len()),
@@ -69,6 +71,13 @@ impl Document for Release {
             targets.len() == self.binaries.len(),
             "binaries",
             "names a target twice",
+        )?;
+        ensure(
+            self.binaries
+                .iter()
+                .all(|b| (1..=limits::AGENT).contains(&b.file.size)),
+            "binaries",
+            "has one that is empty or has more than 64 MiB",
         )?;
         ensure(
             targets.iter().all(|t| is_version(t)),

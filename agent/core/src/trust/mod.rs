@@ -17,4 +17,4 @@ pub mod state;
 pub use floor::Floor;
 pub use policy::Policy;
 pub use refusal::{Refusal, TrustError};
-pub use state::{Trust, session_counter};
+pub use state::{Trust, open_release, session_counter};

@@ -76,9 +76,9 @@ impl Trust {
     ///
     /// Returns whether it was news; the same head again is no error.
     pub fn accept_head(&mut self, bytes: &[u8], system: Time) -> Result<bool, TrustError> {
-        let head: Verified<Head> = self.open("head", RoleName::Head, bytes, limits::HEAD)?;
+        let head: Verified<Head> = open(&self.root, "head", RoleName::Head, bytes, limits::HEAD)?;
         let document = &head.document;
-        self.same_fleet("head", &document.fleet)?;
+        same_fleet(&self.root, "head", &document.fleet)?;
         // Rule 5: a head says on which root it stands. Another version or epoch means that the chain
         // must be walked first, or that the head is from before.
         if document.root.version != self.root.version || document.epoch != self.root.epoch {
@@ -176,16 +176,8 @@ impl Trust {
 
     /// Takes a newer release: its own role and its own counter (rule 9).
     pub fn accept_release(&mut self, bytes: &[u8], system: Time) -> Result<Release, TrustError> {
-        let release: Verified<Release> =
-            self.open("release", RoleName::Release, bytes, limits::ENVELOPE)?;
+        let release = open_release(&self.root, bytes)?;
         let document = release.document;
-        self.same_fleet("release", &document.fleet)?;
-        if document.epoch != self.root.epoch {
-            return Err(TrustError::RootEpoch {
-                current: self.root.epoch,
-                found: document.epoch,
-            });
-        }
         rises(
             "release",
             self.floor.release,
@@ -204,35 +196,51 @@ impl Trust {
         });
         Ok(document)
     }
+}
 
-    fn same_fleet(
-        &self,
-        document: &'static str,
-        found: &crate::name::Name,
-    ) -> Result<(), TrustError> {
-        if *found == self.root.fleet {
-            return Ok(());
-        }
-        Err(TrustError::OtherFleet {
-            document,
-            expected: self.root.fleet.clone(),
-            found: found.clone(),
-        })
+/// Opens a release under `root`: the keys of the release role and no other (rule 9), of this fleet and
+/// epoch. Counter and expiry are not looked at: an agent that was installed stays verifiable when it
+/// has expired, but not when the root has dropped the keys that signed it.
+pub fn open_release(root: &Root, bytes: &[u8]) -> Result<Verified<Release>, TrustError> {
+    let release: Verified<Release> =
+        open(root, "release", RoleName::Release, bytes, limits::ENVELOPE)?;
+    same_fleet(root, "release", &release.document.fleet)?;
+    if release.document.epoch != root.epoch {
+        return Err(TrustError::RootEpoch {
+            current: root.epoch,
+            found: release.document.epoch,
+        });
     }
+    Ok(release)
+}
 
-    /// Rule 9: each document is opened with the keys of its own role and no other.
-    fn open<T: crate::document::Document>(
-        &self,
-        document: &'static str,
-        role: RoleName,
-        bytes: &[u8],
-        limit: usize,
-    ) -> Result<Verified<T>, TrustError> {
-        let Role { keys, threshold } = self.root.role(role);
-        parse(document, bytes, limit)?
-            .verify(keys, *threshold)
-            .map_err(refused(document))
+fn same_fleet(
+    root: &Root,
+    document: &'static str,
+    found: &crate::name::Name,
+) -> Result<(), TrustError> {
+    if *found == root.fleet {
+        return Ok(());
     }
+    Err(TrustError::OtherFleet {
+        document,
+        expected: root.fleet.clone(),
+        found: found.clone(),
+    })
+}
+
+/// Rule 9: each document is opened with the keys of its own role and no other.
+fn open<T: crate::document::Document>(
+    root: &Root,
+    document: &'static str,
+    role: RoleName,
+    bytes: &[u8],
+    limit: usize,
+) -> Result<Verified<T>, TrustError> {
+    let Role { keys, threshold } = root.role(role);
+    parse(document, bytes, limit)?
+        .verify(keys, *threshold)
+        .map_err(refused(document))
 }
 
 /// Rule 8: whether this session is new here. The same session again is no replay, so that a party

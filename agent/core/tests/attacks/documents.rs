@@ -43,6 +43,7 @@ fn presence() -> Presence {
         addresses: vec!["10.0.0.1:4433".to_owned()],
         mesh: Mesh::None,
         degraded: None,
+        update: None,
         root: 1,
         head: 1,
         sessions: Vec::new(),

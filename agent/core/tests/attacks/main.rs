@@ -15,3 +15,4 @@ mod signatures;
 mod sizes;
 mod state;
 mod table;
+mod update;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 const DOCUMENTATION: &str = include_str!("../../src/lib.rs");
 
 /// Every file of attacks; `every_file_of_attacks_is_listed` keeps it whole.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("chain", include_str!("chain.rs")),
     ("current", include_str!("current.rs")),
     ("documents", include_str!("documents.rs")),
@@ -15,6 +15,7 @@ const FILES: [(&str, &str); 9] = [
     ("signatures", include_str!("signatures.rs")),
     ("sizes", include_str!("sizes.rs")),
     ("state", include_str!("state.rs")),
+    ("update", include_str!("update.rs")),
 ];
 
 /// The tests in those files, as `file::test`.

@@ -225,6 +225,7 @@ pub(crate) fn presence(party: u8, counter: u64) -> Presence {
         addresses: vec![],
         mesh: Mesh::None,
         degraded: None,
+        update: None,
         root: 1,
         head: 1,
         sessions: vec![],
