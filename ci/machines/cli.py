@@ -71,6 +71,7 @@ def parser():
     sub.add_argument("--console", action="store_true", help="what came out of its console")
     sub.add_argument("machine")
     sub.add_argument("unit", nargs="?")
+    command(test, "try what the lab promises, with laboratories of its own")
     return top
 
 
@@ -172,6 +173,15 @@ def logs(args):
         print(machine.console(), end="")
     else:
         print(machine.journal(args.unit, *(["--output=json"] if args.json else [])), end="")
+
+
+def test(_args):
+    """`ci/lab test`."""
+    # Not always needed, and it imports unittest.
+    from . import selftest
+
+    if not selftest.run():
+        raise LabError("the lab does not keep what it promises")
 
 
 def main():

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from .failure import LabError, NotUpInTime
-from .inside import enter
+from .inside import TOGETHER, enter
 from .layer import Layer
 from .machine import Machine
 
@@ -132,7 +132,7 @@ class Container(Machine):
                 raise LabError(f"{self.name} is about to start or to stop")
             return self.layer.chroot(self.holder.pid, [*ENVIRONMENT, *as_user, *argv])
         pty = ["TERM=" + os.environ.get("TERM", "linux")] if terminal else []
-        return ["nsenter", "--target", str(leader), "--all", "--", *ENVIRONMENT, *pty, *as_user, *argv]
+        return ["nsenter", "--target", str(leader), "--all", "--", *TOGETHER, *ENVIRONMENT, *pty, *as_user, *argv]
 
 
 class Hub(Machine):
@@ -147,7 +147,7 @@ class Hub(Machine):
     def command(self, argv, user=None, terminal=False):
         """Lives and dies with the laboratory."""
         as_user = ["runuser", "-u", user, "--"] if user else []
-        return [*enter(self.holder.pid), *as_user, *argv]
+        return [*enter(self.holder.pid), *TOGETHER, *as_user, *argv]
 
     def is_on(self):
         """Always."""

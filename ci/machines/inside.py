@@ -10,6 +10,10 @@ def enter(pid):
     return ["nsenter", "--target", str(pid), "--mount", "--net", "--pid", "--"]
 
 
+# Between `nsenter` and what it runs: whoever stops the one that he sees stops the one that is inside, too.
+TOGETHER = ["setpriv", "--pdeathsig", "TERM", "--"]
+
+
 class Holder:
     """The namespaces of a laboratory."""
 

@@ -93,6 +93,8 @@ class Lab:
                 self._destroy()
                 raise
         except BaseException:
+            if not self.folder.exists():
+                sweep.lock(self.name).unlink(missing_ok=True)
             self._held.close()
             raise
         if self.detached:
