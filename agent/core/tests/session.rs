@@ -188,7 +188,8 @@ fn a_session_goes_through_its_states_in_order() {
         Event::PeerFinished(2, hashes("42")),
     ]);
     assert_eq!(party.actions, [Action::Conclude(Outcome::Done)]);
-    assert_eq!(party.state, State::Done { barrier });
+    let equal = hashes("42");
+    assert_eq!(party.state, State::Done { barrier, equal });
 }
 
 #[test]
@@ -301,6 +302,34 @@ fn after_the_barrier_a_lost_party_ends_the_session() {
 }
 
 #[test]
+fn a_party_that_is_lost_after_the_programs_have_ended_may_come_back_and_say_so() {
+    let waiting = || {
+        Party::running().after([
+            ended(Exit::Code(0), None),
+            Event::PeerFinished(1, hashes("42")),
+            Event::PeerLost(2),
+        ])
+    };
+    let party = waiting();
+    assert_eq!(party.actions, [Action::StartTimer(Timer::Return)]);
+    assert_eq!(party.progress(), Progress::Running);
+    let party = party.after([Event::PeerFinished(2, hashes("42"))]);
+    assert_eq!(party.actions, [Action::Conclude(Outcome::Done)]);
+    // It may also come back to say that it has failed, and need not come back at all.
+    let restarted = Failure::at(2, Reason::AgentRestarted);
+    let party = waiting().after([Event::PeerFailed(2, restarted.clone())]);
+    assert_eq!(party.failure(), restarted);
+    let lost = Failure::at(2, Reason::Lost);
+    for timer in [Timer::Return, Timer::Run] {
+        assert_eq!(waiting().after([Event::Timer(timer)]).failure(), lost);
+    }
+    // Whose connection only broke for a moment is still at work.
+    let again = waiting().proof(2);
+    let party = waiting().after([Event::PeerReady(2, again), Event::Timer(Timer::Return)]);
+    assert_eq!(party.progress(), Progress::Running);
+}
+
+#[test]
 fn a_new_proof_of_readiness_after_the_barrier_means_that_the_party_started_over() {
     let party = Party::running();
     let mut other = ready(party.context.manifest, 1);
@@ -348,7 +377,8 @@ fn a_party_may_finish_before_this_one_has_heard_that_all_are_armed() {
         ended(Exit::Code(0), None),
         Event::PeerFinished(2, hashes("42")),
     ]);
-    assert_eq!(party.state, State::Done { barrier });
+    let equal = hashes("42");
+    assert_eq!(party.state, State::Done { barrier, equal });
 }
 
 #[test]
@@ -615,8 +645,16 @@ fn after_a_restart_nothing_runs_twice() {
         failing(&failure)
     );
     let barrier = Digest::of(b"barrier");
-    let done = [Action::Kill, Action::Conclude(Outcome::Done)];
-    assert_eq!(Party::resumed(Checkpoint::Done { barrier }).actions, done);
+    let equal = hashes("42");
+    let done = [
+        Action::Kill,
+        Action::Tell(Tell::Finished(equal.clone())),
+        Action::Conclude(Outcome::Done),
+    ];
+    assert_eq!(
+        Party::resumed(Checkpoint::Done { barrier, equal }).actions,
+        done
+    );
     let failed = Party::resumed(Checkpoint::Failed {
         failure: failure.clone(),
     });
@@ -662,6 +700,7 @@ fn a_session_that_the_fleet_does_not_accept_any_more_ends_for_that_reason() {
         Checkpoint::Failed { failure },
         Checkpoint::Done {
             barrier: Digest::of(b"barrier"),
+            equal: hashes("42"),
         },
     ] {
         let as_ever = Party::resumed(checkpoint.clone()).actions;

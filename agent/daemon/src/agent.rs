@@ -134,12 +134,12 @@ impl Agent {
         for manifest in self.shared.ledger.sessions() {
             let folder = Folder::of(&self.shared.ledger, &manifest);
             self.seen.insert(manifest);
-            let is_over = |c: &e3_core::session::Checkpoint| {
-                use e3_core::session::Checkpoint::{Done, Failed};
-                matches!(c, Done { .. } | Failed { .. }) && folder.path("receipt.json").exists()
-            };
             match (folder.checkpoint(), folder.named(), folder.envelope()) {
-                (Ok(Some(checkpoint)), Ok(Some(named)), Ok(envelope)) if !is_over(&checkpoint) => {
+                (Ok(Some(checkpoint)), Ok(Some(named)), Ok(envelope))
+                    if !checkpoint.is_final()
+                        || !folder.has_receipt()
+                        || self.is_awaited(&folder, &envelope) =>
+                {
                     self.take_up(&named, &envelope);
                 }
                 // Killed after the receipt was signed: what only the run needed may still be there.
@@ -255,6 +255,18 @@ impl Agent {
                 self.seen.remove(&named.manifest);
             }
         }
+    }
+
+    /// Whether others may still wait for this party's last word: it was killed just after it had signed
+    /// its good receipt. They wait no longer than for a party that has to show up.
+    fn is_awaited(&self, folder: &Folder, envelope: &[u8]) -> bool {
+        let envelope = Envelope::parse(envelope, limits::ENVELOPE);
+        let session = envelope.ok().and_then(|e| e.unverified::<Session>().ok());
+        let until = folder
+            .done_at()
+            .zip(session)
+            .map(|(done, session)| done.plus(session.deadlines.preflight));
+        until.is_some_and(|until| self.shared.keeper().now() <= until)
     }
 
     /// Takes up a session that was accepted and kept before the agent ended.

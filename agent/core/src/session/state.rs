@@ -59,6 +59,8 @@ pub enum State {
     Done {
         /// The barrier that was opened.
         barrier: Digest,
+        /// This party's last word: the hashes of its outputs declared equal.
+        equal: Vec<OutputHash>,
     },
     /// It failed for this reason.
     Failed {
@@ -78,6 +80,8 @@ pub struct Peer {
     pub reach: Reach,
     /// Its program's end: the hashes of the outputs declared equal.
     pub finished: Option<Vec<OutputHash>>,
+    /// It was lost, and has not been heard since.
+    pub gone: bool,
 }
 
 /// Something that happened.
@@ -180,6 +184,9 @@ pub enum Timer {
     Connect,
     /// Until the program ends: `deadlines.run`.
     Run,
+    /// Until a party comes back that was lost after the own program's good end, when its last word may
+    /// just have got lost with it: `deadlines.preflight`, the time in which a party has to show up.
+    Return,
     /// Collecting explanations: [`Timer::GRACE_MS`] from the first one.
     Grace,
 }
@@ -193,7 +200,7 @@ impl Timer {
     pub fn milliseconds(self, session: &Session) -> u64 {
         let deadlines = &session.deadlines;
         match self {
-            Self::Preflight => deadlines.preflight * 1000,
+            Self::Preflight | Self::Return => deadlines.preflight * 1000,
             Self::Connect => deadlines.connect * 1000,
             Self::Run => deadlines.run * 1000,
             Self::Grace => Self::GRACE_MS,
@@ -224,12 +231,22 @@ pub enum Checkpoint {
     Done {
         /// The barrier that was opened.
         barrier: Digest,
+        /// The hashes of the outputs declared equal.
+        #[serde(default)]
+        equal: Vec<OutputHash>,
     },
     /// See [`State::Failed`].
     Failed {
         /// Whose fault, and why.
         failure: Failure,
     },
+}
+
+impl Checkpoint {
+    /// Whether nothing more will happen.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Failed { .. })
+    }
 }
 
 impl State {
@@ -269,7 +286,10 @@ impl State {
             Self::Failing { candidates } => Checkpoint::Failing {
                 failure: candidates.best().clone(),
             },
-            Self::Done { barrier } => Checkpoint::Done { barrier: *barrier },
+            Self::Done { barrier, equal } => Checkpoint::Done {
+                barrier: *barrier,
+                equal: equal.clone(),
+            },
             Self::Failed { failure } => Checkpoint::Failed {
                 failure: failure.clone(),
             },

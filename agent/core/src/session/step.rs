@@ -142,11 +142,14 @@ pub fn resume(context: &Context, checkpoint: Checkpoint) -> (State, Vec<Action>)
             fail(context, &failure)
         }
         Checkpoint::Failing { failure } => fail(context, &failure),
-        // The receipt may not have been written.
-        Checkpoint::Done { barrier } => (
-            State::Done { barrier },
-            vec![Action::Kill, Action::Conclude(Outcome::Done)],
-        ),
+        // Neither the receipt may have been written, nor the last word have reached the others.
+        Checkpoint::Done { barrier, equal } => {
+            let tell = Action::Tell(Tell::Finished(equal.clone()));
+            (
+                State::Done { barrier, equal },
+                vec![Action::Kill, tell, Action::Conclude(Outcome::Done)],
+            )
+        }
         // Neither the receipt nor the last word to the others may have gone out.
         Checkpoint::Failed { failure } => {
             let tell = Action::Tell(Tell::Failed(failure.clone()));
@@ -269,7 +272,7 @@ fn preflight_over(context: &Context, state: State) -> (State, Vec<Action>) {
 
 fn peer_ready(
     context: &Context,
-    state: State,
+    mut state: State,
     party: usize,
     digest: Digest,
     ready: Ready,
@@ -302,8 +305,10 @@ fn peer_ready(
             note_ready(&mut peers, party, digest, ready);
             arm(context, State::Preflight { peers, armed: None })
         }
-        // Said again over a new connection: no news.
-        State::Preflight { ref peers, .. } | State::Running { ref peers, .. } if known(peers) => {
+        // Said again over a new connection: no news, but it is there again.
+        State::Preflight { ref peers, .. } if known(peers) => (state, Vec::new()),
+        State::Running { ref mut peers, .. } if known(peers) => {
+            peers[party].gone = false;
             (state, Vec::new())
         }
         // A new `Ready` after this party was armed: the other one has started over, this one cannot.
@@ -412,7 +417,7 @@ fn open(context: &Context, peers: Vec<Peer>, armed: Option<Digest>) -> (State, V
     )
 }
 
-fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Action>) {
+fn peer_lost(context: &Context, mut state: State, party: usize) -> (State, Vec<Action>) {
     let forget = |mut peers: Vec<Peer>| {
         if let Some(peer) = peers.get_mut(party) {
             *peer = Peer::default();
@@ -436,6 +441,14 @@ fn peer_lost(context: &Context, state: State, party: usize) -> (State, Vec<Actio
             if peers.get(party).is_none_or(|peer| peer.finished.is_some()) =>
         {
             (state, Vec::new())
+        }
+        // The programs end together, so the other one's has most likely ended well, too, and its last
+        // word got lost. It has a receipt then, and says it again when it is back.
+        State::Running { ref mut peers, .. } if peers[context.me].finished.is_some() => {
+            let waits = peers.iter().any(|peer| peer.gone);
+            peers[party].gone = true;
+            let timer = (!waits).then_some(Action::StartTimer(Timer::Return));
+            (state, timer.into_iter().collect())
         }
         _ => fail(context, &Failure::at(party, Reason::Lost)),
     }
@@ -492,8 +505,9 @@ fn running(context: &Context, state: State, event: Event) -> (State, Vec<Action>
                 seconds: deadlines.run,
                 others: late.collect(),
             };
-            failure = Some(Failure::at(first, reason));
+            failure = gone(&peers).or(Some(Failure::at(first, reason)));
         }
+        Event::Timer(Timer::Return) => failure = gone(&peers),
         _ => {}
     }
     if let Some(failure) = failure {
@@ -508,6 +522,14 @@ fn running(context: &Context, state: State, event: Event) -> (State, Vec<Action>
     let (state, last) = finish(context, state);
     actions.extend(last);
     (state, actions)
+}
+
+/// The first party that was lost before it said that it has finished, and has not come back.
+fn gone(peers: &[Peer]) -> Option<Failure> {
+    let party = peers
+        .iter()
+        .position(|peer| peer.gone && peer.finished.is_none())?;
+    Some(Failure::at(party, Reason::Lost))
 }
 
 /// Says that MPyC has connected everybody here, once, and only if it is of use: if somebody has said
@@ -566,9 +588,15 @@ fn finish(context: &Context, state: State) -> (State, Vec<Action>) {
                 &Failure::at(party, Reason::OutputDiffers { output }),
             )
         }
-        None => (
-            State::Done { barrier: *barrier },
-            vec![Action::Conclude(Outcome::Done)],
-        ),
+        None => {
+            let equal = peers[context.me].finished.clone().unwrap_or_default();
+            (
+                State::Done {
+                    barrier: *barrier,
+                    equal,
+                },
+                vec![Action::Conclude(Outcome::Done)],
+            )
+        }
     }
 }

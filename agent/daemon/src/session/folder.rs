@@ -19,9 +19,11 @@ use std::path::{Path, PathBuf};
 
 use e3_client::files;
 use e3_core::digest::Digest;
-use e3_core::document::SessionRef;
+use e3_core::document::{Outcome, Receipt, SessionRef};
+use e3_core::envelope::Envelope;
 use e3_core::limits;
 use e3_core::session::Checkpoint;
+use e3_core::time::Time;
 
 use crate::ledger::{self, Ledger, LedgerError};
 
@@ -89,8 +91,22 @@ impl Folder {
         }
     }
 
+    /// Whether the session's end is signed.
+    pub fn has_receipt(&self) -> bool {
+        self.path("receipt.json").is_file()
+    }
+
+    /// When the session ended, if the receipt says that it ended well.
+    pub fn done_at(&self) -> Option<Time> {
+        let bytes = files::read_bounded(&self.path("receipt.json"), limits::ENVELOPE).ok()?;
+        let envelope = Envelope::parse(&bytes, limits::ENVELOPE).ok()?;
+        // This party's own, from its own disk.
+        let receipt: Receipt = envelope.unverified().ok()?;
+        (receipt.outcome == Outcome::Done).then_some(receipt.finished)
+    }
+
     /// Whether the receipt still has to reach the hub.
     pub fn is_unpublished(&self) -> bool {
-        self.path("receipt.json").exists() && !self.path("published").exists()
+        self.has_receipt() && !self.path("published").exists()
     }
 }

@@ -19,6 +19,9 @@ pub struct Plan {
     pub programs_connect: bool,
     /// Whether a program outlives its agent (systemd) or dies with it (process supervisor).
     pub programs_outlive_agents: bool,
+    /// Whether what an agent has just said is lost when it dies (its machine loses power) or still
+    /// arrives (only the agent was killed).
+    pub deaths_lose_messages: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -163,6 +166,7 @@ impl Plan {
             work_ms: 5..=500,
             programs_connect: true,
             programs_outlive_agents: true,
+            deaths_lose_messages: false,
             faults: Vec::new(),
         }
     }

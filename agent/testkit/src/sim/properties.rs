@@ -1,6 +1,6 @@
 //! What must hold in every history, and who is blamed for one fault.
 
-use e3_core::session::{Failure, Reason};
+use e3_core::session::{Checkpoint, Failure, Reason};
 use proptest::prelude::*;
 
 use super::{Difference, Fault, Plan, Report, run};
@@ -53,14 +53,15 @@ fn fault(parties: usize) -> impl Strategy<Value = Fault> {
 
 fn plan(parties: usize) -> impl Strategy<Value = Plan> {
     let chances = (any::<u64>(), 0_u64..150, 0_u64..3000, 0_u64..1500);
-    (chances, any::<bool>(), any::<bool>()).prop_map(
-        move |((seed, latency, fetched, work), connect, outlive)| Plan {
+    (chances, any::<[bool; 3]>()).prop_map(
+        move |((seed, latency, fetched, work), [connect, outlive, lose])| Plan {
             seed,
             latency_ms: 0..=latency,
             fetched_ms: 0..=fetched,
             work_ms: 0..=work,
             programs_connect: connect,
             programs_outlive_agents: outlive,
+            deaths_lose_messages: lose,
             ..Plan::new(parties)
         },
     )
@@ -197,6 +198,45 @@ fn an_agent_that_dies_anywhere_resumes_or_fails_and_is_named() {
         }
     }
     assert!(died > 300, "only {died} agents died");
+}
+
+#[test]
+fn a_party_that_dies_with_its_last_word_under_way_says_it_again_and_everybody_is_done() {
+    let (mut again, mut for_ever) = (0, 0);
+    for (seed, step) in (0..30).flat_map(|seed| (12..24).map(move |step| (seed, step))) {
+        let party = seed as usize % 3;
+        for (actions, back_ms) in [(0, Some(5000)), (1, Some(5000)), (1, None)] {
+            let death = Fault::AgentDies {
+                party,
+                step,
+                actions,
+                back_ms,
+            };
+            let plan = Plan {
+                deaths_lose_messages: true,
+                ..Plan::new(3).seeded(seed).with(death)
+            };
+            let report = run(&plan);
+            assert_eq!(report.violations, Vec::<String>::new());
+            let is_done = matches!(
+                report.parties[party].checkpoint,
+                Some(Checkpoint::Done { .. })
+            );
+            if !report.history().contains("the agent dies") || !is_done {
+                continue;
+            }
+            if back_ms.is_some() {
+                assert!(report.is_done(), "{}", report.history());
+                again += usize::from(report.history().contains(&format!("party {party} is lost")));
+            } else {
+                // Whoever has not heard it waits for a while, and then names it.
+                let lost = Failure::at(party, Reason::Lost);
+                let said = report.failures().flatten();
+                for_ever += said.inspect(|said| assert_eq!(**said, lost)).count();
+            }
+        }
+    }
+    assert!(again > 20 && for_ever > 20, "only {again} and {for_ever}");
 }
 
 #[test]

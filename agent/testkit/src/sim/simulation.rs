@@ -52,6 +52,23 @@ pub(super) enum Happening {
     Cut(usize, usize, bool),
 }
 
+impl Happening {
+    /// Whether it is a message of that party that is still under way.
+    fn is_said_by(&self, party: usize) -> bool {
+        let Self::Event { event, .. } = self else {
+            return false;
+        };
+        match **event {
+            Event::PeerReady(from, _)
+            | Event::PeerArmed(from, _)
+            | Event::PeerReached(from, _)
+            | Event::PeerFinished(from, _)
+            | Event::PeerFailed(from, _) => from == party,
+            _ => false,
+        }
+    }
+}
+
 /// A simulation under way: an iterator of its [`Moment`]s.
 #[derive(Debug)]
 pub struct Simulation {
@@ -258,8 +275,8 @@ impl Simulation {
     fn enter(&mut self, party: usize, state: State, actions: Vec<Action>) {
         let agent = &mut self.agents[party];
         agent.disk = Some(state.checkpoint());
-        if let State::Done { barrier } = state {
-            agent.barrier = Some(barrier);
+        if let State::Done { barrier, .. } = &state {
+            agent.barrier = Some(*barrier);
         }
         agent.state = Some(state);
         agent.steps += 1;
@@ -333,6 +350,10 @@ impl Simulation {
             self.end(party, program::killed(false));
         }
         self.agents[party].die();
+        if self.plan.deaths_lose_messages {
+            self.queue
+                .retain(|_, happening| !happening.is_said_by(party));
+        }
         self.disconnect(party);
         if let Some(ms) = back_ms {
             self.after(ms, Happening::Start(party));

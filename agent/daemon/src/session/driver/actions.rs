@@ -161,6 +161,10 @@ impl Driver {
     }
 
     fn conclude(&mut self, outcome: Outcome) {
+        // Taken up again only to repeat the last word: all else has been done.
+        if self.folder.has_receipt() {
+            return self.folder.clear_run();
+        }
         let done = outcome == Outcome::Done;
         if done && let Some(staging) = &self.staging {
             self.shared.runtimes.good(&staging.runtime.wheel);

@@ -34,10 +34,8 @@ use crate::party::{Party, PartyEvent};
 use crate::peer::link::{self, LinkEvent};
 use crate::shared::Shared;
 
-/// How long a failed party stays reachable to tell late ones why, at most.
+/// How long a party stays reachable after the end, at most, for those who have not heard its last word.
 const LINGER: Duration = Duration::from_mins(1);
-/// How long a finished party waits for its last word to be sent.
-const FLUSH: Duration = Duration::from_millis(500);
 /// A manifest that starts later is looked at again at least this often: clocks jump.
 const RECHECK: Duration = Duration::from_mins(1);
 
@@ -330,12 +328,11 @@ impl Driver {
         self.state.is_final() && self.party.is_none()
     }
 
-    /// After the end: whoever comes late still hears why.
+    /// After the end: whoever comes late still hears of it.
     async fn linger(&mut self, linked: &mut mpsc::Receiver<(usize, LinkEvent)>) {
-        let done = matches!(self.state, State::Done { .. });
+        // Nobody waits for longer.
         let preflight = Duration::from_secs(self.context.session.deadlines.preflight);
-        let time = if done { FLUSH } else { preflight.min(LINGER) };
-        let until = Instant::now() + time;
+        let until = Instant::now() + preflight.min(LINGER);
         while !self.talk.everybody_knows(self.context.me) {
             tokio::select! {
                 event = linked.recv() => match event {
