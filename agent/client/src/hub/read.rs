@@ -43,6 +43,14 @@ enum Answer {
     NotFound,
 }
 
+/// What is known of an object without its bytes.
+enum Size {
+    Bytes(u64),
+    /// It is there; some hosts do not say more.
+    Unknown,
+    Missing,
+}
+
 impl Hub {
     /// The head, or nothing if it is still the one with this tag.
     pub async fn head(&self, known: Option<&str>) -> Result<Option<Head>, HubError> {
@@ -73,6 +81,42 @@ impl Hub {
             Ok(bytes)
         } else {
             Err(HubError::NotAsNamed { what })
+        }
+    }
+
+    /// Whether an immutable object is there, by its size, without fetching it.
+    ///
+    /// Its bytes are compared with the digest by whoever fetches them.
+    pub async fn has_blob(&self, blob: &Blob) -> Result<bool, HubError> {
+        let what = blob_path(&blob.digest);
+        let size = match &self.way {
+            Way::Folder(folder) => size_in_folder(folder, &what)?,
+            Way::Http { .. } => self.size_by_http(&what).await?,
+        };
+        match size {
+            Size::Missing => Ok(false),
+            Size::Unknown => Ok(true),
+            Size::Bytes(size) if size == blob.size => Ok(true),
+            Size::Bytes(_) => Err(HubError::NotAsNamed { what }),
+        }
+    }
+
+    async fn size_by_http(&self, path: &str) -> Result<Size, HubError> {
+        let Way::Http { requests, .. } = &self.way else {
+            return Ok(Size::Missing);
+        };
+        let request = requests.head(format!("{}/{path}", self.url));
+        let response = request.send().await;
+        let response = response.map_err(|error| HubError::of_request(&self.url, &error))?;
+        match response.status().as_u16() {
+            // Not `content_length()`: that is the length of the body, and this answer has none.
+            200 => Ok(response
+                .headers()
+                .get(http::header::CONTENT_LENGTH)
+                .and_then(|length| length.to_str().ok()?.parse().ok())
+                .map_or(Size::Unknown, Size::Bytes)),
+            404 => Ok(Size::Missing),
+            status => Err(HubError::of_status(status, path, b"")),
         }
     }
 
@@ -206,6 +250,19 @@ impl Hub {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+}
+
+fn size_in_folder(folder: &Path, path: &str) -> Result<Size, HubError> {
+    match std::fs::metadata(folder.join(path)) {
+        Ok(meta) => Ok(Size::Bytes(meta.len())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
+            Ok(Size::Missing)
+        }
+        Err(error) => Err(HubError::Unreachable {
+            url: format!("file://{}", folder.display()),
+            detail: error.to_string(),
+        }),
     }
 }
 

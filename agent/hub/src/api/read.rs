@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
@@ -40,14 +40,19 @@ pub(super) async fn root(
 pub(super) async fn blob(
     State(hub): State<Arc<Hub>>,
     One(digest): One<Digest>,
+    method: Method,
 ) -> Result<Response, Refusal> {
-    let (size, stream) = hub
-        .store
-        .stream(&names::blob(&digest))
-        .await?
-        .ok_or(Refusal::NotFound)?;
+    let path = names::blob(&digest);
+    // Who only asks whether it is there costs no reading of it.
+    let (size, body) = if method == Method::HEAD {
+        let found = hub.store.stat(&path).await?.ok_or(Refusal::NotFound)?;
+        (found.size, Body::empty())
+    } else {
+        let found = hub.store.stream(&path).await?.ok_or(Refusal::NotFound)?;
+        (found.0, Body::from_stream(found.1))
+    };
     let headers = [(CONTENT_TYPE, "application/octet-stream"), IMMUTABLE];
-    Ok((headers, [(CONTENT_LENGTH, size)], Body::from_stream(stream)).into_response())
+    Ok((headers, [(CONTENT_LENGTH, size)], body).into_response())
 }
 
 pub(super) async fn receipt(

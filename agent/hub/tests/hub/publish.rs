@@ -37,6 +37,18 @@ async fn a_whole_fleet_is_published_and_the_bare_folder_reads_the_same() {
         "{unpublished:?}"
     );
     for reader in [hub, folder, host] {
+        let program = Blob::of(PROGRAM);
+        assert!(reader.has_blob(&program).await.unwrap());
+        assert!(!reader.has_blob(&Blob::of(b"another")).await.unwrap());
+        let longer = Blob {
+            size: program.size + 1,
+            ..program
+        };
+        let longer = reader.has_blob(&longer).await;
+        assert!(
+            matches!(longer, Err(HubError::NotAsNamed { .. })),
+            "{longer:?}"
+        );
         let head = reader.head(None).await.unwrap().unwrap();
         assert_eq!(head.bytes, new);
         assert_eq!(head.etag, fleet.etag().await);
@@ -50,6 +62,14 @@ async fn a_whole_fleet_is_published_and_the_bare_folder_reads_the_same() {
             [true, false, true]
         );
     }
+    // Without the bytes.
+    let path = format!("/sha256/{}", Blob::of(PROGRAM).digest.hex());
+    let head = format!("HEAD {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n");
+    let answer = fleet.raw(head.as_bytes()).await.to_lowercase();
+    let (headers, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(headers.starts_with("http/1.1 200"), "{headers}");
+    let length = format!("content-length: {}", PROGRAM.len());
+    assert!(headers.contains(&length) && body.is_empty(), "{answer}");
     let listed = fleet.http.get(format!(
         "{}/v1/sessions/{}/receipts",
         fleet.url(),
@@ -63,7 +83,7 @@ async fn a_whole_fleet_is_published_and_the_bare_folder_reads_the_same() {
 /// Files over HTTP, as any web server gives them: no tags, no writes.
 async fn static_host(folder: std::path::PathBuf) -> String {
     let files = async move |request: axum::extract::Request| {
-        if request.method() != "GET" {
+        if !["GET", "HEAD"].contains(&request.method().as_str()) {
             return (axum::http::StatusCode::METHOD_NOT_ALLOWED, vec![]);
         }
         match std::fs::read(folder.join(request.uri().path().trim_start_matches('/'))) {

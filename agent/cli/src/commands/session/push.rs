@@ -3,7 +3,6 @@
 //! Everything that is uploaded is named by its hash, and the head comes last: a push that was cut off
 //! at any point is finished by running it again, and running it twice changes nothing.
 
-use e3_client::hub::HubError;
 use e3_core::digest::{Blob, Digest};
 use e3_core::document::{Role, Session, SessionRef};
 use e3_core::envelope::Verified;
@@ -152,11 +151,10 @@ async fn upload(
     blob: &Blob,
     bytes: impl FnOnce() -> Result<Vec<u8>, Error>,
 ) -> Result<(), Error> {
-    match fleet.hub.blob(blob).await {
-        Ok(_) => Ok(()),
-        Err(HubError::NotFound { .. }) => Ok(fleet.hub.put_blob(session, bytes()?).await?),
-        Err(error) => Err(error.into()),
+    if !fleet.hub.has_blob(blob).await? {
+        fleet.hub.put_blob(session, bytes()?).await?;
     }
+    Ok(())
 }
 
 pub(super) async fn run(
