@@ -6,6 +6,12 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use crate::clock::Clock;
 
 /// Makes ring the process's provider. Call it before anything that may open a connection; calling it
 /// again changes nothing.
@@ -20,4 +26,34 @@ pub fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+/// How a client of HTTPS judges servers: by the authorities in `ca`, a PEM text, and nobody else, or by the machine's own
+/// if there is none; and by the time of `clock`. The error is a sentence about `ca`.
+pub fn client(ca: Option<&[u8]>, clock: Clock) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let Some(pem) = ca else {
+        let builder = builder.with_platform_verifier();
+        return Ok(builder
+            .map_err(|error| error.to_string())?
+            .with_no_client_auth());
+    };
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| {
+                let added = authorities.add(certificate);
+                added.map_err(|error| error.to_string())
+            });
+        added?;
+    }
+    if authorities.is_empty() {
+        return Err("it holds no certificate".to_owned());
+    }
+    Ok(builder
+        .with_root_certificates(authorities)
+        .with_no_client_auth())
 }

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use e3_core::digest::Digest;
-use reqwest::Certificate;
+
+use crate::clock::Clock;
 
 pub use self::error::HubError;
 pub use self::events::{Events, HubEvent, Topic};
@@ -50,6 +51,11 @@ impl Hub {
     /// `ca` is a PEM text: only certificates under it are trusted. Without it the machine's own
     /// certificate authorities are.
     pub fn open(url: &str, ca: Option<&[u8]>) -> Result<Self, HubError> {
+        Self::open_at(url, ca, &Clock::default())
+    }
+
+    /// The same, with certificates judged by `clock`.
+    pub fn open_at(url: &str, ca: Option<&[u8]>, clock: &Clock) -> Result<Self, HubError> {
         let address = || HubError::Address(url.chars().take(200).collect());
         if let Some(path) = url.strip_prefix("file://") {
             let way = Way::Folder(PathBuf::from(path));
@@ -67,9 +73,9 @@ impl Hub {
         if !is_web || parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(address());
         }
-        let requests = client(ca, SILENCE)?;
+        let requests = client(ca, clock, SILENCE)?;
         // The hub breaks an event stream's silence every 30 s.
-        let events = client(ca, 3 * SILENCE + CONNECT)?;
+        let events = client(ca, clock, 3 * SILENCE + CONNECT)?;
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             way: Way::Http { requests, events },
@@ -82,28 +88,24 @@ impl Hub {
     }
 }
 
-fn client(ca: Option<&[u8]>, silence: Duration) -> Result<reqwest::Client, HubError> {
-    crate::tls::install();
+fn client(
+    ca: Option<&[u8]>,
+    clock: &Clock,
+    silence: Duration,
+) -> Result<reqwest::Client, HubError> {
     let certificate = |detail: String| HubError::Certificate {
         url: "hub_ca".to_owned(),
         detail,
     };
-    let mut builder = reqwest::Client::builder()
+    let tls = crate::tls::client(ca, clock.clone()).map_err(certificate)?;
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT)
         .read_timeout(silence)
         .pool_idle_timeout(IDLE)
         .tcp_nodelay(true)
         // A redirect could turn a PUT into something else, and a hub has no reason to send one.
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = ca {
-        let authorities =
-            Certificate::from_pem_bundle(pem).map_err(|error| certificate(error.to_string()))?;
-        if authorities.is_empty() {
-            return Err(certificate("it holds no certificate".to_owned()));
-        }
-        builder = builder.tls_certs_only(authorities);
-    }
-    builder
+        .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| certificate(error.to_string()))
 }

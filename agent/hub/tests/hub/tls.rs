@@ -57,6 +57,23 @@ async fn another_authority_or_another_name_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn certificates_are_judged_by_the_floor_where_the_clock_is_behind_it() {
+    let (fleet, _kept) = start(&["127.0.0.1"]).await;
+    let clock = e3_client::clock::Clock::default();
+    let ca = fleet.ca.as_deref().map(str::as_bytes);
+    let hub = Hub::open_at(&fleet.url(), ca, &clock).unwrap();
+    assert!(hub.head(None).await.is_ok());
+    // The certificate lasts for weeks, so it has expired by then, whatever the machine's own clock says.
+    clock.set_floor(e3_client::clock::now().plus(10 * 365 * 86_400));
+    let hub = Hub::open_at(&fleet.url(), ca, &clock).unwrap();
+    let expired = hub.head(None).await;
+    assert!(
+        matches!(expired, Err(HubError::Certificate { .. })),
+        "{expired:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_handshake_that_never_comes_is_cut_off() {
     let (fleet, _kept) = start(&["127.0.0.1"]).await;
     let cut = timeout(Duration::from_secs(20), fleet.raw(b"")).await;
