@@ -138,6 +138,16 @@ pub enum Error {
         /// `head`, `invites`, …
         role: &'static str,
     },
+    /// The head is signed once, and needs more signatures.
+    #[error("head {counter} is signed, and {threshold} signatures are needed: it waits in {path}")]
+    MoreSignatures {
+        /// Its counter.
+        counter: u64,
+        /// Signatures needed.
+        threshold: usize,
+        /// Where it is.
+        path: PathBuf,
+    },
     /// The bundle lacks signatures.
     #[error("{valid} of the fleet's session keys have signed {name}, {threshold} must")]
     Unsigned {

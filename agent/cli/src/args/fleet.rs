@@ -1,8 +1,10 @@
 //! `e3 fleet`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use e3_core::document::RoleName;
 use e3_core::key::PublicKey;
 use e3_core::name::Name;
 
@@ -17,6 +19,12 @@ pub enum FleetCommand {
     Status(FleetStatus),
     /// Add machines that have enrolled to fleet.toml
     Accept(FleetAccept),
+    /// Write the next root, with other keys or thresholds, for its signers
+    Rotate(FleetRotate),
+    /// Add your signature to a root or head that lies in a file
+    Sign(FleetSign),
+    /// Publish a root or head that enough keys have signed
+    Push(FleetPush),
 }
 
 /// `e3 fleet new`
@@ -76,4 +84,125 @@ pub struct FleetAccept {
     /// Accept everybody who has enrolled with a valid invite
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
+}
+
+/// `e3 fleet rotate`
+#[derive(Debug, Args)]
+pub struct FleetRotate {
+    /// Give a role to a key: root, head, session or release (repeatable)
+    #[arg(long, value_name = "ROLE=DID")]
+    pub add: Vec<RoleKey>,
+    /// Take a role from a key (repeatable)
+    #[arg(long, value_name = "ROLE=DID")]
+    pub remove: Vec<RoleKey>,
+    /// How many keys of a role must sign (repeatable)
+    #[arg(long, value_name = "ROLE=N")]
+    pub threshold: Vec<RoleNumber>,
+    /// Start every counter afresh, as after a theft of a key: every session must be signed again
+    #[arg(long)]
+    pub new_epoch: bool,
+    /// The file to write [default: root-<VERSION>.json]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 fleet sign`
+#[derive(Debug, Args)]
+pub struct FleetSign {
+    /// The root or head
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Another copy of the same file, whose signatures are taken over (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub merge: Vec<PathBuf>,
+    /// Only merge, and do not sign
+    #[arg(long, requires = "merge")]
+    pub no_sign: bool,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 fleet push`
+#[derive(Debug, Args)]
+pub struct FleetPush {
+    /// The root or head
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Your secret key, for the head on a new root [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// A key in a role: `head=did:key:…`.
+#[derive(Debug, Clone, Copy)]
+pub struct RoleKey {
+    /// The role.
+    pub role: RoleName,
+    /// The key.
+    pub key: PublicKey,
+}
+
+/// A number for a role: `head=2`.
+#[derive(Debug, Clone, Copy)]
+pub struct RoleNumber {
+    /// The role.
+    pub role: RoleName,
+    /// The number.
+    pub number: usize,
+}
+
+/// `ROLE=` and the rest.
+fn role(text: &str) -> Result<(RoleName, &str), String> {
+    let (word, rest) = text.split_once('=').ok_or("there is no `=`")?;
+    let role = RoleName::ALL.into_iter().find(|role| role.as_str() == word);
+    let role = role.ok_or_else(|| {
+        format!("there is no role `{word}`; the roles are root, head, session and release")
+    })?;
+    Ok((role, rest))
+}
+
+impl FromStr for RoleKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, key) = role(text)?;
+        let key = key.parse().map_err(|_| format!("`{key}` is no did:key"))?;
+        Ok(Self { role, key })
+    }
+}
+
+impl FromStr for RoleNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, number) = role(text)?;
+        let number = number
+            .parse()
+            .map_err(|_| format!("`{number}` is no number"))?;
+        Ok(Self { role, number })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_named_and_the_rest_is_read() {
+        assert_eq!("head=2".parse::<RoleNumber>().unwrap().number, 2);
+        for (bad, says) in [
+            ("head", "there is no `=`"),
+            ("heads=2", "there is no role `heads`"),
+            ("head=two", "`two` is no number"),
+        ] {
+            let error = bad.parse::<RoleNumber>().unwrap_err();
+            assert!(error.starts_with(says), "{error}");
+        }
+        let error = "head=somebody".parse::<RoleKey>().unwrap_err();
+        assert_eq!(error, "`somebody` is no did:key");
+    }
 }

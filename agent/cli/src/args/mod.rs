@@ -12,7 +12,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::demo::{Demo, Fault};
-pub use self::fleet::{FleetAccept, FleetCommand, FleetInvite, FleetNew, FleetStatus};
+pub use self::fleet::{
+    FleetAccept, FleetCommand, FleetInvite, FleetNew, FleetPush, FleetRotate, FleetSign,
+    FleetStatus, RoleKey, RoleNumber,
+};
 pub use self::hub::{HubCommand, HubRenew, HubServe};
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};

@@ -26,6 +26,7 @@ impl Error {
             | Self::Envelope { .. }
             | Self::NotAllowed { .. }
             | Self::Unsigned { .. }
+            | Self::MoreSignatures { .. }
             | Self::HeadFull { .. } => Exit::Refused,
             Self::NoVerdict { .. } => Exit::Failed,
             Self::Runtime(_) | Self::Agent { .. } => Exit::Internal,
@@ -55,7 +56,7 @@ impl Error {
             Self::Envelope { .. } => "not-signed",
             Self::Document { .. } => "document",
             Self::NotAllowed { .. } => "key-not-allowed",
-            Self::Unsigned { .. } => "signatures-missing",
+            Self::Unsigned { .. } | Self::MoreSignatures { .. } => "signatures-missing",
             Self::NoSuchSession(..) => "no-such-session",
             Self::NoSuchParty(..) => "no-such-party",
             Self::HeadFull { .. } => "head-full",
@@ -90,6 +91,9 @@ impl Error {
             Self::NotAllowed { .. } => {
                 Some("Use the key of an owner of the fleet, with --key FILE or E3_KEY.")
             }
+            Self::MoreSignatures { .. } => Some(
+                "Let other head signers run `e3 fleet sign FILE` on that file, then `e3 fleet push FILE`.",
+            ),
             Self::Unsigned { .. } => Some(
                 "Let the other signers run `e3 session sign BUNDLE` on the same file, then push it again.",
             ),

@@ -21,6 +21,7 @@ mod hub;
 mod kills;
 mod ports;
 mod programs;
+mod rotation;
 mod rules;
 mod stopped;
 mod upstream;

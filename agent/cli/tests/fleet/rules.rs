@@ -3,12 +3,13 @@
 
 use std::fs;
 
-use e3_cli::commands::fleet::Stale;
 use e3_cli::commands::fleet::publish::{LIFETIME, publish};
+use e3_cli::commands::fleet::push::{Pushed, push};
+use e3_cli::commands::fleet::rotate::{Change, rotate};
 use e3_cli::commands::session::stop::stop;
 use e3_cli::error::Error;
-use e3_core::document::{Head, Root, RootRef, SessionRef};
-use e3_core::envelope::Envelope;
+use e3_client::clock;
+use e3_core::document::SessionRef;
 use e3_core::session::{Failure, Reason};
 use e3_core::trust::{Refusal, Trust};
 
@@ -234,34 +235,16 @@ async fn a_session_without_everybodys_consent_is_refused_before_anything_is_uplo
 
 /// The same fleet in a new epoch, as its owners would have it after a key was stolen.
 async fn new_epoch(rig: &mut Rig) {
+    let change = Change {
+        new_epoch: true,
+        ..Change::default()
+    };
+    let path = rig.scratch.path().join("root-2.json");
     let open = &mut rig.fleet.open;
-    let etag = open.sync(Stale::Refuse).await.unwrap();
-    let root = &open.trust.root;
-    let root = Root {
-        version: root.version + 1,
-        epoch: root.epoch + 1,
-        signed: open.now(),
-        ..root.clone()
-    };
-    let owner = &rig.fleet.owner;
-    let signed = Envelope::sign(&root, &[owner]).unwrap();
-    let head = Head {
-        root: RootRef {
-            version: root.version,
-            digest: signed.digest(),
-        },
-        epoch: root.epoch,
-        counter: 1,
-        signed: open.now(),
-        sessions: Vec::new(),
-        revoked: Vec::new(),
-        ..open.head().unwrap().clone()
-    };
-    let put = open.hub.put_root(root.version, signed.to_bytes());
-    put.await.unwrap();
-    let bytes = Envelope::sign(&head, &[owner]).unwrap().to_bytes();
-    open.hub.put_head(bytes, Some(&etag)).await.unwrap();
-    open.sync(Stale::Refuse).await.unwrap();
+    let root = rotate(&open.file, &change, &rig.fleet.owner, &path, clock::now()).unwrap();
+    let pushed = push(open, &root, &rig.fleet.owner).await.unwrap();
+    assert_eq!(pushed, Pushed::Root(2, 1), "counters start afresh");
+    assert!(open.head().unwrap().sessions.is_empty());
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ pub mod new;
 pub mod open;
 pub mod parties;
 pub mod publish;
+pub mod push;
+pub mod rotate;
+pub mod sign;
 mod status;
 mod trust_state;
 
@@ -16,8 +19,13 @@ pub use self::open::{OpenFleet, Stale};
 pub use self::parties::{Enrolled, Standing, enrolled};
 pub(crate) use self::status::expires_soon;
 
+use std::path::Path;
+
+use e3_client::clock;
+
 use crate::args::{FleetCommand, Global};
 use crate::error::Error;
+use crate::fleet_file::Fleet;
 use crate::output::Answer;
 
 pub(super) async fn run(command: &FleetCommand, global: &Global) -> Result<Answer, Error> {
@@ -26,5 +34,20 @@ pub(super) async fn run(command: &FleetCommand, global: &Global) -> Result<Answe
         FleetCommand::Invite(args) => invite::run(args, global).await,
         FleetCommand::Status(_) => status::run(global).await,
         FleetCommand::Accept(args) => accept::run(args, global).await,
+        FleetCommand::Rotate(args) => {
+            rotate::run(args, &folder(global.fleet.as_deref())?, clock::now())
+        }
+        FleetCommand::Sign(args) => sign::run(args, &folder(global.fleet.as_deref())?),
+        FleetCommand::Push(args) => push::run(args, global).await,
     }
+}
+
+/// The fleet's folder, for what needs no hub.
+fn folder(given: Option<&Path>) -> Result<Fleet, Error> {
+    let start = std::env::current_dir().map_err(|source| Error::Folder {
+        action: "find",
+        path: ".".into(),
+        source,
+    })?;
+    Ok(Fleet::open(&Fleet::find(given, &start)?)?)
 }

@@ -43,14 +43,7 @@ impl OpenFleet {
     ///
     /// Only if the folder lacks the first root, the hub is asked for it.
     pub async fn open(given: Option<&Path>) -> Result<Self, Error> {
-        let start = std::env::current_dir();
-        let start = start.map_err(|source| Error::Folder {
-            action: "find",
-            path: ".".into(),
-            source,
-        })?;
-        let folder = fleet_file::Fleet::find(given, &start)?;
-        Self::at(fleet_file::Fleet::open(&folder)?).await
+        Self::at(super::folder(given)?).await
     }
 
     /// The same for a fleet file that is open already.
@@ -111,6 +104,23 @@ impl OpenFleet {
         let (trust, ()) = self.state.change(&self.trust, change)?;
         self.trust = trust;
         Ok(())
+    }
+
+    /// What this trust becomes with the roots that the hub has and no head stands on yet.
+    ///
+    /// It is kept when a head that stands on them is accepted, and not before: until then the head on
+    /// the hub is one of the root that this folder holds.
+    pub async fn next_trust(&self) -> Result<Trust, Error> {
+        let mut trust = self.trust.clone();
+        for _ in 0..limits::ROOT_STEPS {
+            let Some(root) = self.hub.root(trust.root.version.saturating_add(1)).await? else {
+                break;
+            };
+            trust.accept_root(&root)?;
+            // The folder holds it for whoever signs without a network.
+            self.file.put_root(trust.root.version, &root)?;
+        }
+        Ok(trust)
     }
 
     /// The newest head that has been accepted.

@@ -9,11 +9,12 @@ use e3_client::clock;
 use e3_client::hub::HubError;
 use e3_client::random;
 use e3_core::digest::Digest;
-use e3_core::document::{Head, Session};
+use e3_core::document::{Head, Root, RootRef, Session};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
 use e3_core::limits;
 use e3_core::time::Time;
+use e3_core::trust::Trust;
 
 use super::{OpenFleet, Stale};
 use crate::error::Error;
@@ -46,17 +47,22 @@ pub async fn publish(
     let mut attempt = 0;
     loop {
         let etag = fleet.sync(Stale::Allow).await?;
-        may_publish(fleet, key)?;
+        let next = fleet.next_trust().await?;
+        may_publish(&next.root, key)?;
         let mut head = fleet.head()?.clone();
         let dropped = drop_what_is_over(fleet, &mut head).await?;
+        follow_root(&mut head, &next);
         if !edit(&mut head)? {
             return Ok(None);
         }
-        let now = fleet.now();
+        let now = next.now(clock::now());
         head.counter = head.counter.saturating_add(1);
         head.signed = now;
         head.expires = head.expires.max(now.plus(lifetime));
         let bytes = sign(&mut head, key)?;
+        if next.root.head.threshold > 1 {
+            return Err(keep_for_others(fleet, &head, &bytes, &next.root)?);
+        }
         match fleet.hub.put_head(bytes.clone(), Some(&etag)).await {
             Ok(()) => {
                 fleet.take_head(&bytes, Stale::Refuse).await?;
@@ -78,24 +84,51 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis((10 + random) << attempt.min(4) >> 2)
 }
 
-fn may_publish(fleet: &OpenFleet, key: &SecretKey) -> Result<(), Error> {
-    let role = &fleet.trust.root.head;
-    if !role.keys.contains(&key.public()) {
-        return Err(Error::NotAllowed {
-            key: key.public().to_string(),
-            role: "head",
-        });
+/// Whether the key may sign heads that stand on this root.
+pub(super) fn may_publish(root: &Root, key: &SecretKey) -> Result<(), Error> {
+    if root.head.keys.contains(&key.public()) {
+        return Ok(());
     }
-    if role.threshold > 1 {
-        return Err(Error::Usage {
-            message: format!(
-                "this fleet's head needs {} signatures, and e3 publishes with one",
-                role.threshold
-            ),
-            remedy: "Set the head's threshold to 1 in the next root: heads only name what enough keys have signed.",
-        });
+    Err(Error::NotAllowed {
+        key: key.public().to_string(),
+        role: "head",
+    })
+}
+
+/// Puts the head on the newest root. In a new epoch everything starts afresh: counter, expiry, and what
+/// was signed in the old one.
+fn follow_root(head: &mut Head, trust: &Trust) {
+    let Trust { root, floor, .. } = trust;
+    head.root = RootRef {
+        version: root.version,
+        digest: floor.root_digest,
+    };
+    if head.epoch != root.epoch {
+        head.epoch = root.epoch;
+        head.counter = 0;
+        head.expires = Time::MIN;
+        head.sessions.clear();
+        head.revoked.clear();
+        head.release = None;
     }
-    Ok(())
+}
+
+/// One signature is not enough: the head waits in a file for the others.
+fn keep_for_others(
+    fleet: &OpenFleet,
+    head: &Head,
+    bytes: &[u8],
+    root: &Root,
+) -> Result<Error, Error> {
+    let digest = Digest::of(bytes).hex();
+    let name = format!("head-{}-{}.json", head.counter, &digest[..8]);
+    let path = fleet.file.folder.join(name);
+    e3_client::files::write_atomic(&path, bytes)?;
+    Ok(Error::MoreSignatures {
+        counter: head.counter,
+        threshold: root.head.threshold,
+        path,
+    })
 }
 
 /// Signs the head. If it has grown too large, older sessions of a name that has a newer one go first:

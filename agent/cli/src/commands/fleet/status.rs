@@ -43,6 +43,12 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
     if new > 0 {
         warnings.push(format!("{new} machine(s) have enrolled and are not in fleet.toml; run `e3 fleet accept NAME` or --all"));
     }
+    let next = fleet.next_trust().await?.root.version;
+    if next > fleet.trust.root.version {
+        warnings.push(format!(
+            "root {next} is published, but no head stands on it yet; whoever signs heads runs `e3 hub renew`"
+        ));
+    }
     let head = fleet.head()?;
     let mut text = format!("fleet {}  {}\n", fleet.file.name, fleet.file.hub);
     let left = head.expires.since(now);
@@ -72,6 +78,8 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
     }
     let json = json!({
         "fleet": fleet.file.name, "hub": fleet.file.hub, "root": fleet.trust.root.version,
+        "roles": {"root": fleet.trust.root.root, "head": fleet.trust.root.head,
+                  "session": fleet.trust.root.session, "release": fleet.trust.root.release},
         "head": {"counter": head.counter, "signed": head.signed, "expires": head.expires, "fresh": left > 0,
                  "sessions": head.sessions.len(), "revoked": head.revoked},
         "parties": parties.iter().map(|party| party_json(party, now)).collect::<Vec<_>>(),
