@@ -4,6 +4,7 @@
 //! (`file:///…`); the two latter can only be read. Every read is bounded, and blobs are checked
 //! against the digest they were asked for by.
 
+mod download;
 mod error;
 mod events;
 mod read;
@@ -16,6 +17,7 @@ use e3_core::digest::Digest;
 
 use crate::clock::Clock;
 
+pub use self::download::Download;
 pub use self::error::HubError;
 pub use self::events::{Events, HubEvent, Topic};
 pub use self::read::{Head, PartyRecord};

@@ -64,6 +64,16 @@ impl Hub {
         Ok(digest)
     }
 
+    /// Uploads a binary that an uploaded release names.
+    pub async fn put_binary(&self, release: &Digest, bytes: Vec<u8>) -> Result<(), HubError> {
+        let path = format!(
+            "{}?release={}",
+            blob_path(&Digest::of(&bytes)),
+            release.hex()
+        );
+        self.send(Method::PUT, &path, bytes, None).await
+    }
+
     /// Publishes a party's receipt for the session whose envelope is stored by `session`.
     pub async fn put_receipt(
         &self,
