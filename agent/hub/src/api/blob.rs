@@ -9,7 +9,7 @@ use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use e3_core::digest::{Blob, Digest};
 use e3_core::document::{Release, RoleName};
-use e3_core::envelope::Envelope;
+use e3_core::envelope::{Envelope, Verified};
 use e3_core::key::PublicKey;
 use e3_core::limits;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ const LONG: usize = 256 * 1024;
 pub(super) struct BlobQuery {
     kind: Option<Kind>,
     session: Option<String>,
+    release: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,14 +44,18 @@ enum Claim {
     Release,
     /// Named by the session of that envelope.
     Part(Digest),
+    /// Named by the release of that envelope.
+    Binary(Digest),
 }
 
 impl BlobQuery {
     fn claim(self) -> Result<Claim, Refusal> {
-        match (self.kind, self.session) {
-            (Some(Kind::Session), None) => Ok(Claim::Session),
-            (Some(Kind::Release), None) => Ok(Claim::Release),
-            (None, Some(hex)) => Digest::read(&hex).map(Claim::Part).ok_or(Refusal::Query),
+        let read = |hex: &str| Digest::read(hex).ok_or(Refusal::Query);
+        match (self.kind, self.session, self.release) {
+            (Some(Kind::Session), None, None) => Ok(Claim::Session),
+            (Some(Kind::Release), None, None) => Ok(Claim::Release),
+            (None, Some(hex), None) => read(&hex).map(Claim::Part),
+            (None, None, Some(hex)) => read(&hex).map(Claim::Binary),
             _ => Err(Refusal::Query),
         }
     }
@@ -71,6 +76,7 @@ pub(super) async fn write(
     let limit = match claim {
         Claim::Session | Claim::Release => limits::ENVELOPE as u64,
         Claim::Part(session) => named(&hub, &session, &digest).await?,
+        Claim::Binary(release) => released(&hub, &release, &digest).await?,
     };
     let taken = hub.take(request, limit).await?;
     let complete =
@@ -81,7 +87,7 @@ pub(super) async fn write(
     let document = match claim {
         Claim::Session => Some(session(&hub, &taken.bytes).await?),
         Claim::Release => Some(release(&hub, &taken.bytes).await?),
-        Claim::Part(_) => None,
+        Claim::Part(_) | Claim::Binary(_) => None,
     };
     let (hub, bytes) = (Arc::clone(&hub), taken.bytes.clone());
     to_the_end(async move {
@@ -115,6 +121,18 @@ async fn named(hub: &Hub, session: &Digest, digest: &Digest) -> Result<u64, Refu
         .ok_or(Refusal::NotNamed)
 }
 
+/// How long the binary is that the release names by this digest.
+async fn released(hub: &Hub, release: &Digest, digest: &Digest) -> Result<u64, Refusal> {
+    let envelope = hub.store.get(&names::blob(release), limits::ENVELOPE).await;
+    // Something larger is no envelope either.
+    let envelope = envelope.ok().flatten().ok_or(Refusal::ReleaseUnknown)?;
+    let release = open_release(hub, &envelope.bytes).await?.document;
+    let named = release.binaries.iter().find(|b| b.file.digest == *digest);
+    named
+        .map(|binary| binary.file.size)
+        .ok_or(Refusal::NotNamed)
+}
+
 async fn session(hub: &Hub, bytes: &Bytes) -> Result<Digest, Refusal> {
     let refused = |error| Refusal::Envelope {
         what: "session",
@@ -137,6 +155,19 @@ async fn session(hub: &Hub, bytes: &Bytes) -> Result<Digest, Refusal> {
 }
 
 async fn release(hub: &Hub, bytes: &Bytes) -> Result<Digest, Refusal> {
+    let release = open_release(hub, bytes).await?;
+    let roots = hub.chain.refresh(&hub.store).await?;
+    pure(
+        "release",
+        bytes,
+        limits::ENVELOPE,
+        &roots.newest().release.keys,
+    )?;
+    hub.check_copies(release.digest)?;
+    Ok(release.digest)
+}
+
+async fn open_release(hub: &Hub, bytes: &Bytes) -> Result<Verified<Release>, Refusal> {
     let refused = |error| Refusal::Envelope {
         what: "release",
         error,
@@ -151,9 +182,7 @@ async fn release(hub: &Hub, bytes: &Bytes) -> Result<Digest, Refusal> {
     if (&release.document.fleet, release.document.epoch) != (&root.fleet, root.epoch) {
         return Err(Refusal::Strangers { what: "release" });
     }
-    pure("release", bytes, limits::ENVELOPE, &role.keys)?;
-    hub.check_copies(release.digest)?;
-    Ok(release.digest)
+    Ok(release)
 }
 
 async fn digest_of(bytes: Bytes) -> Result<Digest, Refusal> {

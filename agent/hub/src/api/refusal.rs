@@ -59,7 +59,9 @@ pub(crate) enum Refusal {
     TooManyCopies,
     #[error("The session's envelope is not here.")]
     SessionUnknown,
-    #[error("The session does not name this object.")]
+    #[error("The release that should name this object is not here.")]
+    ReleaseUnknown,
+    #[error("The session or release does not name this object.")]
     NotNamed,
     #[error("The receipt is refused: {0}.")]
     Receipt(String),
@@ -108,7 +110,7 @@ impl Refusal {
             Self::Query => (
                 S::BAD_REQUEST,
                 "bad-query",
-                "Say `?kind=session`, `?kind=release` or `?session=<digest of the session's envelope>`.",
+                "Say `?kind=session`, `?kind=release`, or `?session=` or `?release=` and the digest of the envelope.",
             ),
             Self::Topics => (
                 S::BAD_REQUEST,
@@ -182,10 +184,15 @@ impl Refusal {
                 "session-unknown",
                 "Upload the session's envelope first.",
             ),
+            Self::ReleaseUnknown => (
+                S::FORBIDDEN,
+                "release-unknown",
+                "Upload the release's envelope first.",
+            ),
             Self::NotNamed => (
                 S::FORBIDDEN,
                 "not-named",
-                "Upload only what a signed session names as its program or its MPyC.",
+                "Upload only what a signed session names as its program or its MPyC, or a signed release as a binary.",
             ),
             Self::Receipt(_) => (
                 S::FORBIDDEN,

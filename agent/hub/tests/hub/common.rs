@@ -159,7 +159,7 @@ pub(crate) fn release() -> Release {
         fleet: name("fleet"),
         epoch: 1,
         counter: 1,
-        version: "1".to_owned(),
+        version: "1.0.0".to_owned(),
         signed: now(),
         expires: now().plus(1000),
         binaries: vec![e3_core::document::Binary {

@@ -500,3 +500,52 @@ async fn the_first_head_needs_none_before_it() {
     hub.put_head(head_bytes(1), None).await.unwrap();
     assert_eq!(hub.head(None).await.unwrap().unwrap().bytes, head_bytes(1));
 }
+
+#[tokio::test]
+async fn a_binary_is_taken_only_if_a_signed_release_names_it() {
+    let fleet = Fleet::start().await;
+    let hub = fleet.client();
+    let (envelope, binary) = (sign(&release(), &[5]), b"agent".to_vec());
+    let by = format!("release={}", Digest::of(&envelope).hex());
+    // The release comes first.
+    assert_eq!(
+        fleet.put(&path(&binary, &by), binary.clone()).await,
+        no(403, "release-unknown")
+    );
+    let stored = hub.put_release(envelope).await.unwrap();
+    // Another one, or more or less of it.
+    assert_eq!(
+        fleet.put(&path(b"other", &by), b"other".to_vec()).await,
+        no(403, "not-named")
+    );
+    for bad in [b"agen".to_vec(), b"agenT".to_vec()] {
+        assert_eq!(
+            fleet.put(&path(&binary, &by), bad).await,
+            no(400, "not-as-named")
+        );
+    }
+    assert_eq!(
+        fleet.put(&path(&binary, &by), vec![0; 1000]).await,
+        no(413, "too-large")
+    );
+    // A session names no binaries, and a release no programs.
+    let session = hub.put_session(session_bytes()).await.unwrap();
+    let mixed = [
+        (
+            path(&binary, &format!("session={}", session.hex())),
+            binary.clone(),
+        ),
+        (path(PROGRAM, &by), PROGRAM.to_vec()),
+        (
+            path(PROGRAM, &format!("release={}", session.hex())),
+            PROGRAM.to_vec(),
+        ),
+    ];
+    for (path, bytes) in mixed {
+        let (status, _) = fleet.put(&path, bytes).await;
+        assert_eq!(status, 403, "{path}");
+    }
+    hub.put_binary(&stored, binary.clone()).await.unwrap();
+    hub.put_binary(&stored, binary.clone()).await.unwrap();
+    assert_eq!(hub.blob(&Blob::of(&binary)).await.unwrap(), binary);
+}
