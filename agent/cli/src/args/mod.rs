@@ -5,6 +5,7 @@ mod fleet;
 mod hub;
 mod key;
 mod receipts;
+mod release;
 mod session;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use self::fleet::{
 pub use self::hub::{HubCommand, HubRenew, HubServe};
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};
+pub use self::release::{ReleaseCommand, ReleasePush, ReleaseShow, ReleaseSign};
 pub use self::session::{
     SessionCheck, SessionCommand, SessionList, SessionNew, SessionPush, SessionShow, SessionSign,
     SessionStop, SessionWatch,
@@ -87,6 +89,9 @@ pub enum Command {
     /// Judge a session by what its parties have signed
     #[command(subcommand)]
     Receipts(ReceiptsCommand),
+    /// Sign and publish new agents for the fleet's machines
+    #[command(subcommand)]
+    Release(ReleaseCommand),
     /// Run a hub, keep its head fresh
     #[command(subcommand)]
     Hub(HubCommand),

@@ -8,6 +8,7 @@ pub mod hub;
 pub mod key;
 mod man;
 pub mod receipts;
+pub mod release;
 pub mod session;
 
 use crate::args::{Cli, Command};
@@ -22,6 +23,7 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
         Command::Fleet(command) => fleet::run(command, &cli.global).await,
         Command::Session(command) => session::run(command, &cli.global, output).await,
         Command::Receipts(command) => receipts::run(command, &cli.global).await,
+        Command::Release(command) => release::run(command, &cli.global, output).await,
         Command::Hub(command) => hub::run(command, &cli.global, output).await,
         Command::Doctor(args) => doctor::run(args, &cli.global).await,
         Command::Completions(args) => Ok(completions::run(args)),

@@ -87,7 +87,22 @@ impl Error {
                 "Restore it from a copy. Only if you know why it changed: remove the folder .e3, and e3 starts again from root/1.json.",
             ),
             Self::Hub(error) => hub_remedy(error),
+            Self::Trust(TrustError::Rollback {
+                document: "release",
+                ..
+            }) => Some(
+                "Make the release again: its counter is the time unless --counter says otherwise.",
+            ),
+            Self::Trust(TrustError::Envelope {
+                document: "release",
+                ..
+            }) => Some(
+                "Let the other holders of release keys run `e3 release sign RELEASE` on it, then push it again.",
+            ),
             Self::Trust(error) => trust_remedy(error),
+            Self::NotAllowed {
+                role: "releases", ..
+            } => Some("Use one of the fleet's release keys, with --key FILE or E3_RELEASE_KEY."),
             Self::NotAllowed { .. } => {
                 Some("Use the key of an owner of the fleet, with --key FILE or E3_KEY.")
             }
