@@ -3,7 +3,10 @@
 //! Everything that lasts runs as a task of its own, and is started here; coming up to that point is
 //! [`crate::boot`]'s business.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use e3_client::files;
@@ -27,6 +30,7 @@ use crate::pulse::{self, Pulse};
 use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
+use crate::update::{Entered, Updater};
 use crate::{housekeeping, presence, status, sync};
 
 /// For walking the root chain; the rest of it is walked with the next head.
@@ -34,20 +38,42 @@ const ROOTS: Duration = Duration::from_secs(30);
 /// Sessions remembered as somebody else's, so that they are not fetched again.
 const IGNORED: usize = 4096;
 
-/// Runs the agent until `shutdown` resolves.
-pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+/// Why the agent has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// For stage 0 to choose anew what runs.
+    ForUpdate,
+}
+
+/// Runs the agent until `shutdown` resolves, or an update is ready and nothing else to do.
+pub async fn run(
+    settings: Settings,
+    config: &Path,
+    entered: Entered,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ended, AgentError> {
     let ledger = Ledger::open(&settings.state)?;
     let _only_one = crate::lock::take(&settings.state)?;
+    let updater = Updater::open(&settings.state, config.to_owned(), entered);
+    let is_up = Cell::new(false);
     let pulse = Pulse::default();
     // At once: what it waits for while it comes up is nothing that systemd should wait for.
     crate::notify::ready(pulse.clone());
     let work = async {
         let (shared, listener) = boot::start(settings, ledger).await?;
-        serve(shared, listener, &pulse).await
+        is_up.set(true);
+        serve(shared, listener, updater.clone(), &pulse).await
     };
     tokio::select! {
         result = work => result,
-        () = shutdown => Ok(()),
+        () = shutdown => {
+            if is_up.get() {
+                updater.stopped();
+            }
+            Ok(Ended::Stopped)
+        }
     }
 }
 
@@ -78,9 +104,17 @@ struct Agent {
     /// Sessions being fetched, not ours, or done: not to be fetched again.
     seen: HashSet<Digest>,
     inputs: mpsc::Sender<Input>,
+    /// A copy goes with each session that is being fetched.
+    fetching: Arc<()>,
+    updater: Updater,
 }
 
-async fn serve(shared: Shared, listener: TcpListener, pulse: &Pulse) -> Result<(), AgentError> {
+async fn serve(
+    shared: Shared,
+    listener: TcpListener,
+    updater: Updater,
+    pulse: &Pulse,
+) -> Result<Ended, AgentError> {
     // Below systemd it is there, and who may enter is the unit's business.
     if !shared.settings.run.exists() {
         files::private_folder(&shared.settings.run)?;
@@ -108,17 +142,31 @@ async fn serve(shared: Shared, listener: TcpListener, pulse: &Pulse) -> Result<(
         running: HashMap::new(),
         seen: HashSet::new(),
         inputs,
+        fetching: Arc::default(),
+        updater: updater.clone(),
     };
     agent.resume();
-    tokio::spawn(sync::run(shared, heads));
+    tokio::spawn(sync::run(shared.clone(), heads));
+    if shared.settings.update {
+        tokio::spawn(updater.clone().run(shared.clone()));
+    }
     let mut beats = tokio::time::interval(pulse::BEAT);
     loop {
         pulse.beat();
+        // News first: an update must not overtake a session that is on its way.
         let input = tokio::select! {
+            biased;
             _ = beats.tick() => continue,
             Some(head) = new_heads.recv() => Input::Head(head),
             Some(input) = incoming.recv() => input,
-            else => return Ok(()),
+            () = updater.wants_to_go(), if agent.is_idle() => {
+                if updater.idle(&shared) {
+                    tracing::info!("the agent starts over, for an update");
+                    return Ok(Ended::ForUpdate);
+                }
+                continue;
+            }
+            else => return Ok(Ended::Stopped),
         };
         match input {
             Input::Head(bytes) => agent.take_head(&bytes).await,
@@ -129,6 +177,11 @@ async fn serve(shared: Shared, listener: TcpListener, pulse: &Pulse) -> Result<(
 }
 
 impl Agent {
+    /// Whether no session runs or is being fetched.
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && Arc::strong_count(&self.fetching) == 1
+    }
+
     /// Takes up what was under way when the agent ended.
     fn resume(&mut self) {
         for manifest in self.shared.ledger.sessions() {
@@ -177,6 +230,7 @@ impl Agent {
         let Some(head) = self.shared.keeper().head().cloned() else {
             return;
         };
+        self.updater.head(head.release);
         for manifest in &head.revoked {
             if let Some(session) = self.running.get(manifest) {
                 let _ = session.try_send(Command::Stop);
@@ -212,7 +266,9 @@ impl Agent {
 
     fn fetch(&self, named: SessionRef) {
         let (shared, inputs) = (self.shared.clone(), self.inputs.clone());
+        let fetching = Arc::clone(&self.fetching);
         tokio::spawn(async move {
+            let fetching = fetching;
             let mut pause = Duration::from_millis(200);
             loop {
                 match shared.hub.blob(&named.envelope).await {
@@ -226,7 +282,8 @@ impl Agent {
                 // The head may have moved on meanwhile.
                 let current = |head: &e3_core::document::Head| head.sessions.contains(&named);
                 if !shared.keeper().head().is_some_and(current) {
-                    return;
+                    drop(fetching);
+                    return drop(inputs.send(Input::Ended(named.manifest)).await);
                 }
                 tokio::time::sleep(sync::jitter(pause)).await;
                 pause = (pause * 2).min(MEET_RETRY);

@@ -6,6 +6,7 @@ use e3_core::digest::Digest;
 use e3_core::document::{Progress, SessionPresence};
 use e3_core::name::Name;
 use e3_core::session::{Failure, Reason};
+use e3_core::update::Trouble;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -26,6 +27,9 @@ pub struct Notes {
     pub degraded: Option<Reason>,
     /// Whether the hub answered last time; the error if not.
     pub hub_error: Option<String>,
+    /// What is wrong with the agent's update, if something is.
+    #[serde(default)]
+    pub update: Option<Trouble>,
     /// The latest sessions, newest last.
     pub sessions: Vec<SessionNote>,
 }
@@ -89,6 +93,11 @@ impl Board {
     /// Says whether the hub answers.
     pub fn hub(&self, error: Option<String>) {
         self.change(|notes| notes.hub_error = error);
+    }
+
+    /// Says what is wrong with the agent's update, or that nothing is.
+    pub fn update(&self, trouble: Option<Trouble>) {
+        self.change(|notes| notes.update = trouble);
     }
 
     fn change(&self, change: impl FnOnce(&mut Notes)) {

@@ -47,6 +47,9 @@ pub async fn status(settings: &Settings) -> Result<Answer, AgentError> {
     if let Some(error) = &status.notes.hub_error {
         let _ = writeln!(text, "hub      {error}");
     }
+    if let Some(trouble) = &status.notes.update {
+        let _ = writeln!(text, "update   {trouble}");
+    }
     for session in &status.notes.sessions {
         let _ = write!(
             text,

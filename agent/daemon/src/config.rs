@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use e3_client::files;
 use e3_client::index::{IndexError, IndexUrl};
+use e3_core::limits;
 use serde::Deserialize;
 
 /// A configuration file is small; anything larger is a mistake.
@@ -31,6 +32,8 @@ struct Fragment {
     index: Option<String>,
     supervisor: Option<Supervisor>,
     unfiltered: Option<bool>,
+    update: Option<bool>,
+    trial_seconds: Option<u64>,
 }
 
 /// Complete settings.
@@ -62,6 +65,10 @@ pub struct Settings {
     /// Whether a program may run under systemd although this machine's kernel does not keep it from the network.
     /// Default `false`.
     pub unfiltered: bool,
+    /// Whether the agent replaces itself by what the fleet releases. Default `true`.
+    pub update: bool,
+    /// How long a new agent must work before it stays. Default 10 minutes.
+    pub trial: Duration,
 }
 
 /// Who starts and stops programs.
@@ -142,6 +149,9 @@ impl Settings {
             index,
             supervisor: file.supervisor.unwrap_or(Supervisor::Process),
             unfiltered: file.unfiltered.unwrap_or(false),
+            update: file.update.unwrap_or(true),
+            // A trial of nothing would prove nothing.
+            trial: Duration::from_secs(file.trial_seconds.unwrap_or(limits::TRIAL).max(1)),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! (rules 5 and 13). What is accepted is decided in `e3_core::trust`.
 
 use e3_core::digest::Digest;
-use e3_core::document::{Head, Session, SessionRef};
+use e3_core::document::{Head, Release, Session, SessionRef};
 use e3_core::envelope::Verified;
 use e3_core::key::PublicKey;
 use e3_core::time::Time;
@@ -101,6 +101,19 @@ impl Keeper {
         }
     }
 
+    /// Takes the release that the head names. The same one again is no news.
+    pub fn accept_release(&mut self, bytes: &[u8]) -> Result<Release, KeeperError> {
+        let mut trust = self.trust.clone();
+        match trust.accept_release(bytes, e3_client::clock::now()) {
+            Ok(release) if trust == self.trust => Ok(release),
+            Ok(release) => self.advance("release", trust, Ok(())).map(|()| release),
+            Err(error) => {
+                self.note("release", "refused", None, &error.to_string())?;
+                Err(error.into())
+            }
+        }
+    }
+
     /// The newest head.
     pub const fn head(&self) -> Option<&Head> {
         self.trust.head.as_ref()
@@ -178,6 +191,7 @@ impl Keeper {
         self.trust = trust;
         let digest = match subject {
             "root" => Some(self.trust.floor.root_digest),
+            "release" => self.trust.floor.release.map(|mark| mark.digest),
             _ => self.trust.floor.head.map(|mark| mark.digest),
         };
         self.note(subject, "accepted", digest, "")

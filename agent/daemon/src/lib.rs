@@ -9,6 +9,7 @@
 //! | [`peer`] | the channel between agents |
 //! | [`session`] | one session, carried out |
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
+//! | [`update`] | the agent replaces itself |
 //! | [`status`], [`board`] | what is told to people |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -45,3 +46,4 @@ pub mod store;
 pub mod supervisor;
 pub mod sync;
 pub mod text;
+pub mod update;

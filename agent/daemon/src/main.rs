@@ -4,15 +4,28 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use e3_agent::agent::Ended;
 use e3_agent::args::{Args, Command, Journal, Policy};
 use e3_agent::commands::{self, Answer};
 use e3_agent::config::Settings;
 use e3_agent::error::AgentError;
+use e3_agent::update::{Entered, stage0};
 use e3_agent::{agent, logging, text};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let settings = match Settings::load(&args.config) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&args, &AgentError::from(error)),
+    };
+    // Before there are threads, and before anything is opened.
+    let entered = if matches!(args.command, Command::Run { .. }) {
+        logging::start();
+        stage0::enter(&settings)
+    } else {
+        Entered::default()
+    };
     e3_client::tls::install();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -21,9 +34,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&args, &error),
     };
-    match runtime.block_on(act(&args)) {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(answer)) => {
+    let result = runtime.block_on(act(&args, settings, entered));
+    // What still runs in a thread has nothing left to be waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(Done::Run(Ended::Stopped)) => ExitCode::SUCCESS,
+        Ok(Done::Run(Ended::ForUpdate)) => fail(&args, &stage0::again()),
+        Ok(Done::Said(answer)) => {
             let shown = if args.json {
                 format!("{}\n", answer.json)
             } else if std::io::stdout().is_terminal() {
@@ -40,25 +57,31 @@ fn main() -> ExitCode {
     }
 }
 
-async fn act(args: &Args) -> Result<Option<Answer>, AgentError> {
-    let settings = Settings::load(&args.config)?;
-    match &args.command {
+/// What a command has come to.
+enum Done {
+    Run(Ended),
+    Said(Answer),
+}
+
+async fn act(args: &Args, settings: Settings, entered: Entered) -> Result<Done, AgentError> {
+    let answer = match &args.command {
         Command::Run { while_stdin } => {
-            logging::start();
             let ended = async {
                 tokio::select! {
                     () = terminated() => {}
                     () = stdin_ended(*while_stdin) => {}
                 }
             };
-            agent::run(settings, ended).await.map(|()| None)
+            let ended = agent::run(settings, &args.config, entered, ended).await?;
+            return Ok(Done::Run(ended));
         }
-        Command::Status => commands::status(&settings).await.map(Some),
-        Command::Journal(Journal::Verify) => commands::journal_verify(&settings).map(Some),
-        Command::Policy(Policy::Show) => commands::policy_show(&settings).map(Some),
-        Command::Result { session } => commands::result(&settings, session).map(Some),
-        Command::SelfCheck => commands::self_check().map(Some),
-    }
+        Command::Status => commands::status(&settings).await,
+        Command::Journal(Journal::Verify) => commands::journal_verify(&settings),
+        Command::Policy(Policy::Show) => commands::policy_show(&settings),
+        Command::Result { session } => commands::result(&settings, session),
+        Command::SelfCheck => commands::self_check(),
+    };
+    answer.map(Done::Said)
 }
 
 /// Resolves when the agent is told to stop.

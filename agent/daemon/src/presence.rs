@@ -5,6 +5,7 @@ use std::time::Duration;
 use e3_core::document::{Mesh, Presence};
 use e3_core::envelope::Envelope;
 use e3_core::session::Reason;
+use e3_core::update::Trouble;
 
 use crate::shared::Shared;
 
@@ -61,7 +62,7 @@ async fn publish(shared: &Shared, counter: u64) -> Result<(), String> {
         mesh: Mesh::None,
         // They may hold words of the operating system or of a hub.
         degraded: notes.degraded.as_ref().map(Reason::cleaned),
-        update: None,
+        update: notes.update.clone().map(Trouble::cleaned),
         root,
         head,
         sessions: notes.presences(),

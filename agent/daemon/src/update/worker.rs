@@ -1,0 +1,339 @@
+//! Updates in the running agent: follows the release that the head names, and proves a new agent, or
+//! gives it up.
+//!
+//! Nothing here stops a session: what is ready waits until the agent says that it is idle.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use e3_client::hub::HubError;
+use e3_core::digest::{Blob, Digest};
+use e3_core::update::{Action, Event, Image, Stage, State, Trouble, step};
+use tokio::sync::watch;
+
+use super::check::{Failed, check};
+use super::disk::Disk;
+use super::stage0::Entered;
+use super::{VERSION, fetch, target};
+use crate::keeper::KeeperError;
+use crate::ledger::LedgerError;
+use crate::shared::Shared;
+use crate::sync::jitter;
+
+/// After a failure, at first; it doubles up to the poll interval.
+const RETRY: Duration = Duration::from_secs(1);
+/// A trial without a verified head is given up after so many times its length: an hour.
+const PATIENCE: u32 = 6;
+
+/// The updates of the running agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Updater(Arc<Parts>);
+
+struct Parts {
+    disk: Disk,
+    /// For the self-check of a new binary: it must understand this machine's configuration.
+    config: PathBuf,
+    entered: Entered,
+    state: Mutex<State>,
+    /// The release that the newest verified head names; nothing before there is such a head.
+    head: watch::Sender<Option<Option<Blob>>>,
+    /// Whether stage 0 should choose anew as soon as no session runs.
+    wish: watch::Sender<bool>,
+}
+
+impl Updater {
+    /// Takes up what is remembered. If that cannot be read, nothing is updated.
+    pub fn open(state: &std::path::Path, config: PathBuf, entered: Entered) -> Self {
+        let disk = Disk::new(state);
+        let state = match disk.load() {
+            Ok(state) => state,
+            Err(error) => State {
+                trouble: Some(unusable(&error)),
+                ..State::default()
+            },
+        };
+        Self(Arc::new(Parts {
+            disk,
+            config,
+            entered,
+            state: Mutex::new(state),
+            head: watch::Sender::new(None),
+            wish: watch::Sender::new(false),
+        }))
+    }
+
+    /// A head was verified, and names this release.
+    pub fn head(&self, release: Option<Blob>) {
+        let changed = |head: &mut Option<Option<Blob>>| head.replace(release) != Some(release);
+        self.0.head.send_if_modified(changed);
+    }
+
+    /// Resolves when stage 0 should choose anew; ask [`Self::idle`] whether to go when no session runs.
+    pub async fn wants_to_go(&self) {
+        let mut wish = self.0.wish.subscribe();
+        if wish.wait_for(|wish| *wish).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// No session runs, or is about to: whether the agent shall end for stage 0 to choose anew.
+    pub fn idle(&self, shared: &Shared) -> bool {
+        self.0.wish.send_replace(false);
+        if self.is_set_aside() {
+            return true;
+        }
+        let now = shared.keeper().now();
+        self.advance(shared, Event::Idle { now })
+            .is_ok_and(|actions| actions.contains(&Action::Restart))
+    }
+
+    /// Whether this agent was on trial and has been given up.
+    fn is_set_aside(&self) -> bool {
+        let state = self.state();
+        let candidate = state.candidate.as_ref();
+        candidate.is_some_and(|c| {
+            c.stage == Stage::Ready && Some(c.image.file.digest) == self.0.entered.image
+        })
+    }
+
+    /// The agent had started well and is told to end: that is no failed trial.
+    pub fn stopped(&self) {
+        if let Some(file) = self.on_trial() {
+            let _ = self.keep(Event::Stopped(file));
+        }
+    }
+
+    /// Updates for ever.
+    pub async fn run(self, shared: Shared) {
+        let parts = &self.0;
+        parts.disk.retain(&self.state().keeps());
+        self.tell(&shared);
+        tokio::join!(self.prove(&shared), self.follow(&shared));
+    }
+
+    /// Proves the agent that runs, if it is on trial: it works for long enough, and verifies a head.
+    async fn prove(&self, shared: &Shared) {
+        let Some(file) = self.on_trial() else { return };
+        let mut head = self.0.head.subscribe();
+        let trial = shared.settings.trial;
+        // This clock stands still while the machine sleeps.
+        tokio::time::sleep(trial).await;
+        let verified = tokio::time::timeout(trial * PATIENCE, head.wait_for(Option::is_some));
+        let event = if verified.await.is_ok_and(|seen| seen.is_ok()) {
+            Event::Healthy(file)
+        } else {
+            tracing::warn!("this agent is on trial and cannot verify a head; it is set aside");
+            Event::Unproven(file)
+        };
+        while let Err(error) = self.advance(shared, event.clone()) {
+            tracing::warn!(error = %crate::text::chain(&error), "the end of a trial cannot be noted yet");
+            tokio::time::sleep(jitter(shared.settings.poll.min(trial))).await;
+        }
+        self.0.disk.retain(&self.state().keeps());
+        self.0.wish.send_replace(self.is_set_aside());
+    }
+
+    /// Follows the release that the head names.
+    async fn follow(&self, shared: &Shared) {
+        let mut head = self.0.head.subscribe();
+        let (mut pause, mut done) = (RETRY, false);
+        loop {
+            let release = *head.borrow_and_update();
+            if !done {
+                done = match release {
+                    None => true,
+                    Some(None) => self.advance(shared, Event::Withdrawn).is_ok(),
+                    Some(Some(blob)) => self.pursue(shared, &blob).await,
+                };
+            }
+            // Again and again: going may have failed on a full disk.
+            self.0
+                .wish
+                .send_replace(self.is_set_aside() || release.is_some() && self.is_ready());
+            tokio::select! {
+                changed = head.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    (pause, done) = (RETRY, false);
+                }
+                () = tokio::time::sleep(jitter(pause)) => {
+                    pause = (pause * 2).min(shared.settings.poll.max(RETRY));
+                }
+            }
+        }
+    }
+
+    /// Goes as far with this release as it goes now. Whether there is nothing to try again.
+    async fn pursue(&self, shared: &Shared, named: &Blob) -> bool {
+        let bytes = match shared.hub.blob(named).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(error = %crate::text::chain(&error), "the release cannot be fetched");
+                let gone = matches!(
+                    error,
+                    HubError::TooLarge { .. } | HubError::NotAsNamed { .. }
+                );
+                if gone {
+                    let detail = crate::text::chain(&error);
+                    self.trouble(shared, Trouble::Refused { detail });
+                }
+                return false;
+            }
+        };
+        let accepted = shared.keeper().accept_release(&bytes);
+        let release = match accepted {
+            Ok(release) => release,
+            Err(error) => {
+                let detail = crate::text::chain(&error);
+                tracing::warn!(error = %detail, "a release is refused");
+                let is_final = matches!(error, KeeperError::Trust(_));
+                self.trouble(shared, Trouble::Refused { detail });
+                return is_final;
+            }
+        };
+        let image = match Image::of(&release, &target()) {
+            Ok(image) => image,
+            Err(trouble) => {
+                let withdrawn = self.advance(shared, Event::Withdrawn);
+                self.trouble(shared, trouble);
+                return withdrawn.is_ok();
+            }
+        };
+        let installed = self.0.entered.installed.clone();
+        let Ok(actions) = self.advance(shared, Event::Released { image, installed }) else {
+            return false;
+        };
+        for action in actions {
+            let done = match action {
+                Action::Fetch(image) => self.fetch(shared, &image, &bytes).await,
+                Action::Adopt(image) => self.adopt(shared, &image, &bytes),
+                _ => true,
+            };
+            if !done {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn adopt(&self, shared: &Shared, image: &Image, release: &[u8]) -> bool {
+        let adopted = self.0.disk.adopt(&image.file.digest, release);
+        if let Err(error) = &adopted {
+            let (version, detail) = (image.version.clone(), crate::text::chain(error));
+            self.trouble(shared, Trouble::NotFetched { version, detail });
+        }
+        // A file that is not there, or not beside its release, is found by stage 0 and fetched again.
+        true
+    }
+
+    async fn fetch(&self, shared: &Shared, image: &Image, release: &[u8]) -> bool {
+        let root = shared.keeper().trust().root.clone();
+        let (file, version) = (image.file.digest, image.version.clone());
+        // It may lie there already: fetched just before a restart, or kept from an earlier release.
+        let at_hand =
+            self.0.disk.adopt(&file, release).is_ok() && self.0.disk.open(&root, image).is_ok();
+        if !at_hand {
+            tracing::info!(%version, %file, "fetches an update");
+            let fetched = fetch::fetch(&shared.hub, &self.0.disk, &root, image, release).await;
+            if let Err(trouble) = fetched {
+                tracing::warn!(%trouble, "an update cannot be fetched");
+                self.trouble(shared, trouble);
+                return false;
+            }
+        }
+        let event = match check(&self.0.disk.binary(&file), &self.0.config).await {
+            Ok(()) => Event::Checked(file),
+            Err(Failed::Binary(detail)) => Event::Unfit { file, detail },
+            Err(Failed::Machine(detail)) => {
+                self.trouble(shared, Trouble::NotExecutable { version, detail }.cleaned());
+                return false;
+            }
+        };
+        let noted = self.advance(shared, event);
+        self.0.disk.retain(&self.state().keeps());
+        noted.is_ok()
+    }
+
+    /// The file that runs, if it is on trial.
+    fn on_trial(&self) -> Option<Digest> {
+        let running = self.0.entered.image?;
+        let state = self.state();
+        let candidate = state.candidate.as_ref()?;
+        let is_it = candidate.stage == Stage::Trying && candidate.image.file.digest == running;
+        is_it.then_some(running)
+    }
+
+    fn is_ready(&self) -> bool {
+        let state = self.state();
+        state
+            .candidate
+            .as_ref()
+            .is_some_and(|c| c.stage == Stage::Ready)
+    }
+
+    /// One step, with all that is to be told of it.
+    fn advance(&self, shared: &Shared, event: Event) -> Result<Vec<Action>, LedgerError> {
+        let actions = self.keep(event);
+        if let Err(error) = &actions {
+            shared.board.update(Some(unusable(error)));
+            return actions;
+        }
+        self.tell(shared);
+        actions
+    }
+
+    /// One step: on the disk first, believed second.
+    fn keep(&self, event: Event) -> Result<Vec<Action>, LedgerError> {
+        let mut state = self.state();
+        let (next, actions) = step(state.clone(), event);
+        if next != *state {
+            self.0.disk.save(&next)?;
+            *state = next;
+        }
+        Ok(actions)
+    }
+
+    /// What is wrong now; it need not survive.
+    fn trouble(&self, shared: &Shared, trouble: Trouble) {
+        self.state().trouble = Some(trouble.clone().cleaned());
+        shared.board.update(Some(trouble.cleaned()));
+    }
+
+    /// Puts on the board what is wrong, and into the journal what is news.
+    fn tell(&self, shared: &Shared) {
+        let (news, trouble) = {
+            let state = self.state();
+            (state.news.clone(), state.trouble.clone())
+        };
+        shared
+            .board
+            .update(trouble.or_else(|| self.0.entered.trouble.clone()));
+        let mut told = 0;
+        for item in &news {
+            let detail = format!("{} (installed: {VERSION})", item.detail);
+            let noted = shared
+                .keeper()
+                .note("update", &item.verdict, Some(item.file), &detail);
+            if let Err(error) = noted {
+                tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
+                break;
+            }
+            tracing::info!(verdict = %item.verdict, file = %item.file, detail = %item.detail, "update");
+            told += 1;
+        }
+        if told > 0 {
+            let _ = self.keep(Event::Told(told));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unusable(error: &LedgerError) -> Trouble {
+    let detail = crate::text::chain(error);
+    Trouble::State { detail }.cleaned()
+}
