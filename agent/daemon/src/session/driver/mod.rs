@@ -67,6 +67,8 @@ struct Driver {
     standing: Standing,
     folder: Folder,
     state: State,
+    /// The state's, as it lies on the disk.
+    checkpoint: Checkpoint,
     talk: Talk,
     facts: Facts,
     timers: BTreeMap<Timer, Instant>,
@@ -133,14 +135,13 @@ pub async fn drive(
         standing,
         folder,
         state,
+        checkpoint,
         reports,
     };
     let dialling = driver.connect(&links);
     drop(links);
     driver.announce();
-    if driver.state.checkpoint() != checkpoint
-        && let Err(error) = driver.folder.save(&driver.state.checkpoint())
-    {
+    if let Err(error) = driver.save() {
         tracing::error!(error = %crate::text::chain(&error), "cannot write state");
     }
     driver.carry_out(actions).await;
@@ -231,14 +232,11 @@ impl Driver {
 
     /// One step, and what follows from it.
     async fn advance(&mut self, event: Event) {
-        let before = (self.state.progress(), self.state.checkpoint());
+        let before = self.state.progress();
         let state = std::mem::replace(&mut self.state, State::Fetched(Vec::new()));
         let (state, mut actions) = step(&self.context, state, event);
         self.state = state;
-        let checkpoint = self.state.checkpoint();
-        if checkpoint != before.1
-            && let Err(error) = self.save(&checkpoint)
-        {
+        if let Err(error) = self.save() {
             // What cannot be written must not be acted on: the session ends here, by its name.
             tracing::error!(session = %self.context.session.name, error = %crate::text::chain(&error), "cannot write state");
             let detail = crate::text::chain(&error);
@@ -246,6 +244,8 @@ impl Driver {
             self.state = State::Failed {
                 failure: failure.clone(),
             };
+            // The disk has not taken it, and is not asked again.
+            self.checkpoint = self.state.checkpoint();
             let tell = Action::Tell(Tell::Failed(failure.clone()));
             actions = vec![
                 Action::Kill,
@@ -253,19 +253,25 @@ impl Driver {
                 Action::Conclude(Outcome::Failed { failure }),
             ];
         }
-        if self.state.progress() != before.0 {
+        if self.state.progress() != before {
             self.announce();
         }
         // Boxed: an action may lead to another step.
         Box::pin(self.carry_out(actions)).await;
     }
 
-    /// Writes the state; with a good end also what its receipt will say.
-    fn save(&self, checkpoint: &Checkpoint) -> Result<(), LedgerError> {
+    /// Writes what of the state is news; with a good end also what its receipt will say.
+    fn save(&mut self) -> Result<(), LedgerError> {
+        let checkpoint = self.state.checkpoint();
+        if checkpoint == self.checkpoint {
+            return Ok(());
+        }
         if matches!(checkpoint, Checkpoint::Done { .. }) {
             self.facts.keep(&self.folder)?;
         }
-        self.folder.save(checkpoint)
+        self.folder.save(&checkpoint)?;
+        self.checkpoint = checkpoint;
+        Ok(())
     }
 
     /// Shows where the session stands.
@@ -321,7 +327,7 @@ impl Driver {
 
     /// Whether the others may have started: from here on silence is the end of the session.
     fn is_committed(&self) -> bool {
-        self.state.checkpoint() == Checkpoint::Committed
+        self.checkpoint == Checkpoint::Committed
     }
 
     fn is_over(&self) -> bool {
