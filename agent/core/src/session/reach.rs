@@ -11,9 +11,9 @@ use super::{Failure, Reason};
 /// The parties that MPyC at one party has connected; `None` before its program has started MPyC.
 pub type Reach = Option<BTreeSet<usize>>;
 
-/// The reach of a party whose MPyC has connected everybody.
-pub(super) fn everybody(me: usize, parties: usize) -> Reach {
-    Some((0..parties).filter(|party| *party != me).collect())
+/// Whom the MPyC of a party has connected in the end.
+pub(super) fn everybody(me: usize, parties: usize) -> BTreeSet<usize> {
+    (0..parties).filter(|party| *party != me).collect()
 }
 
 /// Whom to name when `seconds` are over; `reach` is in the order of the parties.
