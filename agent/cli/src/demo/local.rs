@@ -3,37 +3,33 @@
 //! Used by the demo, by tests and by benchmarks. Whatever happens to this process, the agents end
 //! with it: they watch their standard input.
 
+mod hub;
+mod party;
+
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use e3_client::clock;
 use e3_core::digest::Digest;
 use e3_core::key::SecretKey;
-use e3_core::name::Name;
-use e3_hub::{Location, Settings};
-use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
 
-use crate::commands::fleet::{OpenFleet, Stale, accept, invite, new};
+use crate::commands::fleet::{OpenFleet, Stale, accept, new};
 use crate::commands::session::push::{self, Pushed};
 use crate::commands::session::{self, sign};
-use crate::commands::{doctor, hub, key};
+use crate::commands::{doctor, key};
 use crate::error::Error;
-use crate::fleet_file::Fleet;
 use crate::index::{Wheel, resolve};
 use crate::manifest::{self, bundle::Bundle};
 use crate::output::progress::Progress;
+
+use self::hub::HubThread;
+pub(super) use self::hub::free_port;
+pub use self::party::LocalParty;
 
 /// How long all machines may take to enrol.
 const ENROLMENT: Duration = Duration::from_mins(1);
 /// Seconds between polls, unless somebody wants another number: the hub pushes, so this only matters
 /// when something is broken.
 const POLL: u32 = 2;
-/// An invite's lifetime in seconds.
-const INVITE: u64 = 3600;
-/// An agent's log is read to its end, if it is not longer than this.
-const LOG: usize = 16 * 1024 * 1024;
 
 /// A running fleet.
 pub struct LocalFleet {
@@ -50,15 +46,6 @@ pub struct LocalFleet {
     poll: u32,
     hub: Option<HubThread>,
     temporary: Option<tempfile::TempDir>,
-}
-
-/// One machine of it.
-pub struct LocalParty {
-    /// Its name.
-    pub name: Name,
-    /// Its folder: join file, policy, inputs, log, state.
-    pub folder: PathBuf,
-    process: Option<Child>,
 }
 
 /// How a fleet shall be made.
@@ -89,45 +76,6 @@ impl Options<'_> {
             names,
             poll: POLL,
         })
-    }
-}
-
-struct HubThread {
-    stop: oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl LocalParty {
-    /// The owner's policy for this machine.
-    pub fn policy(&self) -> PathBuf {
-        self.folder.join("policy.toml")
-    }
-
-    /// The agent's state folder.
-    pub fn state(&self) -> PathBuf {
-        self.folder.join("state")
-    }
-
-    /// The agent's configuration.
-    pub fn config(&self) -> PathBuf {
-        self.folder.join("agent.toml")
-    }
-
-    /// The agent's process, while it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().and_then(Child::id)
-    }
-
-    /// What the program of that session printed here.
-    pub fn stdout(&self, manifest: &Digest) -> Option<String> {
-        let path = self
-            .state()
-            .join("sessions")
-            .join(manifest.hex())
-            .join("stdout");
-        let limit = usize::try_from(e3_core::limits::OUTPUT).unwrap_or(usize::MAX);
-        let bytes = e3_client::files::read_bounded(&path, limit).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -166,7 +114,7 @@ impl LocalFleet {
         };
         fleet.open.sync(Stale::Refuse).await?;
         for name in names {
-            let party = fleet.prepare(&name)?;
+            let party = LocalParty::prepare(&fleet, &name)?;
             fleet.parties.push(party);
         }
         for place in 0..fleet.parties.len() {
@@ -188,47 +136,18 @@ impl LocalFleet {
 
     /// Starts a machine's agent, or starts it again.
     pub fn start_agent(&mut self, place: usize) -> Result<(), Error> {
-        let party = &mut self.parties[place];
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::Folder {
-                action: "start",
-                path,
-                source,
-            }
-        };
-        let log_path = party.folder.join("agent.log");
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log_path);
-        let log = log.map_err(failed(&log_path))?;
-        let process = Command::new(&self.agent)
-            .args(["run", "--while-stdin", "--config"])
-            .arg(party.config())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed(&self.agent))?;
-        party.process = Some(process);
-        Ok(())
+        self.parties[place].start(&self.agent)
     }
 
     /// Kills a machine's agent as a power cut would.
     pub async fn kill_agent(&mut self, place: usize) {
-        if let Some(mut process) = self.parties[place].process.take() {
-            // It may have ended by itself.
-            let _ = process.kill().await;
-        }
+        self.parties[place].kill().await;
     }
 
     /// Stops the hub; when this returns its port is free again.
     pub fn stop_hub(&mut self) {
-        if let Some(HubThread { stop, thread }) = self.hub.take() {
-            let _ = stop.send(());
-            let _ = thread.join();
+        if let Some(hub) = self.hub.take() {
+            hub.stop();
         }
     }
 
@@ -293,37 +212,6 @@ impl LocalFleet {
         self.temporary.is_none().then(|| self.folder.clone())
     }
 
-    fn prepare(&self, name: &str) -> Result<LocalParty, Error> {
-        let name: Name = name.parse().map_err(|_| Error::Usage {
-            message: format!("`{name}` is no name"),
-            remedy: "Use lower-case letters, digits and dashes.",
-        })?;
-        let folder = self.folder.join(name.as_str());
-        e3_client::files::private_folder(&folder)?;
-        let invited = invite::invite(&self.open, &name, &self.owner, INVITE)?;
-        let join = invite::join_file(&self.open, &invited)?;
-        e3_client::files::write_private(&folder.join("e3.toml"), join.as_bytes())?;
-        let party = LocalParty {
-            name,
-            folder,
-            process: None,
-        };
-        let path = |path: PathBuf| toml_edit::value(path.to_string_lossy().into_owned());
-        let mut config = toml_edit::DocumentMut::new();
-        config["state"] = path(party.state());
-        config["run"] = path(party.folder.join("run"));
-        let join = party.folder.join("e3.toml").to_string_lossy().into_owned();
-        config["join"] = toml_edit::value(std::iter::once(join).collect::<toml_edit::Array>());
-        config["policy"] = path(party.policy());
-        config["listen"] = toml_edit::value("127.0.0.1:0");
-        config["advertise"] =
-            toml_edit::value(std::iter::once("127.0.0.1").collect::<toml_edit::Array>());
-        config["poll_seconds"] = toml_edit::value(i64::from(self.poll));
-        config["python"] = path(self.python.clone());
-        e3_client::files::write_atomic(&party.config(), config.to_string().as_bytes())?;
-        Ok(party)
-    }
-
     /// Waits until every machine has enrolled and told where it is.
     async fn enrolled(&mut self) -> Result<(), Error> {
         let deadline = tokio::time::Instant::now() + ENROLMENT;
@@ -339,37 +227,21 @@ impl LocalFleet {
                 return Ok(());
             }
             for party in &mut self.parties {
-                if let Some(process) = &mut party.process
-                    && let Ok(Some(_)) = process.try_wait()
-                {
-                    return Err(Error::Agent {
-                        name: party.name.to_string(),
-                        log: last_words(&party.folder),
-                    });
+                if party.has_ended() {
+                    return Err(party.complaint());
                 }
             }
             if tokio::time::Instant::now() > deadline {
-                let name = self
-                    .parties
-                    .first()
-                    .map_or_else(String::new, |party| party.name.to_string());
-                let log = self
-                    .parties
-                    .first()
-                    .map_or_else(String::new, |party| last_words(&party.folder));
-                return Err(Error::Agent { name, log });
+                let first = self.parties.first();
+                let nobody = || Error::Agent {
+                    name: String::new(),
+                    log: String::new(),
+                };
+                return Err(first.map_or_else(nobody, LocalParty::complaint));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-/// The last lines of an agent's log.
-fn last_words(folder: &Path) -> String {
-    let log = e3_client::files::read_bounded(&folder.join("agent.log"), LOG).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
-    let lines: Vec<&str> = log.lines().rev().take(3).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 fn place(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
@@ -402,52 +274,6 @@ fn find_agent() -> Result<PathBuf, Error> {
     named
         .or_else(doctor::find_agent)
         .ok_or(Error::NoAgentBinary)
-}
-
-/// A port of this machine that nobody holds right now.
-pub(super) fn free_port() -> Result<u16, Error> {
-    let bound =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(Error::Runtime)
-}
-
-impl HubThread {
-    /// The hub has a thread of its own, so that nothing that is measured here waits for it.
-    fn start(fleet: &Fleet, store: &Path, port: u16) -> Result<Self, Error> {
-        let settings = Settings::new(
-            Location::Folder(store.to_owned()),
-            ([127, 0, 0, 1], port).into(),
-            clock::now,
-        );
-        let fleet = fleet.clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(tell.send(Err(Error::Runtime(error)))),
-            };
-            runtime.block_on(async {
-                let (end, ended) = oneshot::channel::<()>();
-                let shutdown = async { drop(ended.await) };
-                match hub::serve::start(Some(&fleet), settings, shutdown).await {
-                    Ok(bound) => {
-                        let _ = tell.send(Ok(()));
-                        let _ = stopped.await;
-                        let _ = end.send(());
-                        bound.stopped().await;
-                    }
-                    Err(error) => drop(tell.send(Err(error))),
-                }
-            });
-        });
-        let gone = || Error::Runtime(std::io::Error::other("the hub's thread has ended"));
-        told.recv().map_err(|_| gone())??;
-        Ok(Self { stop, thread })
-    }
 }
 
 impl Drop for LocalFleet {
