@@ -232,10 +232,14 @@ async fn roots_follow_one_another() {
     );
 }
 
+/// Where these bytes are put.
+fn path(bytes: &[u8], query: &str) -> String {
+    format!("sha256/{}?{query}", Digest::of(bytes).hex())
+}
+
 #[tokio::test]
 async fn only_what_fleet_keys_signed_or_named_is_stored() {
     let fleet = Fleet::start().await;
-    let path = |bytes: &[u8], query: &str| format!("sha256/{}?{query}", Digest::of(bytes).hex());
     let session = session_bytes();
     let envelope = Digest::of(&session).hex();
     let by = format!("session={envelope}");
