@@ -71,6 +71,8 @@ def parser():
     sub.add_argument("--console", action="store_true", help="what came out of its console")
     sub.add_argument("machine")
     sub.add_argument("unit", nargs="?")
+    sub = command(demo_, "three machines compute something together, as a new user would do it")
+    sub.add_argument("--network", choices=("lan",), default="lan", help=argparse.SUPPRESS)
     command(test, "try what the lab promises, with laboratories of its own")
     return top
 
@@ -175,6 +177,16 @@ def logs(args):
         print(machine.journal(args.unit, *(["--output=json"] if args.json else [])), end="")
 
 
+def demo_(args):
+    """`ci/lab demo`."""
+    from . import demo
+
+    demo.run(args, say)
+
+
+demo_.__name__ = "demo"
+
+
 def test(_args):
     """`ci/lab test`."""
     # Not always needed, and it imports unittest.
@@ -184,18 +196,27 @@ def test(_args):
         raise LabError("the lab does not keep what it promises")
 
 
+# What ends a command early.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stop(number, _frame):
+    """What was begun is taken down on the way out, and a second signal must not end that."""
+    for other in STOPS:
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     """Runs one command; its exit status is returned."""
-    # Like Ctrl-C: what was begun is taken down on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in STOPS:
+        signal.signal(number, stop)
     args = parser().parse_args()
     try:
         args.action(args)
     except LabError as error:
         say(f"error: {error}")
         return 1
-    except KeyboardInterrupt:
-        return 130
     except subprocess.CalledProcessError as error:
         say(f"error: {error}")
         return 1

@@ -76,10 +76,11 @@ class Container(Machine):
         self.group.create()
         nspawn = [*NSPAWN, f"--machine={self.name}", f"--directory={self.layer.root}",
                   f"--network-namespace-path=/run/netns/{self.name}"]
-        # The shell in the background takes the group along, and its parent's end makes it the holder's.
-        script = 'echo 0 >"$1/cgroup.procs"; console=$2; shift 2; setsid -f "$@" >>"$console" 2>&1'
+        # What is started in the background has the group of its parents, whose end makes it the holder's. Nothing but nspawn
+        # stays in the group: it can pass on memory limits and the like only if all processes are further inside.
+        script = 'echo 0 >"$1/cgroup.procs"; console=$2; shift 2; exec "$@" >>"$console" 2>&1'
         command = ["sh", "-c", script, "sh", self.group.path, self.layer.folder / "console.log",
-                   *enter(self.holder.pid), "unshare", "--mount", "--propagation", "private",
+                   *enter(self.holder.pid), "setsid", "--fork", "unshare", "--mount", "--propagation", "private",
                    "sh", "-c", f'set -e\n{self.layer.script()}\nexec "$@"', "sh", *nspawn]
         environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.layer.folder / "notify")}
         subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=True)

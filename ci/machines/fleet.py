@@ -1,0 +1,155 @@
+"""A fleet in a laboratory, made as a person would: the owner and the hub at the hub's place, a join file on each machine.
+
+Everything is done by the released commands, `e3` and `e3-agent`; nothing is put into their state from outside.
+"""
+
+import json
+import os
+import subprocess
+import time
+
+from . import plan
+from .failure import LabError
+
+PORT = 8420
+HUB = f"http://{plan.HUB}:{PORT}"
+# How long the machines may take to enrol; it is a second where nothing else runs.
+ENROLMENT_SECONDS = 60
+HUB_SECONDS = 20
+# Between two looks at something that cannot be waited for.
+LOOK_SECONDS = 0.1
+INPUT = "/etc/e3/inputs/salary"
+POLICY = f"""\
+[inputs.salary]
+file = "{INPUT}"
+sessions = ["*"]
+"""
+
+
+class Fleet:
+    """The owner's key, the fleet's folder, the hub's process; `tell(command, output)` hears of what is done."""
+
+    def __init__(self, lab, e3, tell=lambda _command, _output: None):
+        self.lab = lab
+        self.binary = e3
+        self.tell = tell
+        self.folder = lab.folder / "owner"
+        self.parties = sorted(lab.machines, key=lambda name: int(name[1:]))
+        self._hub = None
+
+    def e3(self, *args, at_hub=True, check=True):
+        """Runs `e3` in the owner's folder; at the hub's place, or on the host, where Python packages come from."""
+        argv = [self.binary, *args]
+        environment = [f"E3_KEY={self.folder / 'key.pem'}"]
+        if self.folder.joinpath("demo").exists():
+            environment.append(f"E3_FLEET={self.folder / 'demo'}")
+        inside = ["env", f"--chdir={self.folder}", *environment, *argv]
+        if at_hub:
+            done = self.lab.hub.run(inside, check=False)
+        else:
+            done = subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            done.status, done.out, done.err = done.returncode, done.stdout, done.stderr
+        if check and done.status:
+            raise LabError(f"`e3 {' '.join(args)}` ended with status {done.status}: {(done.err or done.out).strip()}")
+        self.tell("e3 " + " ".join(str(arg) for arg in args), done.out)
+        return done
+
+    def start(self):
+        """Key, fleet, hub, join files; returns when all machines have enrolled and are accepted."""
+        self.folder.mkdir()
+        self.e3("key", "new", "key.pem")
+        self.e3("fleet", "new", "demo", "--hub", HUB)
+        self.hub_on()
+        for name in self.parties:
+            self.e3("fleet", "invite", name, "-o", f"{name}.toml")
+            self.join(name)
+        self.enrolled(self.parties)
+        self.e3("fleet", "accept", "--all")
+
+    def join(self, name):
+        """Puts a join file on a machine, the only thing that its user adds."""
+        join_file = (self.folder / f"{name}.toml").read_text()
+        self.lab[name].write("/etc/e3/e3.toml", join_file, mode="0600", owner="e3")
+
+    def hub_on(self):
+        """Starts the hub, and waits until it listens."""
+        path = self.folder / "hub.log"
+        with open(path, "wb") as log:
+            self._hub = self.lab.hub.start([self.binary, "hub", "serve", "--fleet", self.folder / "demo"],
+                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(lambda: "listens at" in path.read_text() or self._hub.poll() is not None, HUB_SECONDS,
+              lambda: "the hub does not start: " + path.read_text()[-1000:])
+        if self._hub.poll() is not None:
+            raise LabError("the hub has ended: " + path.read_text()[-1000:])
+        self.tell("e3 hub serve", path.read_text())
+
+    def hub_off(self):
+        """Ends the hub at once."""
+        self._hub.kill()
+        self._hub.wait()
+        self._hub = None
+
+    def status(self):
+        """What the owner sees of the machines, by name."""
+        shown = json.loads(self.lab.hub.run([self.binary, "fleet", "status", "--json", "--fleet", self.folder / "demo"]).out)
+        return {party["name"]: party for party in shown["parties"]}
+
+    def enrolled(self, names):
+        """Waits until these machines have enrolled and say that they are ready."""
+        def ready():
+            now = self.status()
+            return all(now.get(name, {}).get("state") == "ready" for name in names)
+
+        until(ready, ENROLMENT_SECONDS, lambda: f"the machines have not enrolled: {self.status()}\n" + self.agent_log(names[0]))
+
+    def agent_log(self, name):
+        """The last words of a machine's agent."""
+        return self.lab[name].journal("e3-agent", "--output=cat", "--lines=20")
+
+    def give_inputs(self, salaries):
+        """A private number for each machine, and the owner's policy that lends it to sessions."""
+        for name, salary in zip(self.parties, salaries, strict=True):
+            self.lab[name].write(INPUT, f"{salary}\n", mode="0600", owner="e3")
+            self.lab[name].write("/etc/e3/policy.toml", POLICY)
+
+    def sign(self, name, program, *, top="", preflight=30):
+        """Writes and signs the manifest of a session that runs `program` (a path) on all machines."""
+        manifest = "\n".join([
+            f'name = "{name}"', f"parties = {json.dumps(self.parties)}", f"program = {json.dumps(str(program))}",
+            'equal = ["stdout"]', top, "[inputs]", 'salary = "all"', "[mpyc]", 'version = "0.11"',
+            "[deadlines]", f'preflight = "{preflight}s"', ""])
+        (self.folder / f"{name}.toml").write_text(manifest)
+        self.e3("session", "sign", f"{name}.toml", at_hub=False)
+
+    def push(self, name, *more):
+        """Publishes a signed session."""
+        return self.e3("session", "push", f"{name}.session", *more)
+
+    def verdict(self, name, seconds):
+        """Waits for all receipts of a session, and returns them: what every party says, in order."""
+        done = self.e3("session", "watch", name, "--json", "--timeout", str(seconds), check=False)
+        try:
+            parties = json.loads(done.out.splitlines()[-1])["parties"]
+        except (IndexError, KeyError, ValueError):
+            raise LabError(f"`e3 session watch {name}` ended with status {done.status}: {done.out}{done.err}") from None
+        return [party.get("receipt") for party in parties]
+
+
+def until(what, seconds, complaint):
+    """Looks until `what()` is true, and returns that; fails with `complaint()` after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise LabError(complaint())
+        time.sleep(LOOK_SECONDS)
+
+
+def need_binary():
+    """The owner's command: E3_CLI, set by `ci/lab`."""
+    path = os.environ.get("E3_CLI", "")
+    if not os.access(path, os.X_OK):
+        raise LabError("there is no `e3` to run: set E3_CLI to its path, or let ci/lab build it by leaving E3_AGENT unset")
+    return path
