@@ -73,6 +73,9 @@ def parser():
     sub.add_argument("unit", nargs="?")
     sub = command(demo_, "three machines compute something together, as a new user would do it")
     sub.add_argument("--network", choices=("lan",), default="lan", help=argparse.SUPPRESS)
+    sub = command(faults_, "the table of faults: states of a session × what can happen to a machine")
+    sub.add_argument("--only", action="append", metavar="FAULT", help="only faults whose name has this in it (repeatable)")
+    sub.add_argument("--state", action="append", help="only this state (repeatable)")
     command(test, "try what the lab promises, with laboratories of its own")
     return top
 
@@ -185,6 +188,17 @@ def demo_(args):
 
 
 demo_.__name__ = "demo"
+
+
+def faults_(args):
+    """`ci/lab faults`."""
+    from .faults import table
+
+    if not table.run(args, say):
+        raise LabError("there are cells that failed")
+
+
+faults_.__name__ = "faults"
 
 
 def test(_args):

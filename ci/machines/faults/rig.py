@@ -1,0 +1,123 @@
+"""The fleet that faults happen to, and what must hold when they are over: judged from the outside, by receipts, units and
+journals.
+"""
+
+import json
+from datetime import datetime, timedelta, timezone
+
+from ..fleet import Fleet, until
+
+# A session that nothing holds takes seconds; what an emergency adds are the agents' own deadlines (10 to 30 s).
+RECEIPTS_SECONDS = 90
+HEALTHY_SECONDS = 45
+STATE_SECONDS = 30
+# How long the slow program computes: long enough to be hit while it does.
+RUN_SECONDS = 8
+SALARIES = (45919, 53838, 77595)
+SLOW = f"""\
+import os, time
+from mpyc.runtime import mpc
+
+async def main():
+    with open(os.path.join(os.environ["E3_INPUTS"], "salary"), encoding="ascii") as file:
+        salary = int(file.read())
+    secint = mpc.SecInt(64)
+    await mpc.start()
+    end = time.monotonic() + {RUN_SECONDS}
+    # Party 0's clock decides for all of them when it is enough.
+    while await mpc.transfer(time.monotonic() < end, senders=0):
+        total = await mpc.output(mpc.sum(mpc.input(secint(salary))))
+    print(int(total))
+    await mpc.shutdown()
+
+mpc.run(main())
+"""
+QUICK = SLOW.replace(f"+ {RUN_SECONDS}", "+ 0.05")
+# Where a machine of the table asks for what its user would not see: see `states`.
+PYTHON = "/usr/local/lib/lab/python"
+
+
+class Violated(Exception):
+    """Something that must hold does not: the cell has failed."""
+
+
+class Rig:
+    """Three machines with a fleet; one of them, the victim, is what things happen to."""
+
+    def __init__(self, lab, e3, victim="p1"):
+        self.lab = lab
+        self.fleet = Fleet(lab, e3)
+        self.parties = self.fleet.parties
+        self.victim = lab[victim]
+        self.place = self.parties.index(victim)
+        # Somebody who is not the victim.
+        self.other = lab[self.parties[(self.place + 1) % len(self.parties)]]
+        self._count = 0
+
+    def start(self, prepare):
+        """Prepares the victim and makes the fleet."""
+        prepare(self)
+        self.fleet.start()
+        self.fleet.give_inputs(SALARIES)
+        for name, text in (("slow.py", SLOW), ("quick.py", QUICK)):
+            (self.fleet.folder / name).write_text(text)
+
+    def push(self, program="slow.py", not_before=None):
+        """Starts a session and returns its name."""
+        self._count += 1
+        name = f"cell-{self._count}"
+        top = ""
+        if not_before is not None:
+            start = datetime.now(timezone.utc) + timedelta(seconds=not_before)
+            top = f"not_before = {start:%Y-%m-%dT%H:%M:%SZ}"
+        self.fleet.sign(name, program, top=top, preflight=60)
+        self.fleet.push(name)
+        return name
+
+    def progress(self, machine, name):
+        """How far a machine says it is with a session, or None."""
+        answer = machine.run(["e3-agent", "status", "--json"], check=False)
+        try:
+            sessions = json.loads(answer.out)["notes"]["sessions"]
+        except (ValueError, KeyError):
+            return None
+        return next((session["progress"] for session in sessions if session["name"] == name), None)
+
+    def reaches(self, name, state, machine=None):
+        """Waits until a machine (the victim if nothing is said) is in a state."""
+        machine = machine or self.victim
+        until(lambda: self.progress(machine, name) == state, STATE_SECONDS,
+              lambda: f"{machine.name} is not {state} but {self.progress(machine, name)}; {self.fleet.agent_log(machine.name)}")
+
+    def units(self, machine):
+        """The sessions' units that are there."""
+        return machine.run(["systemctl", "list-units", "--plain", "--no-legend", "--all", "e3-party@*"], check=False).out.split("\n")[:-1]
+
+    def verdict(self, name):
+        """What the parties say in the end: `good`, or a list of (kind, who is to blame) for each party."""
+        receipts = self.fleet.verdict(name, RECEIPTS_SECONDS)
+        silent = [party for party, receipt in zip(self.parties, receipts) if receipt is None]
+        if silent:
+            raise Violated(f"no receipt from {', '.join(silent)} within {RECEIPTS_SECONDS} s")
+        outcomes = [receipt["outcome"] for receipt in receipts]
+        if all(outcome["kind"] == "done" for outcome in outcomes):
+            return "good"
+        return [("done", None) if outcome["kind"] == "done" else (outcome["failure"]["reason"]["kind"], outcome["failure"]["party"])
+                for outcome in outcomes]
+
+    def clean(self, name):
+        """Nothing ran twice, nothing is left, everybody is well, and the next session ends well."""
+        for party in self.parties:
+            machine = self.lab[party]
+            runs = machine.journal("e3-agent", "--output=json", "F_SESSION=" + name, "F_PROGRESS=running").count("\n")
+            if runs > 1:
+                raise Violated(f"{party} ran the program {runs} times")
+            until(lambda machine=machine: not self.units(machine), HEALTHY_SECONDS,
+                  lambda machine=machine: f"left over at {machine.name}: {self.units(machine)}")
+            until(lambda machine=machine: machine.succeeds(["systemctl", "is-active", "--quiet", "e3-agent"]), HEALTHY_SECONDS,
+                  lambda party=party: f"the agent of {party} is not active: {self.fleet.agent_log(party)}")
+        self.fleet.enrolled(self.parties)
+        after = self.push("quick.py")
+        said = self.verdict(after)
+        if said != "good":
+            raise Violated(f"the next session fails: {said}")
