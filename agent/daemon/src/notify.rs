@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pulse::Pulse;
+use crate::pulse::{self, Pulse};
 
 /// The agent is up; and it goes on saying so, as often as systemd's watchdog asks for, while its main loop turns.
 pub fn ready(pulse: Pulse) {
@@ -17,7 +17,7 @@ pub fn ready(pulse: Pulse) {
         let mut ticks = tokio::time::interval(time);
         loop {
             ticks.tick().await;
-            if !pulse.is_felt(time) {
+            if !pulse.is_felt(time.max(2 * pulse::BEAT)) {
                 tracing::error!("the main loop stands still; systemd is not told that all is well");
                 continue;
             }
