@@ -1,0 +1,18 @@
+"""What the installed agent may do on a machine, and what a session's program may: tried with real systemd, D-Bus and
+polkit. `PYTHONPATH=ci E3_AGENT=… python3 -m machines.sandbox`.
+
+| file | idea |
+|---|---|
+| `case` | what the tests share: a fleet for each class |
+| `rights` | the agent's user: its own units and nothing else, even if the agent is taken over |
+| `inside` | a hostile program in a real session: files, network, privileges |
+| `trouble` | the bus, systemd, polkit, the unit or the agent goes away in the middle |
+"""
+
+import unittest
+
+
+def run(names=("rights", "inside", "trouble")):
+    """Runs all tests; True if all passed."""
+    suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names)
+    return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()

@@ -1,0 +1,172 @@
+"""The agent's user manages its own units and nothing else: what somebody could do who has taken the agent over."""
+
+import os
+import shlex
+import unittest
+
+from ..lab import Lab
+
+HEX = "0123456789abcdef" * 2
+UNIT = f"e3-party@{HEX}.service"
+FOLDER = f"/run/e3party/{HEX}"
+MANAGER = ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"]
+# A service that writes a file as root, in the words of StartTransientUnit.
+OWNED = "/root/owned"
+TRANSIENT = ["StartTransientUnit", "ssa(sv)a(sa(sv))"]
+PROPERTIES = ["1", "ExecStart", "a(sasb)", "1", "/bin/touch", "2", "touch", OWNED, "false", "0"]
+# What systemd reads for a session, laid out as the agent does.
+LAID_OUT = f"""
+set -eu; umask 022; cd /run/e3party; rm -rf {HEX}; mkdir -p {HEX}/view {HEX}/inputs {HEX}/tls /var/lib/e3/try
+echo 'print(open("/proc/self/mountinfo").read())' > {HEX}/view/gate.py
+for name in program mpyc large; do ln -s /var/lib/e3/try {HEX}/$name; done
+echo kept > {HEX}/stdout; echo kept > {HEX}/stderr
+"""
+
+
+class Rights(unittest.TestCase):
+    """One machine with the agent installed and no fleet."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab(1, name="sandbox-rights", agent=os.environ["E3_AGENT"]))
+        cls.machine = cls.lab["p0"]
+
+    def call(self, method, *args, user="e3"):
+        """Calls systemd over the bus."""
+        return self.machine.run(["busctl", "call", *MANAGER, method, *args], user=user, check=False)
+
+    def assert_refused(self, done):
+        """Refused for want of a permission, and not because the call was wrong."""
+        self.assertNotEqual(done.status, 0, done)
+        self.assertRegex(done.err, "Interactive authentication required|Access denied|Permission denied")
+
+    def test_no_other_unit(self):
+        names = ["dbus.service", "e3-agent.service", "e3-party.slice", "ssh.service", "multi-user.target", "e3-update.timer",
+                 f"e3-party@{HEX[1:]}.service", f"e3-party@{HEX}0.service", f"e3-party@{HEX.upper()}.service",
+                 "e3-party@x.service", "e3-mesh-.service", "e3-mesh-a-b.service", "e3-mesh-../x.service", "xe3-update.service"]
+        for name in names:
+            folder = "/run/systemd/system/"
+            if "/" not in name and not self.machine.succeeds(["systemctl", "cat", name]):
+                # So that it is the permission which is missing, not the unit.
+                self.machine.write(folder + name, "[Service]\nExecStart=/bin/true\n" if ".service" in name else "")
+        self.machine.run(["systemctl", "daemon-reload"])
+        for name in names:
+            for method in ["StartUnit", "StopUnit", "RestartUnit"]:
+                with self.subTest(f"{method} {name}"):
+                    done = self.call(method, "ss", name, "replace")
+                    if "/" in name:
+                        self.assertNotEqual(done.status, 0)
+                    else:
+                        self.assert_refused(done)
+
+    def test_nothing_but_starting_stopping_and_limits_of_its_own(self):
+        limits = ["sba(sv)", None, "true", "1", "MemoryMax", "t", "1000000000"]
+        agent = ["e3-agent.service"]
+        for method, *args in [
+            ("SetUnitProperties", limits[0], "e3-agent.service", *limits[2:]),
+            ("SetUnitProperties", limits[0], "e3-party.slice", *limits[2:]),
+            ("KillUnit", "ssi", "dbus.service", "all", "9"),
+            ("KillUnit", "ssi", "e3-agent.service", "all", "9"),
+            ("EnableUnitFiles", "asbb", "1", *agent, "false", "true"),
+            ("MaskUnitFiles", "asbb", "1", *agent, "true", "true"),
+            ("LinkUnitFiles", "asbb", "1", "/tmp/x.service", "true", "true"),
+            ("Reload",), ("Reexecute",), ("SetEnvironment", "as", "1", "LD_PRELOAD=/tmp/x.so"),
+            ("RestartUnit", "ss", UNIT, "replace"), ("FreezeUnit", "s", "dbus.service"),
+            ("BindMountUnit", "sssbb", "e3-agent.service", "/etc", "/work", "false", "true"),
+        ]:
+            with self.subTest(method):
+                self.assert_refused(self.call(method, *args))
+        self.assertEqual(self.machine.state(), "running")
+
+    def test_its_own_units(self):
+        self.machine.write("/run/systemd/system/e3-mesh-try.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+        self.machine.write("/run/systemd/system/e3-update.service", "[Service]\nExecStart=/bin/true\n")
+        self.machine.run(["systemctl", "daemon-reload"])
+        for method, *args in [
+            ("StopUnit", "ss", UNIT, "replace"),
+            ("SetUnitProperties", "sba(sv)", UNIT, "true", "1", "TasksMax", "t", "7"),
+            ("StartUnit", "ss", "e3-mesh-try.service", "replace"),
+            ("RestartUnit", "ss", "e3-mesh-try.service", "replace"),
+            ("StopUnit", "ss", "e3-mesh-try.service", "replace"),
+            ("StartUnit", "ss", "e3-update.service", "replace"),
+        ]:
+            with self.subTest(method):
+                done = self.call(method, *args)
+                self.assertEqual(done.status, 0, done)
+
+    def test_only_the_agents_user_may(self):
+        self.assert_refused(self.call("StopUnit", "ss", UNIT, "replace", user="nobody"))
+
+    def test_no_transient_unit_whatever_its_name(self):
+        # These names may be started; if the unit's file is not there, a transient unit could have the name.
+        for name in ["run-1.service", "e3-mesh-gone.service", "e3-update.service", UNIT, "e3-agent.service"]:
+            self.machine.run(["rm", "-f", "/run/systemd/system/e3-update.service"])
+            self.machine.run(["systemctl", "daemon-reload"])
+            with self.subTest(name):
+                self.assert_refused(self.call(*TRANSIENT, name, "fail", *PROPERTIES))
+        self.assertFalse(self.machine.succeeds(["test", "-e", OWNED]))
+        # The call is right: root may.
+        done = self.call(*TRANSIENT, "run-1.service", "fail", *PROPERTIES, user="root")
+        self.assertEqual(done.status, 0, done)
+        self.machine.run(["timeout", "10", "sh", "-c", f"until [ -e {OWNED} ]; do :; done"])
+        self.machine.run(["rm", OWNED])
+
+    def start(self, spoil):
+        """Starts a session's unit by hand, its folder laid out and then spoilt; returns what the journal says."""
+        self.machine.run(["systemctl", "stop", UNIT], check=False)
+        self.machine.run(["journalctl", "--rotate"])
+        self.machine.run(["journalctl", "--vacuum-time=1us", "--quiet"])
+        self.machine.run(["sh", "-c", f"{LAID_OUT}\n{spoil}"], user="e3")
+        self.machine.run(["systemctl", "start", UNIT], user="e3", check=False)
+        # It waits till the unit is up or has failed, and then for the gate to have printed.
+        self.machine.run(["systemctl", "stop", UNIT], user="e3", check=False)
+        self.machine.run(["systemctl", "reset-failed", UNIT], check=False)
+        return self.machine.journal(UNIT)
+
+    def test_no_path_leads_systemd_to_a_file_that_is_not_the_agents(self):
+        self.machine.write("/root/secret/key", "a secret of root\n", mode="0600")
+        self.machine.write("/root/target", "untouched\n", mode="0600")
+        root = "Too many levels of symbolic links"
+        with self.subTest("it starts as it is laid out"):
+            said = self.start("")
+            self.assertIn("Started", said)
+            self.assertNotIn("Failed", said)
+        with self.subTest("an output"):
+            self.assertIn(root, self.start(f"rm {HEX}/stdout; ln -s /root/target {HEX}/stdout"))
+            self.assertEqual(self.machine.read("/root/target"), "untouched\n")
+        for name in ["inputs", "tls"]:
+            with self.subTest(f"credentials: {name}"):
+                said = self.start(f"rmdir {HEX}/{name}; ln -s /root/secret {HEX}/{name}")
+                self.assertIn("status=243/CREDENTIALS", said)
+                said = self.start(f"ln -s /root/secret/key {HEX}/{name}/key")
+                self.assertNotIn("a secret", self.machine.read(f"{FOLDER}/stdout") + said)
+        with self.subTest("a hard link"):
+            link = self.machine.run(["ln", "/root/target", f"{FOLDER}/stdout2"], check=False)
+            self.assertIn("Invalid cross-device link", link.err)
+        with self.subTest("the folder itself"):
+            moved = self.machine.run(["mv", "/run/e3party", "/run/e3/away"], user="e3", check=False)
+            self.assertNotEqual(moved.status, 0)
+
+    def test_what_systemd_says_of_the_units(self):
+        for unit in ["e3-agent.service", UNIT]:
+            with self.subTest(unit):
+                self.machine.run(["systemd-analyze", "security", "--no-pager", "--threshold=15", unit])
+        units = ["e3-agent.service", UNIT, "e3.slice", "e3-party.slice", "run-e3party.mount"]
+        done = self.machine.run(["systemd-analyze", "verify", *units])
+        self.assertEqual(done.out + done.err, "")
+
+    def test_old_settings_of_sessions_are_removed_and_those_of_others_are_not(self):
+        folder = "/run/systemd/system.control"
+        self.addCleanup(self.machine.run, ["rm", "-rf", "/etc/tmpfiles.d/e3.conf", folder])
+        for unit in [UNIT, "dbus.service", "e3-party.slice", "e3-agent.service", "user-0.slice"]:
+            self.machine.write(f"{folder}/{unit}.d/50-x.conf", "[Service]\n")
+        aged = ["sh", "-c", f"find {shlex.quote(folder)} -exec touch -d '40 days ago' {{}} +"]
+        self.machine.run(aged)
+        # The time of the last change cannot be set back, so it does not count here.
+        before = self.machine.run(["ls", folder]).out.split()
+        self.assertIn(f"{UNIT}.d", before)
+        conf = self.machine.read("/usr/lib/tmpfiles.d/e3.conf").replace("32d", "amAM:32d")
+        self.machine.write("/etc/tmpfiles.d/e3.conf", conf)
+        self.machine.run(["systemd-tmpfiles", "--clean", "/etc/tmpfiles.d/e3.conf"])
+        left = self.machine.run(["ls", folder]).out.split()
+        self.assertEqual(sorted(set(before) - set(left)), [f"{UNIT}.d"])

@@ -1,0 +1,97 @@
+"""The bus, systemd, polkit, the unit or the agent goes away: in the middle of a session, or before one."""
+
+from .fleet import until
+from .case import AGENT, QUICK, SLOW, FleetCase
+
+UNIT = "/usr/lib/systemd/system/e3-party@.service"
+RULE = "/usr/share/polkit-1/rules.d/50-e3.rules"
+
+
+class Trouble(FleetCase):
+    """Two machines; the trouble is p0's."""
+
+    def tearDown(self):
+        # Whatever it was, it is over, and nobody had to help the agent.
+        self.assert_good(self.fleet.run(QUICK))
+        self.assert_nothing_left()
+
+    def in_the_middle(self, *commands):
+        """Runs commands on p0 while a session runs; returns what became of the session."""
+        name = self.fleet.push(SLOW)
+        self.running_unit()
+        for command in commands:
+            self.p0.run(command)
+        return self.fleet.watch(name)
+
+    def test_a_restart_of_the_bus_in_the_middle(self):
+        self.assert_good(self.in_the_middle(["systemctl", "restart", "dbus.service"]))
+
+    def test_systemd_executed_anew_in_the_middle(self):
+        self.assert_good(self.in_the_middle(["systemctl", "daemon-reexec"]))
+
+    def test_units_read_anew_in_the_middle(self):
+        self.assert_good(self.in_the_middle(["systemctl", "daemon-reload"]))
+
+    def test_a_restart_of_polkit_in_the_middle(self):
+        self.assert_good(self.in_the_middle(["systemctl", "restart", "polkit.service"]))
+
+    def test_the_agent_killed_in_the_middle_takes_its_session_with_it(self):
+        verdict = self.in_the_middle(["systemctl", "kill", "--signal=KILL", AGENT])
+        self.assert_failed(verdict, "'party': 0")
+        self.assertEqual(self.units(), [])
+
+    def test_the_program_killed_in_the_middle(self):
+        verdict = self.in_the_middle(["systemctl", "kill", "--signal=KILL", "e3-party@*.service"])
+        self.assert_failed(verdict, "'party': 0", "'kind': 'killed'", "'signal': 9")
+
+    def test_the_program_stopped_by_systemd_in_the_middle(self):
+        verdict = self.in_the_middle(["systemctl", "stop", "e3-party@*.service"])
+        self.assert_failed(verdict, "'party': 0", "'kind': 'killed'", "'signal': 15")
+
+    def test_no_unit(self):
+        self.p0.run(["mv", UNIT, "/root"])
+        self.p0.run(["systemctl", "daemon-reload"])
+        verdict = self.fleet.run(QUICK)
+        self.p0.run(["mv", "/root/e3-party@.service", UNIT])
+        self.p0.run(["systemctl", "daemon-reload"])
+        self.assert_failed(verdict, "'party': 0", "e3-party@", "install E3")
+
+    def test_no_rule(self):
+        self.p0.run(["mv", RULE, "/root"])
+        self.p0.run(["systemctl", "restart", "polkit.service"])
+        verdict = self.fleet.run(QUICK)
+        self.p0.run(["mv", "/root/50-e3.rules", RULE])
+        self.p0.run(["systemctl", "restart", "polkit.service"])
+        self.assert_failed(verdict, "'party': 0", "does not let this user", "50-e3.rules")
+
+    def test_no_polkit(self):
+        self.p0.run(["systemctl", "mask", "--runtime", "--now", "polkit.service"])
+        verdict = self.fleet.run(QUICK)
+        self.p0.run(["systemctl", "unmask", "--runtime", "polkit.service"])
+        self.assert_failed(verdict, "'party': 0", "does not let this user", "is polkit running")
+
+    def test_no_bus(self):
+        self.p0.run(["systemctl", "stop", "dbus.socket", "dbus.service"])
+        verdict = self.fleet.run(QUICK)
+        self.p0.run(["systemctl", "start", "dbus.socket", "dbus.service"])
+        self.assert_failed(verdict, "'party': 0", "is dbus running")
+
+    def test_a_folder_that_is_not_mounted(self):
+        self.p0.run(["umount", "--lazy", "/run/e3party"])
+        verdict = self.fleet.run(QUICK)
+        self.p0.run(["systemctl", "start", "run-e3party.mount"])
+        self.p0.run(["systemctl", "restart", AGENT])
+        self.assert_failed(verdict, "'party': 0", "run-e3party.mount")
+
+    def test_an_agent_that_stands_still_is_started_again(self):
+        drop_in = f"/run/systemd/system/{AGENT}.d/watchdog.conf"
+        self.p0.write(drop_in, "[Service]\nWatchdogSec=2s\n")
+        self.p0.run(["systemctl", "daemon-reload"])
+        self.p0.run(["systemctl", "restart", AGENT])
+        before = self.show(AGENT, "MainPID")
+        self.p0.run(["kill", "-STOP", before])
+        until("systemd starts it again", lambda: self.show(AGENT, "MainPID") not in (before, "0"))
+        self.assertIn("Watchdog timeout", self.p0.journal(AGENT))
+        self.p0.run(["rm", drop_in])
+        self.p0.run(["systemctl", "daemon-reload"])
+        self.p0.run(["systemctl", "restart", AGENT])
