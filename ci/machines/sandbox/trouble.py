@@ -4,6 +4,7 @@ from .fleet import until
 from .case import AGENT, QUICK, SLOW, FleetCase
 
 UNIT = "/usr/lib/systemd/system/e3-party@.service"
+INSTALLED = ["/usr/lib/systemd/system/polkit.service", "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service"]
 RULE = "/usr/share/polkit-1/rules.d/50-e3.rules"
 
 
@@ -64,7 +65,20 @@ class Trouble(FleetCase):
         self.p0.run(["systemctl", "restart", "polkit.service"])
         self.assert_failed(verdict, "'party': 0", "does not let this user", "50-e3.rules")
 
-    def test_no_polkit(self):
+    def test_polkit_that_is_not_installed(self):
+        for path in INSTALLED:
+            self.p0.run(["mv", path, "/root"])
+        self.p0.run(["systemctl", "daemon-reload"])
+        self.p0.run(["busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ReloadConfig"])
+        self.p0.run(["systemctl", "stop", "polkit.service"], check=False)
+        verdict = self.fleet.run(QUICK)
+        for path in INSTALLED:
+            self.p0.run(["mv", "/root/" + path.rpartition("/")[2], path])
+        self.p0.run(["systemctl", "daemon-reload"])
+        self.p0.run(["busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ReloadConfig"])
+        self.assert_failed(verdict, "'party': 0", "does not let this user", "is polkit running")
+
+    def test_polkit_that_does_not_start(self):
         self.p0.run(["systemctl", "mask", "--runtime", "--now", "polkit.service"])
         verdict = self.fleet.run(QUICK)
         self.p0.run(["systemctl", "unmask", "--runtime", "polkit.service"])

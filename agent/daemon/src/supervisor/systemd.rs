@@ -81,15 +81,24 @@ impl Systemd {
     }
 
     async fn start_job(&self, job: &Job) -> Result<Started, SupervisorError> {
-        let unit = unit_name(&job.id);
         let folder = self.folder(&job.id);
+        let started = self.try_start(job, &folder).await;
+        if started.is_err() {
+            // There are secrets in it.
+            folder.clear()?;
+        }
+        started
+    }
+
+    async fn try_start(&self, job: &Job, folder: &Folder) -> Result<Started, SupervisorError> {
+        let unit = unit_name(&job.id);
         let (stdout, stderr) = folder.pipes()?;
         limits::set(&self.bus, &unit, limits::of_job(&job.limits)).await?;
         let main_pid = unit::start(&self.bus, &unit).await?;
         let running = Box::new(Instance {
             bus: self.bus.clone(),
             unit,
-            folder,
+            folder: folder.clone(),
             main_pid,
             exit: None,
             finished: false,
@@ -124,10 +133,10 @@ impl Supervisor for Systemd {
             let unit = unit_name(id);
             let folder = self.folder(id);
             let ran = folder.exists();
-            unit::stop(&self.bus, &unit).await?;
-            // An agent that dies takes its units with it, and a unit that failed stays until it is forgiven.
-            unit::forget(&self.bus, &unit).await;
+            // An agent that dies takes its units with it; what they have read stays, whether systemd answers or not.
+            let ended = unit::end(&self.bus, &unit).await;
             folder.clear()?;
+            ended?;
             Ok(usize::from(ran))
         }
         .boxed()

@@ -156,6 +156,10 @@ pub(super) fn failed(call: &'static str, unit: &str, source: zbus::Error) -> Sup
             }
             _ => SupervisorError::Bus { call, unit, source },
         },
+        // systemd asks polkit, and tells of polkit's own unit when that cannot be started.
+        zbus::Error::MethodError(_, Some(text), _) if text.contains("polkit.service") => {
+            SupervisorError::NotAllowed { call, unit, source }
+        }
         _ if is_no_such_unit(&source) => SupervisorError::NoUnit {
             unit,
             state: "not-found".to_owned(),

@@ -42,9 +42,9 @@ impl Instance {
     /// Ends what is left of it, and forgets it.
     async fn finish(&mut self) -> Result<(), SupervisorError> {
         if !self.finished {
-            unit::stop(&self.bus, &self.unit).await?;
-            unit::forget(&self.bus, &self.unit).await;
+            let ended = unit::end(&self.bus, &self.unit).await;
             self.folder.clear()?;
+            ended?;
             self.finished = true;
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Drop for Instance {
         let (bus, unit) = (self.bus.clone(), self.unit.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = unit::stop(&bus, &unit).await {
+                if let Err(error) = unit::end(&bus, &unit).await {
                     tracing::warn!(error = %crate::text::chain(&error), "a unit is left");
                 }
             });

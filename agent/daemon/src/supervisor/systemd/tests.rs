@@ -496,6 +496,7 @@ async fn a_machine_without_polkit_or_its_rule_is_told_what_to_do() {
             "{error:?}"
         );
         assert!(error.to_string().contains("50-e3.rules"), "{error}");
+        assert!(!bench.folder_of_unit().exists(), "the inputs are in it");
         // It recovers when the cause goes away.
         bench.script.lock().unwrap().refuses.clear();
         assert!(bench.start().await.is_ok());
@@ -593,9 +594,12 @@ async fn a_bus_that_stays_away_is_an_error_with_a_remedy() {
         ),
         root: folder.path().to_owned(),
     };
+    let left = folder.path().join("0123");
+    fs::create_dir(&left).unwrap();
     let error = systemd
         .reap_leftovers("0123", folder.path())
         .await
         .unwrap_err();
+    assert!(!left.exists(), "the inputs are in it");
     assert!(error.to_string().contains("is dbus running?"), "{error}");
 }

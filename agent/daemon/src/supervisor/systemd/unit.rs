@@ -55,8 +55,15 @@ pub(super) async fn start(bus: &Bus, unit: &str) -> Result<Option<u32>, Supervis
     Ok(pid.await.ok().filter(|pid| *pid != 0))
 }
 
+/// Ends whatever of the unit is left, and has systemd forget it.
+pub(super) async fn end(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
+    stop(bus, unit).await?;
+    forget(bus, unit).await;
+    Ok(())
+}
+
 /// Stops the unit; if its stop job does not end well, kills everything in it and stops it once more.
-pub(super) async fn stop(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
+async fn stop(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
     let Err(error) = job(bus, "stop", unit).await else {
         return Ok(());
     };
@@ -68,7 +75,7 @@ pub(super) async fn stop(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
 }
 
 /// A failed unit stays loaded until somebody says that they have seen it; one that is gone has no error left.
-pub(super) async fn forget(bus: &Bus, unit: &str) {
+async fn forget(bus: &Bus, unit: &str) {
     let reset = async {
         let manager = manager(&bus.connection().await?).await?;
         match manager.reset_failed_unit(unit).await {
@@ -129,10 +136,10 @@ async fn ended_on(bus: &Bus, unit: &str) -> Result<End, SupervisorError> {
             () = connection.closed() => return Err(gone()),
         }
     }
-    end(&service, unit).await
+    end_of(&service, unit).await
 }
 
-async fn end(service: &ServiceProxy<'_>, unit: &str) -> Result<End, SupervisorError> {
+async fn end_of(service: &ServiceProxy<'_>, unit: &str) -> Result<End, SupervisorError> {
     let read = async {
         Ok(End {
             code: service.exec_main_code().await?,
@@ -245,7 +252,7 @@ async fn unit_job(
     result: String,
     service: &ServiceProxy<'_>,
 ) -> SupervisorError {
-    let step = match end(service, unit).await {
+    let step = match end_of(service, unit).await {
         Ok(end) if call == "start" => step_name(end.status),
         _ => None,
     };
