@@ -151,10 +151,11 @@ class Party:
         self.port = event and event.get("port")
         return event
 
-    def go(self, index=0, ports=None, ssl=False, host="127.0.0.1"):
+    def go(self, index=0, ports=None, ssl=False, host="127.0.0.1", authorities=None):
         """Without ports it is a single party."""
         parties = ["%s:%d" % (host, port) for port in ports or [self.port]]
-        self.say({"go": {"index": index, "parties": parties, "ssl": ssl}})
+        self.say({"go": {"index": index, "parties": parties, "ssl": ssl,
+                         "authorities": authorities}})
 
     def end(self):
         """(exit code, stdout, stderr, events)"""
@@ -228,6 +229,83 @@ class GateTest(unittest.TestCase):
         parties, ports = self.mesh(3, ssl=True, flags=["-T", "1", "--ssl"])
         self.go_all(parties, ports, ssl=True)
         self.assert_sum(parties, 6)
+
+    def test_the_agent_brings_the_tls_files(self):
+        parties, bundle = [], ""
+        for index in range(2):
+            folder = pathlib.Path(tempfile.mkdtemp(prefix="tls"))
+            self.addCleanup(shutil.rmtree, folder)
+            certificate, key = make_certificate(folder, "MPyC party %d" % index)
+            (folder / "profile").unlink()
+            certificate.rename(folder / ("party_%d.crt" % index))
+            key.rename(folder / ("party_%d.key" % index))
+            bundle += (folder / ("party_%d.crt" % index)).read_text()
+            parties.append(self.ready(SUM, listen=listen_on() if index else None, tls=str(folder)))
+        ports = [party.port or 1 for party in parties]
+        for index, party in enumerate(parties):
+            party.go(index, ports, ssl=True, authorities=bundle)
+        self.assert_sum(parties, 3)
+
+    def laid_out(self, program, **more):
+        """A gate as in a systemd unit: an empty directory, its parts elsewhere. (party, folder)"""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="unit"))
+        self.addCleanup(shutil.rmtree, folder)
+        files = {
+            "program/main.py": textwrap.dedent(program), "program/data/table": "7",
+            "credentials/input_number": "41", "credentials/tls_party_0.key": "a key",
+            "large/table": "x" * 1000,
+        }
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        environment = {"E3_INPUTS": str(folder / "inputs"), "HOME": "/work", "PATH": "/bin"}
+        layout = {"program": str(folder / "program"), "large": str(folder / "large"),
+                  "environment": environment}
+        env = {"CREDENTIALS_DIRECTORY": str(folder / "credentials"), "OF_THE_UNIT": "1"}
+        party = Party(self, "", env=env, layout=layout, **more)
+        (party.dir / "main.py").unlink()
+        return party, folder
+
+    def test_a_unit_is_laid_out_from_what_systemd_shows(self):
+        party, folder = self.laid_out("""
+            import os
+            from mpyc.runtime import mpc
+            inputs = os.environ["E3_INPUTS"]
+            print([(name, len(open(os.path.join(inputs, name)).read())) for name in sorted(os.listdir(inputs))])
+            print(open("data/table").read(), open(".config/party_0.key").read())
+            open("data/own", "w").write("mine")
+            print([name for name in sorted(os.environ) if not name.startswith(("MPYC_", "LC_"))])
+            print(__file__ == os.path.abspath("main.py"))
+        """)
+        ready = party.first()
+        self.assertEqual(ready["event"], "ready", ready)
+        party.go()
+        status, out, err, _ = party.end()
+        self.assertEqual(status, 0, err)
+        self.assertEqual(out.splitlines(), [
+            "[('number', 2), ('table', 1000)]", "7 a key", "['E3_INPUTS', 'HOME', 'PATH']", "True"])
+        # What was checked is as it was; what the program writes is beside it.
+        self.assertEqual(os.listdir(folder / "program" / "data"), ["table"])
+        self.assertEqual((party.dir / "data" / "own").read_text(), "mine")
+
+    def test_a_unit_that_is_not_kept_from_the_network_says_so(self):
+        party, _ = self.laid_out("")
+        self.assertIs(party.first()["confined"], False)
+        # Without a unit nobody asks.
+        self.assertIsNone(Party(self, "").first()["confined"])
+
+    def test_a_module_of_the_laid_out_program_is_no_module_of_the_machine(self):
+        party, folder = self.laid_out("", modules=["planted"])
+        (folder / "program" / "planted.py").write_text("")
+        self.assertEqual(party.first(),
+                         {"event": "refused", "reason": "module-missing", "module": "planted"})
+
+    def test_only_a_refusal_by_the_kernel_is_confinement(self):
+        for error, confined in [(PermissionError(errno.EPERM, ""), True), (None, False),
+                                (OSError(errno.ENETUNREACH, ""), False)]:
+            with mock.patch.object(gate.socket.socket, "sendto", side_effect=error):
+                self.assertIs(gate.is_confined(), confined)
 
     def test_three_parties_connect_without_a_log(self):
         parties, ports = self.mesh(3, flags=["--no-log"])
