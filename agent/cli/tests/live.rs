@@ -10,6 +10,7 @@ use e3_cli::commands::session::push::push;
 use e3_cli::error::Exit;
 use e3_cli::output::{Answer, Output};
 use e3_client::clock;
+use e3_core::degraded::Degraded;
 use e3_core::document::{Enrolment, Mesh, Presence, Progress, SessionPresence};
 use e3_core::envelope::Envelope;
 use e3_core::session::{Failure, Reason};
@@ -67,7 +68,7 @@ async fn populated() -> World {
 async fn present(
     world: &World,
     place: usize,
-    degraded: Option<Reason>,
+    degraded: Option<Degraded>,
     sessions: Vec<SessionPresence>,
 ) {
     let (name, n) = PARTIES[place];
@@ -116,7 +117,7 @@ async fn fleet_status_tells_how_everybody_is() {
         failure: None,
     };
     present(&world, 0, None, vec![running]).await;
-    present(&world, 1, Some(Reason::HeadExpired), Vec::new()).await;
+    present(&world, 1, Some(Degraded::HeadExpired), Vec::new()).await;
     let key_file = world.folder.path().join("owner.pem");
     e3_client::files::write_secret(&key_file, world.owner.to_pem().as_bytes()).unwrap();
     let (key_file, join) = (

@@ -1,11 +1,12 @@
 //! Files read with a bound and written so that a crash leaves either the old or the new contents.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use e3_core::key::{KeyError, SecretKey};
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// A secret key file is a few hundred bytes.
@@ -108,25 +109,16 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     replace(path, bytes, 0o600)
 }
 
-/// Writes a secret that must not exist yet.
+/// Writes a secret that must not exist yet. It appears whole or not at all.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let open = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = open.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Exists {
-            path: path.to_owned(),
-        },
-        _ => FileError::io("cannot create", path)(error),
-    })?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(|error| {
-        // Half a key is worse than none.
-        let _ = fs::remove_file(path);
-        FileError::io("cannot write", path)(error)
-    })?;
+    let file = beside(path, bytes, 0o600)?;
+    file.persist_noclobber(path)
+        .map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => FileError::Exists {
+                path: path.to_owned(),
+            },
+            _ => FileError::io("cannot create", path)(error.error),
+        })?;
     sync_folder(path)
 }
 
@@ -178,19 +170,24 @@ pub fn publish(path: &Path) -> Result<(), FileError> {
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let folder = folder_of(path);
+    let file = beside(path, bytes, mode)?;
+    file.persist(path)
+        .map_err(|error| FileError::io("cannot replace", path)(error.error))?;
+    sync_folder(path)
+}
+
+/// A temporary file in the same folder with these contents, on the disk.
+fn beside(path: &Path, bytes: &[u8], mode: u32) -> Result<NamedTempFile, FileError> {
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
         .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)
+        .tempfile_in(folder_of(path))
         .map_err(FileError::io("cannot write beside", path))?;
     let written = file
         .write_all(bytes)
         .and_then(|()| file.as_file().sync_all());
     written.map_err(FileError::io("cannot write", path))?;
-    file.persist(path)
-        .map_err(|error| FileError::io("cannot replace", path)(error.error))?;
-    sync_folder(path)
+    Ok(file)
 }
 
 /// A rename is on the disk only when its folder is.

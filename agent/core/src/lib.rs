@@ -12,6 +12,7 @@
 //! | [`trust`] | what counts, what is current, what may run here (rules 4 to 12) |
 //! | [`session`] | the life of a session as a state machine, preflight, blame, verdict |
 //! | [`update`] | how an agent replaces itself, as a state machine |
+//! | [`degraded`] | why a party takes no new session (rule 11) |
 //! | [`pack`] | programs as bytes |
 //! | [`text`] | texts of strangers, fit for a terminal |
 //! | [`schema`] | JSON schemas of all documents |
@@ -89,6 +90,7 @@
 //! Histories that nobody thought of are generated in `agent/core/tests/properties.rs`, whole fleets in
 //! which agents, programs and links die in `agent/testkit/src/sim`.
 
+pub mod degraded;
 pub mod digest;
 pub mod document;
 pub mod envelope;

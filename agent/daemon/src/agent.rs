@@ -3,27 +3,27 @@
 //! Everything that lasts runs as a task of its own, and is started here; coming up to that point is
 //! [`crate::boot`]'s business.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use e3_client::files;
+use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
 use e3_core::document::{Session, SessionRef};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
-use e3_core::session::Reason;
 use e3_core::trust::{Refusal, TrustError};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
+use crate::board::{Board, Source};
 use crate::boot::{self, MEET_RETRY};
 use crate::config::Settings;
 use crate::error::AgentError;
 use crate::keeper::KeeperError;
-use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::peer::listen;
 use crate::pulse::{self, Pulse};
@@ -31,12 +31,15 @@ use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
 use crate::update::{Entered, Updater};
-use crate::{housekeeping, presence, status, sync};
+use crate::{housekeeping, lock, presence, status, sync};
 
 /// For walking the root chain; the rest of it is walked with the next head.
 const ROOTS: Duration = Duration::from_secs(30);
 /// Sessions remembered as somebody else's, so that they are not fetched again.
 const IGNORED: usize = 4096;
+
+/// How often settings that cannot be used are looked at again.
+const RECHECK: Duration = Duration::from_secs(2);
 
 /// Why the agent has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,33 +50,72 @@ pub enum Ended {
     ForUpdate,
 }
 
-/// Runs the agent until `shutdown` resolves, or an update is ready and nothing else to do.
+/// Runs the agent until `shutdown` resolves, or an update is ready and nothing else to do. Its status
+/// can be asked for from the first moment on.
 pub async fn run(
     settings: Settings,
     config: &Path,
     entered: Entered,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ended, AgentError> {
-    let ledger = Ledger::open(&settings.state)?;
-    let _only_one = crate::lock::take(&settings.state)?;
-    let updater = Updater::open(&settings.state, config.to_owned(), entered);
-    let is_up = Cell::new(false);
-    let pulse = Pulse::default();
-    // At once: what it waits for while it comes up is nothing that systemd should wait for.
-    crate::notify::ready(pulse.clone());
+    let (board, pulse) = (Board::default(), Pulse::default());
+    let _face = Face::show(&board, &settings.run, &pulse)?;
+    let mut state = None;
+    let up = OnceLock::new();
     let work = async {
-        let (shared, listener) = boot::start(settings, ledger).await?;
-        is_up.set(true);
-        serve(shared, listener, updater.clone(), &pulse).await
+        let (shared, listener) = boot::come_up(&settings, &board, &mut state).await?;
+        let updater = Updater::open(&settings.state, config.to_owned(), entered);
+        let _ = up.set(updater.clone());
+        serve(shared, listener, updater, &pulse).await
     };
     tokio::select! {
         result = work => result,
         () = shutdown => {
-            if is_up.get() {
+            if let Some(updater) = up.get() {
                 updater.stopped();
             }
             Ok(Ended::Stopped)
         }
+    }
+}
+
+/// Waits until the settings in `path` can be used, and says in the folder `run` what is wrong with them.
+pub async fn settings(path: &Path, run: &Path) -> Result<Settings, AgentError> {
+    let board = Board::default();
+    let _face = Face::show(&board, run, &Pulse::default())?;
+    loop {
+        match Settings::load(path) {
+            Ok(settings) => return Ok(settings),
+            Err(error) => {
+                let detail = crate::text::chain(&error);
+                let reason = Degraded::Settings { detail };
+                board.degraded(Source::Boot, Some(reason));
+            }
+        }
+        tokio::time::sleep(RECHECK).await;
+    }
+}
+
+/// What tells about the agent: there from its first moment to its last.
+struct Face {
+    _only_one: lock::Lock,
+    _tasks: JoinSet<()>,
+}
+
+impl Face {
+    fn show(board: &Board, run: &Path, pulse: &Pulse) -> Result<Self, AgentError> {
+        if !run.exists() {
+            files::private_folder(run)?;
+        }
+        // The sockets are this agent's alone; the state folder is locked when it can be.
+        let only_one = lock::take(run)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(status::serve(board.clone(), status::listen(run)?));
+        tasks.spawn(crate::notify::run(board.clone(), pulse.clone()));
+        Ok(Self {
+            _only_one: only_one,
+            _tasks: tasks,
+        })
     }
 }
 
@@ -115,17 +157,6 @@ async fn serve(
     updater: Updater,
     pulse: &Pulse,
 ) -> Result<Ended, AgentError> {
-    // Below systemd it is there, and who may enter is the unit's business.
-    if !shared.settings.run.exists() {
-        files::private_folder(&shared.settings.run)?;
-    }
-    let socket = status::socket(&shared.settings.run);
-    let _ = std::fs::remove_file(&socket);
-    let status = UnixListener::bind(&socket).map_err(|source| AgentError::Socket {
-        path: socket,
-        source,
-    })?;
-    tokio::spawn(status::serve(shared.clone(), status));
     tokio::spawn(listen::listen(
         listener,
         shared.identity.clone(),
@@ -150,13 +181,15 @@ async fn serve(
     if shared.settings.update {
         tokio::spawn(updater.clone().run(shared.clone()));
     }
+    // Only a watchdog wants to hear of it; an idle agent sleeps otherwise.
+    let is_watched = sd_notify::watchdog_enabled().is_some();
     let mut beats = tokio::time::interval(pulse::BEAT);
     loop {
         pulse.beat();
         // News first: an update must not overtake a session that is on its way.
         let input = tokio::select! {
             biased;
-            _ = beats.tick() => continue,
+            _ = beats.tick(), if is_watched => continue,
             Some(head) = new_heads.recv() => Input::Head(head),
             Some(input) = incoming.recv() => input,
             () = updater.wants_to_go(), if agent.is_idle() => {
@@ -198,7 +231,11 @@ impl Agent {
                 // Killed after the receipt was signed: what only the run needed may still be there.
                 (Ok(Some(_)), ..) => folder.clear_run(),
                 // Cut off before it was whole: the head names it again.
-                _ => drop(self.seen.remove(&manifest)),
+                (Ok(None), ..) => drop(self.seen.remove(&manifest)),
+                // It may have run: it is not begun again.
+                (Err(error), ..) => {
+                    tracing::error!(%manifest, error = %crate::text::chain(&error), "a session's state cannot be read; it is left alone");
+                }
             }
         }
     }
@@ -214,17 +251,23 @@ impl Agent {
         }
         let accepted = self.shared.keeper().accept_head(bytes);
         match accepted {
-            Ok(_) => self.shared.board.degraded(None),
+            Ok(_) => {
+                self.shared.board.trusts(self.shared.keeper().trust());
+                self.shared.board.degraded(Source::Head, None);
+                self.shared.board.degraded(Source::Disk, None);
+            }
             Err(error) => {
                 let detail = crate::text::chain(&error);
                 tracing::warn!(error = %detail, "a head is refused");
                 // Rule 11: the last good state stays; what is running goes on.
-                let reason = match error {
-                    KeeperError::Trust(TrustError::Expired { .. }) => Reason::HeadExpired,
-                    KeeperError::Trust(_) => Reason::HubContradicts { detail },
-                    _ => Reason::Disk { detail },
+                let (source, reason) = match error {
+                    KeeperError::Trust(TrustError::Expired { .. }) => {
+                        (Source::Head, Degraded::HeadExpired)
+                    }
+                    KeeperError::Trust(_) => (Source::Head, Degraded::HubContradicts { detail }),
+                    _ => (Source::Disk, Degraded::Disk { detail }),
                 };
-                return self.shared.board.degraded(Some(reason));
+                return self.shared.board.degraded(source, Some(reason));
             }
         }
         let Some(head) = self.shared.keeper().head().cloned() else {
@@ -307,7 +350,9 @@ impl Agent {
             Err(error) => {
                 let detail = crate::text::chain(&error);
                 tracing::error!(error = %detail, "a session cannot be kept");
-                self.shared.board.degraded(Some(Reason::Disk { detail }));
+                self.shared
+                    .board
+                    .degraded(Source::Disk, Some(Degraded::Disk { detail }));
                 // Tried again with the next head.
                 self.seen.remove(&named.manifest);
             }

@@ -38,6 +38,9 @@ pub enum Command {
     /// Look at the journal of what was accepted and refused.
     #[command(subcommand)]
     Journal(Journal),
+    /// Look after what this machine knows to be true.
+    #[command(subcommand)]
+    Trust(Trust),
     /// Look at the owner's policy.
     #[command(subcommand)]
     Policy(Policy),
@@ -55,6 +58,17 @@ pub enum Command {
 pub enum Journal {
     /// Check that no line was changed, dropped or cut off.
     Verify,
+}
+
+/// `e3-agent trust …`
+#[derive(Debug, Subcommand)]
+pub enum Trust {
+    /// Begin again where the trust state is gone or damaged. Says what that means, and asks for more.
+    Reset {
+        /// This machine's identity, to show that this was read.
+        #[arg(long, value_name = "DID")]
+        confirm: Option<String>,
+    },
 }
 
 /// `e3-agent policy …`

@@ -1,14 +1,23 @@
-//! What the agent tells of itself: to its owner by the status socket, to the fleet by presence.
+//! What the agent tells of itself: the phase it is in, what it knows of itself and its fleet, and
+//! the latest sessions. Status socket, presence, login banner, D-Bus and metrics all read it here.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
 use e3_core::document::{Progress, SessionPresence};
+use e3_core::key::PublicKey;
 use e3_core::name::Name;
-use e3_core::session::{Failure, Reason};
+use e3_core::session::Failure;
+use e3_core::time::Time;
+use e3_core::trust::Trust;
 use e3_core::update::Trouble;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+use crate::join::Join;
+use crate::phase::Phase;
 
 /// Sessions kept on the board: what fits on a screen, and into a presence.
 const SESSIONS: usize = 24;
@@ -16,15 +25,61 @@ const SESSIONS: usize = 24;
 /// The board. Cheap to clone.
 #[derive(Clone)]
 pub struct Board {
-    notes: Arc<Mutex<Notes>>,
+    content: Arc<Mutex<Content>>,
     changed: watch::Sender<u64>,
 }
 
-/// What stands on it.
+/// Where trouble comes from; each source has its own, and the first is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Coming up.
+    Boot,
+    /// What must be written.
+    Disk,
+    /// What the hub shows.
+    Head,
+}
+
+/// Everything that stands on the board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    way: Phase,
+    /// Rule 10: no signed time that was verified is later.
+    floor: Time,
+    troubles: BTreeMap<Source, Degraded>,
+    known: Known,
+    notes: Notes,
+    counts: Counts,
+}
+
+/// What the agent knows of itself and its fleet so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The party's name.
+    pub name: Option<Name>,
+    /// Its identity.
+    pub party: Option<PublicKey>,
+    /// The fleet.
+    pub fleet: Option<Name>,
+    /// Whose policy it follows.
+    pub owner: Option<PublicKey>,
+    /// The hub, without user and password.
+    pub hub: Option<String>,
+    /// Where other agents reach it.
+    pub addresses: Vec<String>,
+    /// The newest root.
+    pub root: Option<u64>,
+    /// The newest head.
+    pub head: Option<u64>,
+    /// When that head was signed.
+    pub head_signed: Option<Time>,
+    /// When it expires.
+    pub head_expires: Option<Time>,
+}
+
+/// What has happened lately.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notes {
-    /// Why no new session is taken, if none is (rule 11).
-    pub degraded: Option<Reason>,
     /// Whether the hub answered last time; the error if not.
     pub hub_error: Option<String>,
     /// What is wrong with the agent's update, if something is.
@@ -32,6 +87,15 @@ pub struct Notes {
     pub update: Option<Trouble>,
     /// The latest sessions, newest last.
     pub sessions: Vec<SessionNote>,
+}
+
+/// What has been counted since the agent was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sessions that have ended: why they failed, or nothing.
+    pub ended: BTreeMap<Option<String>, u64>,
+    /// Times that the hub did not answer.
+    pub hub_errors: u64,
 }
 
 /// One session.
@@ -52,66 +116,146 @@ pub struct SessionNote {
 impl Default for Board {
     fn default() -> Self {
         Self {
-            notes: Arc::default(),
+            content: Arc::new(Mutex::new(Content {
+                way: Phase::Starting,
+                floor: Time::MIN,
+                troubles: BTreeMap::new(),
+                known: Known::default(),
+                notes: Notes::default(),
+                counts: Counts::default(),
+            })),
             changed: watch::Sender::new(0),
         }
     }
 }
 
 impl Board {
-    /// A copy of what stands there now.
-    pub fn notes(&self) -> Notes {
-        self.lock().clone()
+    /// What the agent is doing. Trouble goes before everything else.
+    pub fn phase(&self) -> Phase {
+        let content = self.lock();
+        content.troubles.values().next().map_or_else(
+            || content.way.clone(),
+            |reason| Phase::Degraded {
+                reason: reason.clone(),
+            },
+        )
     }
 
-    /// Wakes whenever something changes.
+    /// What the agent knows so far.
+    pub fn known(&self) -> Known {
+        self.lock().known.clone()
+    }
+
+    /// What has happened lately.
+    pub fn notes(&self) -> Notes {
+        self.lock().notes.clone()
+    }
+
+    /// What has been counted.
+    pub fn counts(&self) -> Counts {
+        self.lock().counts.clone()
+    }
+
+    /// Wakes whenever something changes that people or the fleet should hear of.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Puts a session up, or changes it.
-    pub fn session(&self, note: SessionNote) {
-        self.change(|notes| {
-            match notes
-                .sessions
-                .iter_mut()
-                .find(|other| other.manifest == note.manifest)
-            {
-                Some(other) => *other = note,
-                None => notes.sessions.push(note),
-            }
-            let surplus = notes.sessions.len().saturating_sub(SESSIONS);
-            notes.sessions.drain(..surplus);
+    /// Says how far the agent has come.
+    pub fn phase_is(&self, phase: Phase) {
+        self.change(|content| content.way = phase);
+    }
+
+    /// Says why no new session is taken, or that this is over.
+    pub fn degraded(&self, source: Source, reason: Option<Degraded>) {
+        self.change(|content| match reason {
+            // They may hold words of the operating system or of a hub.
+            Some(reason) => drop(content.troubles.insert(source, reason.cleaned())),
+            None => drop(content.troubles.remove(&source)),
         });
     }
 
-    /// Says why no new session is taken, or that they are again.
-    pub fn degraded(&self, reason: Option<Reason>) {
-        self.change(|notes| notes.degraded = reason);
+    /// The machine's identity.
+    pub fn identity(&self, party: PublicKey) {
+        self.change(|content| content.known.party = Some(party));
+    }
+
+    /// What the join file says.
+    pub fn joins(&self, join: &Join) {
+        self.change(|content| {
+            let known = &mut content.known;
+            known.name = Some(join.name.clone());
+            known.fleet = Some(join.fleet.clone());
+            known.owner = Some(join.owner);
+            known.hub = Some(crate::text::without_credentials(&join.hub));
+        });
+    }
+
+    /// Where other agents reach this one.
+    pub fn addresses(&self, addresses: &[String]) {
+        self.change(|content| content.known.addresses = addresses.to_vec());
+    }
+
+    /// What is trusted now. Nobody is woken for it: a fleet of thousands must not answer every head.
+    pub fn trusts(&self, trust: &Trust) {
+        let mut content = self.lock();
+        content.floor = content.floor.max(trust.floor.time);
+        let known = &mut content.known;
+        known.root = Some(trust.root.version);
+        known.head = trust.head.as_ref().map(|head| head.counter);
+        known.head_signed = trust.head.as_ref().map(|head| head.signed);
+        known.head_expires = trust.head.as_ref().map(|head| head.expires);
+    }
+
+    /// Rule 10: what time it is.
+    pub fn now(&self) -> Time {
+        e3_core::time::now(e3_client::clock::now(), self.lock().floor)
+    }
+
+    /// Puts a session up, or changes it.
+    pub fn session(&self, note: SessionNote) {
+        self.change(|content| {
+            let sessions = &mut content.notes.sessions;
+            let known = sessions.iter_mut().find(|s| s.manifest == note.manifest);
+            let is_over = |progress| matches!(progress, Progress::Done | Progress::Failed);
+            if is_over(note.progress) && !known.as_ref().is_some_and(|s| is_over(s.progress)) {
+                let why = note.failure.as_ref().map(|failure| failure.reason.kind());
+                *content.counts.ended.entry(why).or_default() += 1;
+            }
+            match known {
+                Some(other) => *other = note,
+                None => sessions.push(note),
+            }
+            let surplus = sessions.len().saturating_sub(SESSIONS);
+            sessions.drain(..surplus);
+        });
     }
 
     /// Says whether the hub answers.
     pub fn hub(&self, error: Option<String>) {
-        self.change(|notes| notes.hub_error = error);
+        if error.is_some() {
+            self.lock().counts.hub_errors += 1;
+        }
+        self.change(|content| content.notes.hub_error = error);
     }
 
     /// Says what is wrong with the agent's update, or that nothing is.
     pub fn update(&self, trouble: Option<Trouble>) {
-        self.change(|notes| notes.update = trouble);
+        self.change(|content| content.notes.update = trouble);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Notes)) {
-        let mut notes = self.lock();
-        let before = notes.clone();
-        change(&mut notes);
-        if *notes != before {
-            drop(notes);
+    fn change(&self, change: impl FnOnce(&mut Content)) {
+        let mut content = self.lock();
+        let before = content.clone();
+        change(&mut content);
+        if *content != before {
+            drop(content);
             self.changed.send_modify(|version| *version += 1);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,5 +268,21 @@ impl Notes {
             failure: note.failure.as_ref().map(Failure::cleaned),
         };
         self.sessions.iter().map(presence).collect()
+    }
+}
+
+impl SessionNote {
+    /// How it stands in one line: `failed: party 2 (carol): …`.
+    pub fn standing(&self) -> String {
+        let progress = self.progress.as_str();
+        let Some(failure) = &self.failure else {
+            return progress.to_owned();
+        };
+        let name = self.parties.get(failure.party);
+        let name = name.map_or("?", |name| name.as_str());
+        format!(
+            "{progress}: party {} ({name}): {}",
+            failure.party, failure.reason
+        )
     }
 }

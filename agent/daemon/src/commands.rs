@@ -1,7 +1,5 @@
 //! What `e3-agent` does besides running: everything that only looks.
 
-use std::fmt::Write as _;
-
 use e3_client::files;
 use e3_core::document::{Document as _, Head, RootRef};
 use e3_core::envelope::Envelope;
@@ -15,10 +13,12 @@ use crate::join::Join;
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::peer::tls::Identity;
+use crate::reset;
 use crate::session::folder::Folder;
 use crate::status::{Status, socket};
 
 /// What a command has to say: JSON, and the same for people.
+#[derive(Debug)]
 pub struct Answer {
     /// For scripts.
     pub json: Value,
@@ -33,46 +33,9 @@ pub async fn status(settings: &Settings) -> Result<Answer, AgentError> {
         path: socket(&settings.run),
         source,
     })?;
-    let mut text = format!(
-        "party    {} ({})\nfleet    {}\nhub      {}\nroot     {}\n",
-        status.name, status.party, status.fleet, status.hub, status.root
-    );
-    match (status.head, status.head_expires) {
-        (Some(head), Some(expires)) => drop(writeln!(text, "head     {head}, expires {expires}")),
-        _ => text += "head     none yet\n",
-    }
-    if let Some(reason) = &status.notes.degraded {
-        let _ = writeln!(text, "degraded {reason}");
-    }
-    if let Some(error) = &status.notes.hub_error {
-        let _ = writeln!(text, "hub      {error}");
-    }
-    if let Some(trouble) = &status.notes.update {
-        let _ = writeln!(text, "update   {trouble}");
-    }
-    for session in &status.notes.sessions {
-        let _ = write!(
-            text,
-            "session  {:<20} {}",
-            session.name,
-            session.progress.as_str()
-        );
-        if let Some(failure) = &session.failure {
-            let name = session
-                .parties
-                .get(failure.party)
-                .map_or("?", |name| name.as_str());
-            let _ = write!(
-                text,
-                ": party {} ({name}): {}",
-                failure.party, failure.reason
-            );
-        }
-        text += "\n";
-    }
     Ok(Answer {
         json: serde_json::to_value(&status).unwrap_or_default(),
-        text,
+        text: status.screen(),
     })
 }
 
@@ -87,6 +50,11 @@ pub fn journal_verify(settings: &Settings) -> Result<Answer, AgentError> {
         json: json!({ "lines": tail.sequence, "last": tail.digest, "whole": true }),
         text,
     })
+}
+
+/// `e3-agent trust reset`
+pub fn trust_reset(settings: &Settings, confirm: Option<&str>) -> Result<Answer, AgentError> {
+    reset::ask(&Ledger::at(&settings.state), confirm)
 }
 
 /// `e3-agent policy show`

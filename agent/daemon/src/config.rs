@@ -11,6 +11,8 @@ use e3_client::index::{IndexError, IndexUrl};
 use e3_core::limits;
 use serde::Deserialize;
 
+use crate::toml_file::Mistake;
+
 /// A configuration file is small; anything larger is a mistake.
 const LIMIT: usize = 64 * 1024;
 /// The port on which agents meet.
@@ -94,7 +96,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line, column and what is wrong.
         #[source]
-        source: Box<toml::de::Error>,
+        source: Mistake,
     },
     /// `index` is no index. By itself, so that a password in it is not shown with its line.
     #[error(
@@ -116,9 +118,9 @@ impl Settings {
             Err(error) if error.is_not_found() => Vec::new(),
             other => other?,
         };
-        let syntax = |source: toml::de::Error| ConfigError::Syntax {
+        let syntax = |error: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),
-            source: Box::new(source),
+            source: Mistake::of(&error, &bytes),
         };
         let file: Fragment = toml::from_slice(&bytes).map_err(syntax)?;
         let bad_index = |source| ConfigError::Index {

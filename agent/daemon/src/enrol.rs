@@ -32,12 +32,14 @@ pub enum EnrolError {
 }
 
 impl EnrolError {
-    /// Whether the same attempt may succeed later.
-    pub const fn is_passing(&self) -> bool {
+    /// Whether the same attempt will fail again, for as long as somebody does something about it.
+    pub const fn is_final(&self) -> bool {
         match self {
-            Self::Hub(error) => error.is_passing() || matches!(error, HubError::NotFound { .. }),
-            Self::NoRoot => true,
-            _ => false,
+            // 429: the hub only asks for patience.
+            Self::Hub(HubError::Refused { status, .. }) => *status != 429,
+            Self::Hub(error) => matches!(error, HubError::ReadOnly { .. }),
+            Self::NoRoot => false,
+            _ => true,
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What keeps an agent from running at all. Everything else is a typed reason of a session, or a
-//! degraded state.
+//! What goes wrong with the agent itself. An agent that runs goes on in nearly all of it: see
+//! [`crate::boot`], which makes typed reasons of these errors.
 
 use std::path::PathBuf;
+
+use e3_core::name::Name;
 
 use crate::config::ConfigError;
 use crate::enrol::EnrolError;
@@ -12,7 +14,7 @@ use crate::ledger::LedgerError;
 use crate::peer::tls::TlsError;
 use crate::store::StoreError;
 
-/// Why the agent cannot run.
+/// Why the agent, or one of its commands, cannot do what it should.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the texts and the sources say it all")]
 pub enum AgentError {
@@ -36,12 +38,29 @@ pub enum AgentError {
     Enrol(#[from] EnrolError),
     #[error("the identity cannot be used")]
     Tls(#[from] TlsError),
+    #[error("the identity key cannot be used")]
+    Identity(#[source] e3_client::files::FileError),
+    #[error("{path} is gone, and this machine has been a party before")]
+    IdentityMissing { path: PathBuf },
+    #[error("the join file is of fleet {asked}, and this machine belongs to {has}")]
+    OtherFleet { has: Name, asked: Name },
+    #[error("the join file has changed")]
+    JoinFileChanged,
+    #[error("the trust state is there and whole; there is nothing to reset")]
+    NothingToReset,
+    #[error("{warning}\nTo do it, run: e3-agent trust reset --confirm {party}")]
+    Unconfirmed {
+        warning: &'static str,
+        party: String,
+    },
     #[error("cannot listen on {address}; is another agent running, or the port taken?")]
     Listen {
         address: String,
         #[source]
         source: std::io::Error,
     },
+    #[error("the agent cannot begin")]
+    Runtime(#[source] std::io::Error),
     #[error("cannot listen on the socket {path}")]
     Socket {
         path: PathBuf,

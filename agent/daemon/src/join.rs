@@ -11,10 +11,12 @@ use e3_core::name::Name;
 use e3_core::trust::Policy;
 use serde::{Deserialize, Serialize};
 
+use crate::toml_file::Mistake;
+
 const LIMIT: usize = 512 * 1024;
 
 /// A join file.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The fleet.
@@ -51,7 +53,16 @@ pub enum JoinError {
         path: PathBuf,
         /// Line, column and what is wrong.
         #[source]
-        source: Box<toml::de::Error>,
+        source: Mistake,
+    },
+    /// What it says about the hub makes no sense.
+    #[error("{path} is broken")]
+    Hub {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: e3_client::hub::HubError,
     },
 }
 
@@ -81,7 +92,7 @@ impl Join {
             .or_insert_with(|| toml::Value::String(self.owner.to_string()));
         let broken = |error: toml::de::Error| JoinError::Syntax {
             path: source.to_owned(),
-            source: Box::new(error),
+            source: Mistake::of(&error, b""),
         };
         table.try_into().map_err(broken)
     }
@@ -104,9 +115,9 @@ fn is_token(line: &str) -> bool {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, JoinError> {
-    toml::from_slice(bytes).map_err(|source| JoinError::Syntax {
+    toml::from_slice(bytes).map_err(|error| JoinError::Syntax {
         path: path.to_owned(),
-        source: Box::new(source),
+        source: Mistake::of(&error, bytes),
     })
 }
 

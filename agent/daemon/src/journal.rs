@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use e3_core::digest::Digest;
-use e3_core::journal::{JournalError, Tail};
+use e3_core::journal::{Entry, JournalError, Tail};
 use e3_core::time::Time;
 
 use crate::ledger::{self, LedgerError};
@@ -20,6 +20,7 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     tail: Tail,
+    damage: Option<String>,
 }
 
 /// Why the journal cannot be used.
@@ -67,17 +68,26 @@ impl Journal {
         let file = open.map_err(io)?;
         let whole = whole_length(path).map_err(io)?;
         file.set_len(whole).map_err(io)?;
-        let tail = ledger::load(&tail_path(path))?;
-        let tail = match tail {
-            Some(tail) if verify(path).is_ok() => read_tail(path).unwrap_or(tail),
-            Some(tail) => tail,
-            None => read_tail(path).unwrap_or_else(|_| Tail::empty()),
+        // What was changed is said, here and by `verify`; it keeps no party from its work.
+        let (tail, damage) = match (verify(path), ledger::load(&tail_path(path))) {
+            (Ok(tail), _) => (tail, None),
+            (Err(error), Ok(Some(tail))) => (tail, Some(error)),
+            (Err(error), _) => {
+                let tail = read(path, |_| ()).unwrap_or_else(|_| Tail::empty());
+                (tail, Some(error))
+            }
         };
         Ok(Self {
             path: path.to_owned(),
             file,
             tail,
+            damage: damage.map(|error| crate::text::chain(&error)),
         })
+    }
+
+    /// What was wrong with the journal when it was opened, if anything was.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// Adds a line, on the disk when this returns.
@@ -108,7 +118,7 @@ impl Journal {
 
 /// Checks a whole journal, and that it is not shorter than what was written.
 pub fn verify(path: &Path) -> Result<Tail, JournalFileError> {
-    let tail = read_tail(path)?;
+    let tail = read(path, |_| ())?;
     let remembered: Option<Tail> = ledger::load(&tail_path(path))?;
     match remembered {
         Some(end) if end.sequence > tail.sequence => Err(JournalFileError::Cut {
@@ -126,7 +136,8 @@ pub fn verify(path: &Path) -> Result<Tail, JournalFileError> {
     }
 }
 
-fn read_tail(path: &Path) -> Result<Tail, JournalFileError> {
+/// Reads a journal line by line, up to the first one that does not verify.
+pub fn read(path: &Path, mut entry: impl FnMut(Entry)) -> Result<Tail, JournalFileError> {
     let io = |source| JournalFileError::Io {
         path: path.to_owned(),
         source,
@@ -146,8 +157,8 @@ fn read_tail(path: &Path) -> Result<Tail, JournalFileError> {
         if read == 0 {
             return Ok(tail);
         }
-        tail.verify(line.trim_end_matches('\n'))
-            .map_err(JournalFileError::Changed)?;
+        let read = tail.verify(line.trim_end_matches('\n'));
+        entry(read.map_err(JournalFileError::Changed)?);
     }
 }
 

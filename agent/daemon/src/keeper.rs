@@ -11,6 +11,7 @@ use e3_core::trust::{Policy, Refusal, Trust, TrustError, floor, session_counter}
 
 use crate::journal::{Journal, JournalFileError};
 use crate::ledger::{self, Ledger, LedgerError};
+use crate::reset;
 
 /// The trust state of this party, and its journal.
 pub struct Keeper {
@@ -37,11 +38,8 @@ impl Keeper {
     /// The trust state that is there; `None` only on a first boot (rule 12).
     pub fn load(ledger: &Ledger) -> Result<Option<Trust>, KeeperError> {
         let trust = ledger::load(&ledger.trust())?;
-        Ok(floor::found(
-            ledger.identity().exists(),
-            ledger.journal().exists(),
-            trust,
-        )?)
+        let has_served = ledger.has_served();
+        Ok(floor::found(ledger.identity().exists(), has_served, trust)?)
     }
 
     /// First contact: the root that the join file pins. On the disk when this returns, and before
@@ -52,7 +50,10 @@ impl Keeper {
         pinned: &Digest,
         built: Time,
     ) -> Result<Trust, KeeperError> {
-        let trust = Trust::first(root, pinned, built)?;
+        let mut trust = Trust::first(root, pinned, built)?;
+        if reset::is_asked(ledger) {
+            reset::recall(ledger, &mut trust)?;
+        }
         ledger::save(&ledger.trust(), &trust)?;
         Ok(trust)
     }
@@ -66,6 +67,10 @@ impl Keeper {
             trust,
             journal,
         };
+        if let Some(damage) = keeper.journal.damage().map(str::to_owned) {
+            tracing::error!(error = %damage, "the journal was changed behind the agent's back");
+            keeper.note("journal", "damaged", None, &damage)?;
+        }
         if is_new {
             let root = keeper.trust.floor.root_digest;
             keeper.note("root", "accepted", Some(root), "pinned by the join file")?;
@@ -189,11 +194,16 @@ impl Keeper {
         // Rule 5: on the disk first, believed second.
         ledger::save(&self.ledger.trust(), &trust)?;
         self.trust = trust;
-        let digest = match subject {
-            "root" => Some(self.trust.floor.root_digest),
-            "release" => self.trust.floor.release.map(|mark| mark.digest),
-            _ => self.trust.floor.head.map(|mark| mark.digest),
+        let floor = &self.trust.floor;
+        let (digest, detail) = match (subject, floor.head) {
+            ("root", _) => (Some(floor.root_digest), String::new()),
+            ("release", _) => (floor.release.map(|mark| mark.digest), String::new()),
+            (_, Some(mark)) => (
+                Some(mark.digest),
+                format!("{}{}", reset::COUNTER, mark.counter),
+            ),
+            (_, None) => (None, String::new()),
         };
-        self.note(subject, "accepted", digest, "")
+        self.note(subject, "accepted", digest, &detail)
     }
 }

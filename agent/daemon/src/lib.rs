@@ -10,7 +10,8 @@
 //! | [`session`] | one session, carried out |
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
 //! | [`update`] | the agent replaces itself |
-//! | [`status`], [`board`] | what is told to people |
+//! | [`board`], [`phase`], [`status`] | what is told to people |
+//! | [`reset`] | the owner's way out of lost trust state |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
@@ -36,8 +37,10 @@ pub mod notify;
 pub mod outbox;
 pub mod party;
 pub mod peer;
+pub mod phase;
 pub mod presence;
 pub mod pulse;
+pub mod reset;
 pub mod runtime;
 pub mod session;
 pub mod shared;
@@ -46,4 +49,5 @@ pub mod store;
 pub mod supervisor;
 pub mod sync;
 pub mod text;
+pub mod toml_file;
 pub mod update;

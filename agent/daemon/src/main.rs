@@ -1,11 +1,12 @@
 //! `e3-agent`: the appliance's daemon.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use e3_agent::agent::Ended;
-use e3_agent::args::{Args, Command, Journal, Policy};
+use e3_agent::args::{Args, Command, Journal, Policy, Trust};
 use e3_agent::commands::{self, Answer};
 use e3_agent::config::Settings;
 use e3_agent::error::AgentError;
@@ -15,13 +16,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let settings = match Settings::load(&args.config) {
-        Ok(settings) => settings,
-        Err(error) => return fail(&args, &AgentError::from(error)),
+    let is_run = matches!(args.command, Command::Run { .. });
+    if is_run {
+        logging::start();
+    }
+    let settings = match settings(&args) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return fail(&args, &error),
     };
     // Before there are threads, and before anything is opened.
-    let entered = if matches!(args.command, Command::Run { .. }) {
-        logging::start();
+    let entered = if is_run {
         stage0::enter(&settings)
     } else {
         Entered::default()
@@ -77,11 +82,34 @@ async fn act(args: &Args, settings: Settings, entered: Entered) -> Result<Done, 
         }
         Command::Status => commands::status(&settings).await,
         Command::Journal(Journal::Verify) => commands::journal_verify(&settings),
+        Command::Trust(Trust::Reset { confirm }) => {
+            commands::trust_reset(&settings, confirm.as_deref())
+        }
         Command::Policy(Policy::Show) => commands::policy_show(&settings),
         Command::Result { session } => commands::result(&settings, session),
         Command::SelfCheck => commands::self_check(),
     };
     answer.map(Done::Said)
+}
+
+/// The settings. Where systemd has made a folder for sockets, mistakes in them are waited out, by a
+/// runtime of their own: stage 0 wants a process without threads.
+fn settings(args: &Args) -> Result<Option<Settings>, AgentError> {
+    let systemd = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    match (Settings::load(&args.config), &args.command, systemd) {
+        (Err(_), Command::Run { .. }, Some(run)) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.map_err(AgentError::Runtime)?.block_on(async {
+                tokio::select! {
+                    settings = agent::settings(&args.config, &run) => settings.map(Some),
+                    () = terminated() => Ok(None),
+                }
+            })
+        }
+        (loaded, ..) => Ok(Some(loaded?)),
+    }
 }
 
 /// Resolves when the agent is told to stop.

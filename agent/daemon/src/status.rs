@@ -1,50 +1,39 @@
 //! The status socket: one JSON document for whoever connects, nothing is read.
 //!
-//! The owner's tools and people read it; it lies in the run folder, and says no secrets.
+//! It answers from the agent's first moment on, whatever else fails. It says no secrets. The screen
+//! of `e3-agent status` is made here, too.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use e3_core::key::PublicKey;
-use e3_core::name::Name;
+use e3_core::text::clean;
 use e3_core::time::Time;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::board::Notes;
-use crate::shared::Shared;
+use crate::board::{Board, Known, Notes};
+use crate::error::AgentError;
+use crate::phase::Phase;
 
 /// A status is a few kilobytes.
 const LIMIT: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How an agent stands.
+/// How an agent stands. Fields may be added; none changes its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The agent's version.
     pub agent: String,
-    /// The fleet.
-    pub fleet: Name,
-    /// The party's name.
-    pub name: Name,
-    /// Its identity.
-    pub party: PublicKey,
-    /// Whose policy it follows.
-    pub owner: PublicKey,
-    /// The hub.
-    pub hub: String,
-    /// Where other agents reach it.
-    pub addresses: Vec<String>,
+    /// What it is doing.
+    pub phase: Phase,
+    /// What it knows of itself and its fleet.
+    #[serde(flatten)]
+    pub known: Known,
     /// What time it is by rule 10.
     pub now: Time,
-    /// The newest root.
-    pub root: u64,
-    /// The newest head.
-    pub head: Option<u64>,
-    /// When that head expires.
-    pub head_expires: Option<Time>,
-    /// Trouble and sessions.
+    /// Hub and sessions.
     pub notes: Notes,
 }
 
@@ -55,22 +44,13 @@ pub fn socket(run: &Path) -> PathBuf {
 
 impl Status {
     /// How this agent stands now.
-    pub fn of(shared: &Shared) -> Self {
-        let keeper = shared.keeper();
-        let head = keeper.head();
+    pub fn of(board: &Board) -> Self {
         Self {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
-            fleet: shared.join.fleet.clone(),
-            name: shared.join.name.clone(),
-            party: shared.me(),
-            owner: shared.join.owner,
-            hub: shared.hub.url().to_owned(),
-            addresses: shared.addresses.clone(),
-            now: keeper.now(),
-            root: keeper.trust().root.version,
-            head: head.map(|head| head.counter),
-            head_expires: head.map(|head| head.expires),
-            notes: shared.board.notes(),
+            phase: board.phase(),
+            known: board.known(),
+            now: board.now(),
+            notes: board.notes(),
         }
     }
 
@@ -86,18 +66,74 @@ impl Status {
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
+
+    /// What `e3-agent status` shows.
+    pub fn screen(&self) -> String {
+        let known = &self.known;
+        let mut text = format!("phase    {}\n", self.phase);
+        let remedy = self.phase.remedy();
+        if !remedy.is_empty() {
+            let _ = writeln!(text, "         {remedy}");
+        }
+        let mut line = |title: &str, value: Option<String>| {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{title:<8} {value}");
+            }
+        };
+        let party = known.party.map(|party| {
+            let name = known.name.as_ref().map(|name| format!("{name} "));
+            format!("{}({party})", name.unwrap_or_default())
+        });
+        line("party", party);
+        line("fleet", known.fleet.as_ref().map(ToString::to_string));
+        line("hub", known.hub.clone());
+        let addresses = match known.addresses.join(" ") {
+            addresses if addresses.is_empty() => "none".to_owned(),
+            addresses => addresses,
+        };
+        let up = known.root.is_some();
+        line("address", up.then_some(addresses));
+        line("root", known.root.map(|root| root.to_string()));
+        let head = match (known.head, known.head_expires) {
+            (Some(head), Some(expires)) => format!("{head}, expires {expires}"),
+            _ => "none yet".to_owned(),
+        };
+        line("head", up.then_some(head));
+        line(
+            "trouble",
+            self.notes.hub_error.as_ref().map(|error| clean(error, 600)),
+        );
+        line(
+            "update",
+            self.notes.update.as_ref().map(ToString::to_string),
+        );
+        for session in &self.notes.sessions {
+            let _ = writeln!(text, "session  {:<20} {}", session.name, session.standing());
+        }
+        text
+    }
+}
+
+/// Makes the socket; what an earlier agent has left goes.
+pub fn listen(run: &Path) -> Result<UnixListener, AgentError> {
+    let path = socket(run);
+    let _ = std::fs::remove_file(&path);
+    UnixListener::bind(&path).map_err(|source| AgentError::Socket { path, source })
 }
 
 /// Answers for ever.
-pub async fn serve(shared: Shared, listener: UnixListener) {
+pub async fn serve(board: Board, listener: UnixListener) {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };
-        let status = serde_json::to_vec(&Status::of(&shared)).unwrap_or_default();
+        let status = serde_json::to_vec(&Status::of(&board)).unwrap_or_default();
         tokio::spawn(async move {
             let _ = tokio::time::timeout(PATIENCE, stream.write_all(&status)).await;
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use e3_client::hub::{HubEvent, Topic};
-use e3_core::session::Reason;
+use e3_core::degraded::Degraded;
 use tokio::sync::mpsc;
 
+use crate::board::Source;
 use crate::shared::Shared;
 
 /// Between attempts to open the stream, at first; it doubles up to the poll interval.
@@ -82,7 +83,9 @@ async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<
         keeper.head().is_some() && !keeper.trust().head_is_fresh(e3_client::clock::now())
     };
     if expired {
-        shared.board.degraded(Some(Reason::HeadExpired));
+        shared
+            .board
+            .degraded(Source::Head, Some(Degraded::HeadExpired));
     }
 }
 

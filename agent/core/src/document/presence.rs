@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, ensure};
+use crate::degraded::Degraded;
 use crate::digest::Digest;
 use crate::key::PublicKey;
 use crate::name::Name;
-use crate::session::{Failure, Reason};
+use crate::session::Failure;
 use crate::text::{self, DETAIL, is_plain};
 use crate::time::Time;
 use crate::update::Trouble;
@@ -39,7 +40,7 @@ pub struct Presence {
     pub mesh: Mesh,
     /// Why the party takes no new session, if it does not (rule 11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub degraded: Option<Reason>,
+    pub degraded: Option<Degraded>,
     /// What is wrong with its agent's update, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<Trouble>,

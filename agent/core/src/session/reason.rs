@@ -178,15 +178,8 @@ pub enum Reason {
         /// The path and the error.
         detail: String,
     },
-    /// Trust state that the machine has had is gone (rule 12).
-    TrustStateMissing,
     /// The head has expired and no newer one can be had (rule 11).
     HeadExpired,
-    /// The hub shows something that contradicts what this party has verified before.
-    HubContradicts {
-        /// What.
-        detail: String,
-    },
     /// The service manager refused.
     Supervisor {
         /// The unit or command, and the error.

@@ -48,10 +48,10 @@ pub struct Mark {
 
 /// Rule 12: what a machine may conclude at start from what it finds on its disk.
 ///
-/// `identity` and `journal` tell whether the machine has an identity key and a journal, `state` is
-/// the trust state that could be read. `None` is a first boot: nothing is there at all. An identity
-/// or a journal without trust state is none: somebody, or a failing disk, took the floor away, and
-/// starting over would accept every old document again.
+/// `identity` and `journal` tell whether the machine has an identity key, and a journal or anything
+/// else that only a party has; `state` is the trust state that could be read. `None` is a first boot:
+/// nothing is there at all. An identity or a journal without trust state is none: somebody, or a
+/// failing disk, took the floor away, and starting over would accept every old document again.
 ///
 /// For this to hold the daemon writes the trust state first, then the identity, then the journal.
 pub fn found(
@@ -101,6 +101,22 @@ impl Floor {
             digest: head.digest,
         });
         self.time = self.time.max(head.document.signed);
+    }
+
+    /// Raises a first contact's floor to what is remembered elsewhere, after the owner has said that
+    /// the trust state may be replaced (rule 12). Nothing is ever lowered.
+    pub fn recall(&mut self, head: Option<Mark>, sessions: impl IntoIterator<Item = (Name, Mark)>) {
+        let above = |mark: &Mark, floor: Option<&Mark>| {
+            floor.is_none_or(|floor| floor.counter < mark.counter)
+        };
+        if let Some(mark) = head.filter(|mark| above(mark, self.head.as_ref())) {
+            self.head = Some(mark);
+        }
+        for (name, mark) in sessions {
+            if above(&mark, self.sessions.get(&name)) {
+                self.sessions.insert(name, mark);
+            }
+        }
     }
 
     /// Rule 8: takes the session's counter, so that neither it nor an older one is accepted again.

@@ -1,5 +1,6 @@
 //! Documents that are signed and still make no sense, or act on a terminal.
 
+use e3_core::degraded::Degraded;
 use e3_core::digest::{Blob, Digest};
 use e3_core::document::{
     Binary, Document, Head, Mesh, Module, Outcome, Presence, Ready, Receipt, Release, Root,
@@ -299,7 +300,9 @@ fn a_failure_too_long_or_of_nobody_is_refused_in_documents() {
         detail: "x".repeat(100_000),
     };
     refuses(&Presence {
-        degraded: Some(endless.clone()),
+        degraded: Some(Degraded::Disk {
+            detail: "x".repeat(100_000),
+        }),
         ..presence()
     });
     for failure in [

@@ -140,14 +140,10 @@ impl fmt::Display for Words<'_> {
             }
             Reason::Stopped => write!(f, "the session was stopped"),
             Reason::Disk { detail } => write!(f, "its disk failed: {detail}"),
-            Reason::TrustStateMissing => {
-                write!(f, "its trust state is gone; its owner must look into it")
-            }
             Reason::HeadExpired => write!(
                 f,
                 "the fleet's head has expired; renew it with `e3 hub renew`"
             ),
-            Reason::HubContradicts { detail } => write!(f, "the hub contradicts itself: {detail}"),
             Reason::Supervisor { detail } => {
                 write!(f, "the program could not be started: {detail}")
             }

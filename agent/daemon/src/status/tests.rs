@@ -1,0 +1,184 @@
+//! The screen and the JSON of every phase.
+
+use e3_core::degraded::Degraded;
+use e3_core::digest::Digest;
+use e3_core::document::Progress;
+use e3_core::key::SecretKey;
+use e3_core::session::{Failure, Reason};
+
+use super::*;
+use crate::board::SessionNote;
+
+fn known() -> Known {
+    let key = |n: u8| SecretKey::from_seed(&[n; 32]).public();
+    Known {
+        name: Some("alice".parse().unwrap()),
+        party: Some(key(1)),
+        fleet: Some("demo".parse().unwrap()),
+        owner: Some(key(2)),
+        hub: Some("https://hub.example".to_owned()),
+        addresses: vec!["10.0.0.1:7332".to_owned(), "[fd99::1]:7332".to_owned()],
+        root: Some(2),
+        head: Some(17),
+        head_signed: Some(Time::from_unix(1_795_341_600)),
+        head_expires: Some(Time::from_unix(1_795_946_400)),
+    }
+}
+
+fn status(phase: Phase, known: Known) -> Status {
+    Status {
+        agent: "0.1.0".to_owned(),
+        phase,
+        known,
+        now: Time::from_unix(1_795_341_600),
+        notes: Notes::default(),
+    }
+}
+
+fn waiting(problem: Option<&str>) -> Status {
+    let phase = Phase::WaitingForJoinFile {
+        places: vec!["/run/credentials/e3.join".into(), "/etc/e3/e3.toml".into()],
+        problem: problem.map(str::to_owned),
+    };
+    status(phase, Known::default())
+}
+
+/// What is known before the fleet is.
+fn early() -> Known {
+    Known {
+        addresses: Vec::new(),
+        root: None,
+        head: None,
+        head_signed: None,
+        head_expires: None,
+        ..known()
+    }
+}
+
+fn ready() -> Status {
+    let note = |name: &str, progress, failure| SessionNote {
+        name: name.parse().unwrap(),
+        manifest: Digest::of(name.as_bytes()),
+        progress,
+        failure,
+        parties: ["alice", "bob"].map(|name| name.parse().unwrap()).to_vec(),
+    };
+    let lost = Failure::at(1, Reason::Lost);
+    let mut ready = status(Phase::Ready, known());
+    ready.notes.sessions = vec![
+        note("salary-survey", Progress::Done, None),
+        note("auction", Progress::Failed, Some(lost)),
+    ];
+    ready
+}
+
+fn degraded(reason: Degraded) -> Status {
+    status(Phase::Degraded { reason }, known())
+}
+
+#[test]
+fn every_phase_has_its_screen() {
+    insta::assert_snapshot!(
+        "starting",
+        status(Phase::Starting, Known::default()).screen()
+    );
+    insta::assert_snapshot!("waiting", waiting(None).screen());
+    insta::assert_snapshot!(
+        "broken-join-file",
+        waiting(Some(
+            "/etc/e3/e3.toml is broken: line 3, column 1: unknown field `ownr`"
+        ))
+        .screen()
+    );
+    let problem = Some("the hub https://hub.example cannot be reached (connection refused); is it running, and is the address right?".to_owned());
+    insta::assert_snapshot!(
+        "meeting",
+        status(Phase::MeetingTheFleet { problem }, early()).screen()
+    );
+    insta::assert_snapshot!(
+        "enrolling",
+        status(Phase::Enrolling { problem: None }, early()).screen()
+    );
+    insta::assert_snapshot!("ready", ready().screen());
+    insta::assert_snapshot!("degraded", degraded(Degraded::HeadExpired).screen());
+}
+
+#[test]
+fn every_reason_has_its_words_and_a_remedy() {
+    let text = |text: &str| text.to_owned();
+    let name = |name: &str| name.parse().unwrap();
+    let all = [
+        Degraded::TrustStateMissing,
+        Degraded::StateDamaged {
+            path: text("/var/lib/e3/trust.json"),
+            detail: text("EOF while parsing"),
+        },
+        Degraded::StateNewer {
+            path: text("/var/lib/e3/trust.json"),
+            format: 2,
+        },
+        Degraded::IdentityMissing,
+        Degraded::IdentityUnusable {
+            detail: text("/var/lib/e3/identity.pem holds no key"),
+        },
+        Degraded::OtherFleet {
+            has: name("demo"),
+            asked: name("other"),
+        },
+        Degraded::WrongRoot {
+            detail: text("the first root is sha256:1, the join file pins sha256:2"),
+        },
+        Degraded::EnrolmentRefused {
+            detail: text("the hub refuses: the invite was used"),
+        },
+        Degraded::CannotListen {
+            address: text("[::]:7332"),
+            detail: text("Address in use"),
+        },
+        Degraded::Disk {
+            detail: text("cannot write /var/lib/e3/trust.json: No space left on device"),
+        },
+        Degraded::Supervisor {
+            detail: text("the system bus is not there"),
+        },
+        Degraded::HeadExpired,
+        Degraded::HubContradicts {
+            detail: text("head 5 is older than 7, which was accepted before (rollback)"),
+        },
+        Degraded::Settings {
+            detail: text("/etc/e3/agent.toml is no configuration: line 1, column 1: unknown field"),
+        },
+    ];
+    let screens: Vec<String> = all
+        .into_iter()
+        .map(|reason| status(Phase::Degraded { reason }, Known::default()).screen())
+        .collect();
+    insta::assert_snapshot!("reasons", screens.join("\n"));
+}
+
+#[test]
+fn the_json_keeps_its_shape() {
+    let show = |status: &Status| serde_json::to_string_pretty(status).unwrap();
+    insta::assert_snapshot!("json-waiting", show(&waiting(None)));
+    insta::assert_snapshot!("json-ready", show(&ready()));
+    insta::assert_snapshot!("json-degraded", show(&degraded(Degraded::HeadExpired)));
+    for status in [
+        waiting(None),
+        ready(),
+        degraded(Degraded::TrustStateMissing),
+    ] {
+        let again: Status = serde_json::from_str(&show(&status)).unwrap();
+        assert_eq!(again, status);
+    }
+}
+
+#[test]
+fn words_of_others_cannot_write_to_the_screen() {
+    let mut status = waiting(Some("\x1b[2J\nphase    ready"));
+    status.notes.hub_error = Some("\x1b]0;x\x07".to_owned());
+    let screen = status.screen();
+    assert!(
+        !screen.contains('\x1b') && !screen.contains("\nphase    ready"),
+        "{screen}"
+    );
+}
