@@ -109,6 +109,16 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     replace(path, bytes, 0o600)
 }
 
+/// The same for what everybody may read and nobody needs after a crash: whole, but not synced.
+pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut file = new_beside(path, 0o644)?;
+    file.write_all(bytes)
+        .map_err(FileError::io("cannot write", path))?;
+    file.persist(path)
+        .map(drop)
+        .map_err(|error| FileError::io("cannot replace", path)(error.error))
+}
+
 /// Writes a secret that must not exist yet. It appears whole or not at all.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let file = beside(path, bytes, 0o600)?;
@@ -178,16 +188,20 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 
 /// A temporary file in the same folder with these contents, on the disk.
 fn beside(path: &Path, bytes: &[u8], mode: u32) -> Result<NamedTempFile, FileError> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder_of(path))
-        .map_err(FileError::io("cannot write beside", path))?;
+    let mut file = new_beside(path, mode)?;
     let written = file
         .write_all(bytes)
         .and_then(|()| file.as_file().sync_all());
     written.map_err(FileError::io("cannot write", path))?;
     Ok(file)
+}
+
+fn new_beside(path: &Path, mode: u32) -> Result<NamedTempFile, FileError> {
+    tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder_of(path))
+        .map_err(FileError::io("cannot write beside", path))
 }
 
 /// A rename is on the disk only when its folder is.

@@ -11,17 +11,18 @@ use std::time::Duration;
 use e3_client::files;
 use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
-use e3_core::document::{Session, SessionRef};
+use e3_core::document::{Progress, Session, SessionRef};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
+use e3_core::session::Checkpoint;
 use e3_core::trust::{Refusal, TrustError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::board::{Board, Source};
+use crate::board::{self, Board, SessionNote, Source};
 use crate::boot::{self, MEET_RETRY};
-use crate::config::Settings;
+use crate::config::{Settings, Supervisor};
 use crate::error::AgentError;
 use crate::keeper::KeeperError;
 use crate::outbox::Outbox;
@@ -59,7 +60,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ended, AgentError> {
     let (board, pulse) = (Board::default(), Pulse::default());
-    let _face = Face::show(&board, &settings.run, &pulse)?;
+    let bus = settings.supervisor == Supervisor::Systemd;
+    let _face = Face::show(&board, &settings.run, &pulse, bus)?;
     let mut state = None;
     let up = OnceLock::new();
     let work = async {
@@ -82,7 +84,7 @@ pub async fn run(
 /// Waits until the settings in `path` can be used, and says in the folder `run` what is wrong with them.
 pub async fn settings(path: &Path, run: &Path) -> Result<Settings, AgentError> {
     let board = Board::default();
-    let _face = Face::show(&board, run, &Pulse::default())?;
+    let _face = Face::show(&board, run, &Pulse::default(), true)?;
     loop {
         match Settings::load(path) {
             Ok(settings) => return Ok(settings),
@@ -103,7 +105,8 @@ struct Face {
 }
 
 impl Face {
-    fn show(board: &Board, run: &Path, pulse: &Pulse) -> Result<Self, AgentError> {
+    /// `bus`: on the system bus, too; demos and laptops leave that alone.
+    fn show(board: &Board, run: &Path, pulse: &Pulse, bus: bool) -> Result<Self, AgentError> {
         if !run.exists() {
             files::private_folder(run)?;
         }
@@ -112,6 +115,10 @@ impl Face {
         let mut tasks = JoinSet::new();
         tasks.spawn(status::serve(board.clone(), status::listen(run)?));
         tasks.spawn(crate::notify::run(board.clone(), pulse.clone()));
+        tasks.spawn(crate::issue::run(board.clone(), run.to_owned()));
+        if bus {
+            tasks.spawn(crate::dbus::run(board.clone(), None));
+        }
         Ok(Self {
             _only_one: only_one,
             _tasks: tasks,
@@ -217,6 +224,7 @@ impl Agent {
 
     /// Takes up what was under way when the agent ended.
     fn resume(&mut self) {
+        let mut over = Vec::new();
         for manifest in self.shared.ledger.sessions() {
             let folder = Folder::of(&self.shared.ledger, &manifest);
             self.seen.insert(manifest);
@@ -228,8 +236,13 @@ impl Agent {
                 {
                     self.take_up(&named, &envelope);
                 }
-                // Killed after the receipt was signed: what only the run needed may still be there.
-                (Ok(Some(_)), ..) => folder.clear_run(),
+                (Ok(Some(checkpoint)), named, envelope) => {
+                    // Killed after the receipt was signed: what only the run needed may still be there.
+                    folder.clear_run();
+                    if let (Ok(Some(named)), Ok(envelope)) = (named, envelope) {
+                        over.push((checkpoint, named, envelope));
+                    }
+                }
                 // Cut off before it was whole: the head names it again.
                 (Ok(None), ..) => drop(self.seen.remove(&manifest)),
                 // It may have run: it is not begun again.
@@ -238,6 +251,29 @@ impl Agent {
                 }
             }
         }
+        let surplus = over.len().saturating_sub(board::SESSIONS);
+        for (checkpoint, named, envelope) in over.drain(surplus..) {
+            self.recall(&checkpoint, named, &envelope);
+        }
+    }
+
+    /// Shows a session that ended before this agent was started.
+    fn recall(&self, checkpoint: &Checkpoint, named: SessionRef, envelope: &[u8]) {
+        let (progress, failure) = match checkpoint {
+            Checkpoint::Failed { failure } => (Progress::Failed, Some(failure.clone())),
+            _ => (Progress::Done, None),
+        };
+        // Verified when it was fetched; here it only gives the parties their names.
+        let envelope = Envelope::parse(envelope, limits::ENVELOPE).ok();
+        let session = envelope.and_then(|envelope| envelope.unverified::<Session>().ok());
+        let parties = session.map_or_else(Vec::new, |session| session.parties);
+        self.shared.board.recall(SessionNote {
+            name: named.name,
+            manifest: named.manifest,
+            progress,
+            failure,
+            parties: parties.into_iter().map(|party| party.name).collect(),
+        });
     }
 
     async fn take_head(&mut self, bytes: &[u8]) {

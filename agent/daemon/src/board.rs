@@ -20,7 +20,7 @@ use crate::join::Join;
 use crate::phase::Phase;
 
 /// Sessions kept on the board: what fits on a screen, and into a presence.
-const SESSIONS: usize = 24;
+pub const SESSIONS: usize = 24;
 
 /// The board. Cheap to clone.
 #[derive(Clone)]
@@ -229,6 +229,11 @@ impl Board {
             let surplus = sessions.len().saturating_sub(SESSIONS);
             sessions.drain(..surplus);
         });
+    }
+
+    /// Puts up a session that ended before this agent was started: known, but not counted.
+    pub fn recall(&self, note: SessionNote) {
+        self.change(|content| content.notes.sessions.push(note));
     }
 
     /// Says whether the hub answers.

@@ -10,7 +10,7 @@
 //! | [`session`] | one session, carried out |
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
 //! | [`update`] | the agent replaces itself |
-//! | [`board`], [`phase`], [`status`] | what is told to people |
+//! | [`board`], [`phase`], [`status`], [`issue`], [`dbus`] | what is told to people |
 //! | [`reset`] | the owner's way out of lost trust state |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -23,10 +23,12 @@ pub mod book;
 pub mod boot;
 pub mod commands;
 pub mod config;
+pub mod dbus;
 pub mod enrol;
 pub mod error;
 pub mod gate;
 pub mod housekeeping;
+pub mod issue;
 pub mod join;
 pub mod journal;
 pub mod keeper;

@@ -40,6 +40,11 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
         .iter()
         .filter(|p| matches!(p.standing, Standing::New | Standing::OtherKey))
         .count();
+    // The note says what is wrong with a party; what its owner can do would not fit there.
+    warnings.extend(parties.iter().filter_map(|party| {
+        let degraded = party.presence.as_ref()?.degraded.as_ref()?;
+        Some(format!("{}: {}", party.member.name, degraded.remedy()))
+    }));
     if new > 0 {
         warnings.push(format!("{new} machine(s) have enrolled and are not in fleet.toml; run `e3 fleet accept NAME` or --all"));
     }

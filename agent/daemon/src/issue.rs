@@ -1,0 +1,154 @@
+//! What the console shows before anybody logs in: identity, phase, addresses, the last session.
+//!
+//! A file in the form that agetty reads (issue(5)), in the run folder; a tmpfiles rule links it to
+//! where agetty looks. Words of others cannot write to the console: everything is cleaned, and the
+//! backslash, which agetty obeys, is doubled.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use e3_client::files;
+use e3_core::text::clean;
+
+use crate::board::Board;
+
+/// Characters in a line: what a console shows.
+const LINE: usize = 300;
+
+/// Where it lies.
+pub fn path(run: &Path) -> PathBuf {
+    run.join("issue")
+}
+
+/// Keeps the file as it should be, for ever.
+pub async fn run(board: Board, run: PathBuf) {
+    let (path, mut changes) = (path(&run), board.subscribe());
+    let mut written = String::new();
+    loop {
+        changes.borrow_and_update();
+        let text = text(&board);
+        if text != written {
+            match files::write_volatile(&path, text.as_bytes()) {
+                Ok(()) => written = text,
+                Err(error) => {
+                    tracing::debug!(error = %crate::text::chain(&error), "no login banner");
+                }
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn text(board: &Board) -> String {
+    let (known, phase) = (board.known(), board.phase());
+    let mut text = String::new();
+    let mut line = |words: &str| {
+        let words = clean(words, LINE).replace('\\', "\\\\");
+        let _ = writeln!(text, "{words}");
+    };
+    let name = known.name.as_ref().map_or("party", |name| name.as_str());
+    match (&known.party, &known.fleet) {
+        (Some(party), Some(fleet)) => line(&format!("E3 {name} of {fleet}, {}", party.short())),
+        (Some(party), None) => line(&format!("E3 {}", party.short())),
+        _ => line("E3 machine without identity yet"),
+    }
+    line(&format!("  {phase}"));
+    let remedy = phase.remedy();
+    if !remedy.is_empty() {
+        line(&format!("  {remedy}"));
+    }
+    if known.root.is_some() {
+        let addresses = match known.addresses.join(" ") {
+            addresses if addresses.is_empty() => "none".to_owned(),
+            addresses => addresses,
+        };
+        line(&format!("  address {addresses}"));
+    }
+    if let Some(session) = board.notes().sessions.last() {
+        line(&format!(
+            "  last session {}: {}",
+            session.name,
+            session.standing()
+        ));
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use e3_core::degraded::Degraded;
+    use e3_core::digest::Digest;
+    use e3_core::document::Progress;
+    use e3_core::key::SecretKey;
+
+    use super::*;
+    use crate::board::{SessionNote, Source};
+    use crate::phase::Phase;
+
+    fn board() -> Board {
+        let board = Board::default();
+        let key = SecretKey::from_seed(&[1; 32]).public();
+        board.joins(&crate::join::Join {
+            fleet: "demo".parse().unwrap(),
+            hub: "https://hub.example".to_owned(),
+            hub_ca: None,
+            root: Digest::of(b"root"),
+            name: "alice".parse().unwrap(),
+            owner: key,
+            token: None,
+            policy: None,
+        });
+        board.identity(key);
+        board.phase_is(Phase::Ready);
+        board.session(SessionNote {
+            name: "salary".parse().unwrap(),
+            manifest: Digest::of(b"salary"),
+            progress: Progress::Done,
+            failure: None,
+            parties: Vec::new(),
+        });
+        board
+    }
+
+    #[test]
+    fn a_fresh_machine_and_a_working_one_have_their_banner() {
+        let fresh = Board::default();
+        fresh.phase_is(Phase::WaitingForJoinFile {
+            places: vec!["/etc/e3/e3.toml".into()],
+            problem: None,
+        });
+        insta::assert_snapshot!("fresh", text(&fresh));
+        insta::assert_snapshot!("working", text(&board()));
+    }
+
+    /// Shown by the real agetty, whose escapes must do nothing.
+    #[tokio::test]
+    async fn agetty_shows_it_and_obeys_nobody() {
+        let (board, folder) = (board(), tempfile::tempdir().unwrap());
+        let detail = r"\l \s \e{red} \4 \\".to_owned();
+        board.degraded(
+            Source::Disk,
+            Some(Degraded::Disk {
+                detail: detail.clone(),
+            }),
+        );
+        let writing = tokio::spawn(run(board, folder.path().to_owned()));
+        let path = path(folder.path());
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+        writing.abort();
+        // It wants a terminal, so script(1) gives it one; both are part of util-linux.
+        let show = format!("agetty --show-issue --issue-file {}", path.display());
+        let shown = std::process::Command::new("script")
+            .args(["-qec", &show, "/dev/null"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("script is needed; it is in Debian's package bsdutils");
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        assert!(shown.contains("alice of demo"), "{shown}");
+        assert!(shown.contains(&detail), "{shown}");
+    }
+}
