@@ -51,6 +51,18 @@ pub fn clean_lines(text: &str) -> String {
         .collect()
 }
 
+/// A URL without the user and password that may stand in it.
+pub fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +91,19 @@ mod tests {
         }
         for bad in ["", "1 2", "1\n", "v\u{e9}", &"1".repeat(65)] {
             assert!(!is_version(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_go_and_the_rest_stays() {
+        for (url, shown) in [
+            ("https://a:b@hub.example:1/x@y", "https://hub.example:1/x@y"),
+            ("https://a@b@hub.example", "https://hub.example"),
+            ("https://hub.example/a@b", "https://hub.example/a@b"),
+            ("file:///var/a@b", "file:///var/a@b"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
         }
     }
 }

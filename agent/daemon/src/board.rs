@@ -187,7 +187,7 @@ impl Board {
             known.name = Some(join.name.clone());
             known.fleet = Some(join.fleet.clone());
             known.owner = Some(join.owner);
-            known.hub = Some(crate::text::without_credentials(&join.hub));
+            known.hub = Some(e3_core::text::without_credentials(&join.hub));
         });
     }
 

@@ -38,8 +38,8 @@ impl Hub {
                 let opened = std::fs::File::open(folder.join(&what));
                 Source::File(opened.map_err(|error| self.of_file(&what, &error))?)
             }
-            Way::Http { requests, .. } => {
-                let request = requests.get(format!("{}/{what}", self.url));
+            Way::Http { base, requests, .. } => {
+                let request = requests.get(format!("{base}/{what}"));
                 let response = request.send().await;
                 let response = response.map_err(|error| HubError::of_request(&self.url, &error))?;
                 match response.status().as_u16() {

@@ -60,14 +60,14 @@ pub struct Events {
 impl Hub {
     /// Opens the push stream. A folder or static host has none: [`HubError::ReadOnly`].
     pub async fn events(&self, topics: &[Topic]) -> Result<Events, HubError> {
-        let Way::Http { events, .. } = &self.way else {
+        let Way::Http { base, events, .. } = &self.way else {
             return Err(HubError::ReadOnly {
                 url: self.url.clone(),
             });
         };
         let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
         let path = format!("v1/events?topics={}", topics.join(","));
-        let sent = events.get(format!("{}/{path}", self.url)).send().await;
+        let sent = events.get(format!("{base}/{path}")).send().await;
         let response = sent.map_err(|error| HubError::of_request(&self.url, &error))?;
         let status = response.status().as_u16();
         match status {

@@ -33,7 +33,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// A hub. Cheap to clone; all clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    /// Without a trailing slash.
+    /// Without a trailing slash, user and password: it stands in every error.
     url: String,
     way: Way,
 }
@@ -41,6 +41,8 @@ pub struct Hub {
 #[derive(Debug, Clone)]
 enum Way {
     Http {
+        /// As it was given, without a trailing slash.
+        base: String,
         requests: reqwest::Client,
         events: reqwest::Client,
     },
@@ -58,7 +60,10 @@ impl Hub {
 
     /// The same, with certificates judged by `clock`.
     pub fn open_at(url: &str, ca: Option<&[u8]>, clock: &Clock) -> Result<Self, HubError> {
-        let address = || HubError::Address(url.chars().take(200).collect());
+        let address = || {
+            let shown = e3_core::text::without_credentials(url);
+            HubError::Address(shown.chars().take(200).collect())
+        };
         if let Some(path) = url.strip_prefix("file://") {
             let way = Way::Folder(PathBuf::from(path));
             return if path.starts_with('/') {
@@ -78,13 +83,18 @@ impl Hub {
         let requests = client(ca, clock, SILENCE)?;
         // The hub breaks an event stream's silence every 30 s.
         let events = client(ca, clock, 3 * SILENCE + CONNECT)?;
+        let base = url.trim_end_matches('/').to_owned();
         Ok(Self {
-            url: url.trim_end_matches('/').to_owned(),
-            way: Way::Http { requests, events },
+            url: e3_core::text::without_credentials(&base),
+            way: Way::Http {
+                base,
+                requests,
+                events,
+            },
         })
     }
 
-    /// Its address.
+    /// Its address, without user and password.
     pub fn url(&self) -> &str {
         &self.url
     }

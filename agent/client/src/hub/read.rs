@@ -102,10 +102,10 @@ impl Hub {
     }
 
     async fn size_by_http(&self, path: &str) -> Result<Size, HubError> {
-        let Way::Http { requests, .. } = &self.way else {
+        let Way::Http { base, requests, .. } = &self.way else {
             return Ok(Size::Missing);
         };
-        let request = requests.head(format!("{}/{path}", self.url));
+        let request = requests.head(format!("{base}/{path}"));
         let response = request.send().await;
         let response = response.map_err(|error| HubError::of_request(&self.url, &error))?;
         match response.status().as_u16() {
@@ -190,8 +190,8 @@ impl Hub {
     async fn get(&self, path: &str, limit: u64, known: Option<&str>) -> Result<Answer, HubError> {
         match &self.way {
             Way::Folder(folder) => read_folder(folder, path, limit, known),
-            Way::Http { requests, .. } => {
-                let mut request = requests.get(format!("{}/{path}", self.url));
+            Way::Http { base, requests, .. } => {
+                let mut request = requests.get(format!("{base}/{path}"));
                 if let Some(etag) = known {
                     request = request.header(http::header::IF_NONE_MATCH, etag);
                 }

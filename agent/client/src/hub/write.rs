@@ -114,13 +114,13 @@ impl Hub {
         body: Vec<u8>,
         condition: Option<(http::HeaderName, &str)>,
     ) -> Result<(), HubError> {
-        let Way::Http { requests, .. } = &self.way else {
+        let Way::Http { base, requests, .. } = &self.way else {
             return Err(HubError::ReadOnly {
                 url: self.url.clone(),
             });
         };
         let mut request = requests
-            .request(method, format!("{}/{path}", self.url))
+            .request(method, format!("{base}/{path}"))
             .body(body);
         if let Some((name, value)) = condition {
             request = request.header(name, value);
