@@ -19,6 +19,7 @@ use e3_core::trust::{Refusal, TrustError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::board::{self, Board, SessionNote, Source};
 use crate::boot::{self, MEET_RETRY};
@@ -32,7 +33,7 @@ use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
 use crate::update::{Entered, Updater};
-use crate::{housekeeping, lock, presence, status, sync};
+use crate::{housekeeping, lock, metrics, presence, status, sync};
 
 /// For walking the root chain; the rest of it is walked with the next head.
 const ROOTS: Duration = Duration::from_secs(30);
@@ -61,7 +62,11 @@ pub async fn run(
 ) -> Result<Ended, AgentError> {
     let (board, pulse) = (Board::default(), Pulse::default());
     let bus = settings.supervisor == Supervisor::Systemd;
-    let _face = Face::show(&board, &settings.run, &pulse, bus)?;
+    let mut face = Face::show(&board, &settings.run, &pulse, bus)?;
+    if let Some(address) = settings.metrics {
+        face.tasks
+            .spawn(metrics::serve_address(board.clone(), address));
+    }
     let mut state = None;
     let up = OnceLock::new();
     let work = async {
@@ -101,7 +106,7 @@ pub async fn settings(path: &Path, run: &Path) -> Result<Settings, AgentError> {
 /// What tells about the agent: there from its first moment to its last.
 struct Face {
     _only_one: lock::Lock,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Face {
@@ -115,13 +120,14 @@ impl Face {
         let mut tasks = JoinSet::new();
         tasks.spawn(status::serve(board.clone(), status::listen(run)?));
         tasks.spawn(crate::notify::run(board.clone(), pulse.clone()));
+        tasks.spawn(metrics::serve_socket(board.clone(), metrics::listen(run)?));
         tasks.spawn(crate::issue::run(board.clone(), run.to_owned()));
         if bus {
             tasks.spawn(crate::dbus::run(board.clone(), None));
         }
         Ok(Self {
             _only_one: only_one,
-            _tasks: tasks,
+            tasks,
         })
     }
 }
@@ -449,7 +455,11 @@ impl Agent {
         let (shared, inputs) = (self.shared.clone(), self.inputs.clone());
         tokio::spawn(async move {
             let manifest = named.manifest;
-            driver::drive(shared, standing, place, named, received).await;
+            let span =
+                tracing::info_span!("session", session = %named.name, %manifest, party = place);
+            driver::drive(shared, standing, place, named, received)
+                .instrument(span)
+                .await;
             let _ = inputs.send(Input::Ended(manifest)).await;
         });
     }

@@ -49,6 +49,12 @@ pub enum Command {
         /// The session's name, or its manifest's digest.
         session: String,
     },
+    /// Collect what somebody who helps needs to know, without secrets, in one tar file.
+    SupportBundle {
+        /// The file, which must not exist.
+        #[arg(default_value = "e3-support.tar")]
+        file: PathBuf,
+    },
     /// Check that this binary works on this machine: keys, signatures, TLS, files.
     SelfCheck,
 }

@@ -3,6 +3,7 @@
 //! What a machine needs to find its fleet is not here but in the join file ([`crate::join`]); what
 //! its owner allows is the policy's business.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ struct Fragment {
     unfiltered: Option<bool>,
     update: Option<bool>,
     trial_seconds: Option<u64>,
+    metrics: Option<String>,
 }
 
 /// Complete settings.
@@ -71,6 +73,9 @@ pub struct Settings {
     pub update: bool,
     /// How long a new agent must work before it stays. Default 10 minutes.
     pub trial: Duration,
+    /// Where to show metrics besides the socket in `run`: an address of the mesh, whose firewall says
+    /// who may read them. Default nowhere, `""`.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Who starts and stops programs.
@@ -109,6 +114,21 @@ pub enum ConfigError {
         #[source]
         source: IndexError,
     },
+    /// `metrics` is no address.
+    #[error("`metrics` in {path} cannot be used; write it like 10.0.0.1:7333, or \"\" for none")]
+    Metrics {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: std::net::AddrParseError,
+    },
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::complete(Fragment::default(), Some(IndexUrl::pypi()), None)
+    }
 }
 
 impl Settings {
@@ -132,10 +152,17 @@ impl Settings {
             Some("") => None,
             Some(url) => Some(IndexUrl::parse(url).map_err(bad_index)?),
         };
-        Ok(Self::complete(file, index))
+        let metrics = match file.metrics.as_deref() {
+            None | Some("") => None,
+            Some(address) => Some(address.parse().map_err(|source| ConfigError::Metrics {
+                path: path.to_owned(),
+                source,
+            })?),
+        };
+        Ok(Self::complete(file, index, metrics))
     }
 
-    fn complete(file: Fragment, index: Option<IndexUrl>) -> Self {
+    fn complete(file: Fragment, index: Option<IndexUrl>, metrics: Option<SocketAddr>) -> Self {
         let or = |path: Option<PathBuf>, default: &str| path.unwrap_or_else(|| default.into());
         Self {
             state: or(file.state, "/var/lib/e3"),
@@ -154,6 +181,7 @@ impl Settings {
             update: file.update.unwrap_or(true),
             // A trial of nothing would prove nothing.
             trial: Duration::from_secs(file.trial_seconds.unwrap_or(limits::TRIAL).max(1)),
+            metrics,
         }
     }
 }

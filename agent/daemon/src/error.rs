@@ -77,6 +77,12 @@ pub enum AgentError {
         #[source]
         source: std::io::Error,
     },
+    #[error("cannot write the bundle {path}")]
+    Bundle {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the self-check failed: {0}")]
     SelfCheck(String),
     #[error("there is no session {0} here; `e3-agent status` lists them")]

@@ -10,7 +10,8 @@
 //! | [`session`] | one session, carried out |
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
 //! | [`update`] | the agent replaces itself |
-//! | [`board`], [`phase`], [`status`], [`issue`], [`dbus`] | what is told to people |
+//! | [`board`], [`phase`], [`status`], [`issue`], [`dbus`], [`metrics`] | what is told to people and programs |
+//! | [`support`] | a bundle for whoever helps |
 //! | [`reset`] | the owner's way out of lost trust state |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -35,6 +36,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod lock;
 pub mod logging;
+pub mod metrics;
 pub mod notify;
 pub mod outbox;
 pub mod party;
@@ -49,6 +51,7 @@ pub mod shared;
 pub mod status;
 pub mod store;
 pub mod supervisor;
+pub mod support;
 pub mod sync;
 pub mod text;
 pub mod toml_file;

@@ -11,7 +11,7 @@ use e3_agent::commands::{self, Answer};
 use e3_agent::config::Settings;
 use e3_agent::error::AgentError;
 use e3_agent::update::{Entered, stage0};
-use e3_agent::{agent, logging, text};
+use e3_agent::{agent, logging, support, text};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -87,6 +87,7 @@ async fn act(args: &Args, settings: Settings, entered: Entered) -> Result<Done, 
         }
         Command::Policy(Policy::Show) => commands::policy_show(&settings),
         Command::Result { session } => commands::result(&settings, session),
+        Command::SupportBundle { file } => support::bundle(&args.config, file).await,
         Command::SelfCheck => commands::self_check(),
     };
     answer.map(Done::Said)
@@ -108,6 +109,8 @@ fn settings(args: &Args) -> Result<Option<Settings>, AgentError> {
                 }
             })
         }
+        // It looks at them by itself: what is wrong with them belongs into the bundle.
+        (Err(_), Command::SupportBundle { .. }, _) => Ok(Some(Settings::default())),
         (loaded, ..) => Ok(Some(loaded?)),
     }
 }

@@ -103,7 +103,7 @@ pub async fn drive(
     let checkpoint = match folder.checkpoint() {
         Ok(Some(checkpoint)) => checkpoint,
         other => {
-            tracing::error!(session = %context.session.name, ?other, "the session's state cannot be read");
+            tracing::error!(?other, "the session's state cannot be read");
             return;
         }
     };
@@ -238,7 +238,7 @@ impl Driver {
         self.state = state;
         if let Err(error) = self.save() {
             // What cannot be written must not be acted on: the session ends here, by its name.
-            tracing::error!(session = %self.context.session.name, error = %crate::text::chain(&error), "cannot write state");
+            tracing::error!(error = %crate::text::chain(&error), "cannot write state");
             let detail = crate::text::chain(&error);
             let failure = Failure::at(self.context.me, Reason::Disk { detail });
             self.state = State::Failed {
@@ -282,26 +282,27 @@ impl Driver {
             _ => None,
         };
         let session = &self.context.session;
-        let progress = self.state.progress();
-        match &failure {
-            Some(failure) => {
-                tracing::info!(session = %session.name, manifest = %self.context.manifest, progress = progress.as_str(), reason = %failure, "session");
-            }
-            None => {
-                tracing::info!(session = %session.name, manifest = %self.context.manifest, progress = progress.as_str(), "session");
-            }
-        }
-        self.shared.board.session(SessionNote {
+        let note = SessionNote {
             name: session.name.clone(),
             manifest: self.context.manifest,
-            progress,
+            progress: self.state.progress(),
             failure,
             parties: session
                 .parties
                 .iter()
                 .map(|party| party.name.clone())
                 .collect(),
-        });
+        };
+        let (progress, standing) = (note.progress.as_str(), note.standing());
+        if let Some(failure) = &note.failure {
+            let culprit = note.parties.get(failure.party);
+            let culprit = culprit.map_or("?", |name| name.as_str());
+            let reason = failure.reason.kind();
+            tracing::info!(progress, reason, culprit, "{standing}");
+        } else {
+            tracing::info!(progress, "{standing}");
+        }
+        self.shared.board.session(note);
     }
 
     fn next_timer(&self) -> Instant {
