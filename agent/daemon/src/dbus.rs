@@ -3,12 +3,17 @@
 //! It only tells. The bus's policy (`agent/dist/dbus-1/system.d/org.e3.Agent1.conf`) lets the agent's
 //! user alone own the name. Without a bus the agent does without, and after a restart of the bus it
 //! is there again.
+//!
+//! The few messages are answered here: zbus' object server would make the agent a third of a MiB
+//! larger.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use zbus::Connection;
-use zbus::connection::Builder;
-use zbus::object_server::InterfaceRef;
+use futures_util::StreamExt as _;
+use zbus::message::{Message, Type};
+
+use zbus::{Connection, MessageStream, Variant};
 
 use crate::board::Board;
 use crate::status::Status;
@@ -17,72 +22,30 @@ use crate::status::Status;
 pub const NAME: &str = "org.e3.Agent1";
 /// The one object.
 pub const PATH: &str = "/org/e3/Agent1";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// Between attempts to get onto the bus, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
+/// What introspection shows of the object.
+const INTROSPECTION: &str = include_str!("dbus/org.e3.Agent1.xml");
 
 /// A session as the bus carries it: name, manifest, progress, and why it failed or nothing.
 type Row = (String, String, String, String);
 
-/// The object. What it tells is taken once for each change, so that all of it fits together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Agent {
-    phase: String,
-    reason: String,
-    remedy: String,
-    identity: String,
-    fleet: String,
-    sessions: Vec<Row>,
-    status: String,
-}
+/// The properties, taken once for each change, so that all of them fit together.
+type Properties = BTreeMap<&'static str, Variant<'static>>;
 
-#[zbus::interface(name = "org.e3.Agent1")]
-impl Agent {
-    /// The agent's version.
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn version(&self) -> &str {
-        env!("CARGO_PKG_VERSION")
-    }
-    /// What it is doing, in one word, for example `ready`.
-    #[zbus(property)]
-    fn phase(&self) -> &str {
-        &self.phase
-    }
-    /// What it lacks or suffers from; empty if nothing.
-    #[zbus(property)]
-    fn reason(&self) -> &str {
-        &self.reason
-    }
-    /// What its owner can do about it; empty if nothing.
-    #[zbus(property)]
-    fn remedy(&self) -> &str {
-        &self.remedy
-    }
-    /// Its identity as a `did:key`; empty before it was born.
-    #[zbus(property)]
-    fn identity(&self) -> &str {
-        &self.identity
-    }
-    /// Its fleet; empty before it has a join file.
-    #[zbus(property)]
-    fn fleet(&self) -> &str {
-        &self.fleet
-    }
-    /// The latest sessions, newest last: name, manifest, progress, failure.
-    #[zbus(property)]
-    fn sessions(&self) -> &[Row] {
-        &self.sessions
-    }
-    /// Everything that `e3-agent status --json` shows.
-    fn status_json(&self) -> &str {
-        &self.status
-    }
-}
-
-impl Agent {
-    fn of(board: &Board) -> Self {
-        let status = Status::of(board);
-        let text = |value: Option<String>| value.unwrap_or_default();
-        let sessions = status.notes.sessions.iter().map(|note| {
+fn properties(board: &Board) -> Properties {
+    let Status {
+        phase,
+        known,
+        notes,
+        ..
+    } = Status::of(board);
+    let text = |value: Option<String>| Variant::from(value.unwrap_or_default());
+    let sessions: Vec<Row> = notes
+        .sessions
+        .iter()
+        .map(|note| {
             let failure = note
                 .failure
                 .as_ref()
@@ -92,30 +55,33 @@ impl Agent {
                 note.name.to_string(),
                 note.manifest.to_string(),
                 progress,
-                text(failure),
+                failure.unwrap_or_default(),
             )
-        });
-        Self {
-            phase: status.phase.name().to_owned(),
-            reason: e3_core::text::clean(&status.phase.reason(), 600),
-            remedy: status.phase.remedy(),
-            identity: text(status.known.party.map(|party| party.to_string())),
-            fleet: text(status.known.fleet.as_ref().map(ToString::to_string)),
-            sessions: sessions.collect(),
-            status: serde_json::to_string(&status).unwrap_or_default(),
-        }
-    }
+        })
+        .collect();
+    BTreeMap::from([
+        ("Version", Variant::from(env!("CARGO_PKG_VERSION"))),
+        ("Phase", Variant::from(phase.name())),
+        (
+            "Reason",
+            Variant::from(e3_core::text::clean(&phase.reason(), 600)),
+        ),
+        ("Remedy", Variant::from(phase.remedy())),
+        ("Identity", text(known.party.map(|party| party.to_string()))),
+        ("Fleet", text(known.fleet.as_ref().map(ToString::to_string))),
+        ("Sessions", Variant::from(sessions)),
+    ])
 }
 
 /// Stands on the system bus for ever; `address` is another one, for tests.
 pub async fn run(board: Board, address: Option<String>) {
     let mut pause = RETRY.0;
     loop {
-        match connect(&board, address.as_deref()).await {
-            Ok(connection) => {
+        match connect(address.as_deref()).await {
+            Ok((connection, messages)) => {
                 pause = RETRY.0;
-                if let Err(error) = follow(&board, &connection).await {
-                    tracing::debug!(%error, "the bus cannot be told of a change");
+                if let Err(error) = serve(&board, &connection, messages).await {
+                    tracing::debug!(%error, "off the system bus");
                 }
             }
             Err(error) => tracing::debug!(%error, "not on the system bus"),
@@ -125,52 +91,93 @@ pub async fn run(board: Board, address: Option<String>) {
     }
 }
 
-async fn connect(board: &Board, address: Option<&str>) -> zbus::Result<Connection> {
-    let builder = match address {
-        Some(address) => Builder::address(address),
-        None => Builder::system(),
+async fn connect(address: Option<&str>) -> zbus::Result<(Connection, MessageStream)> {
+    let connection = match address {
+        Some(address) => zbus::connection::Builder::address(address).build().await?,
+        None => Connection::system().await?,
     };
-    builder
-        .serve_at(PATH, Agent::of(board))
-        .name(NAME)
-        .build()
-        .await
+    // Before the name: nobody may call and get no answer.
+    let messages = MessageStream::from(&connection);
+    connection.request_name(NAME).await?;
+    Ok((connection, messages))
 }
 
-/// Tells each change, until the connection breaks.
-async fn follow(board: &Board, connection: &Connection) -> zbus::Result<()> {
-    let object: InterfaceRef<Agent> = connection.object_server().interface(PATH).await?;
+/// Answers calls and tells changes, until the connection breaks.
+async fn serve(
+    board: &Board,
+    connection: &Connection,
+    mut messages: MessageStream,
+) -> zbus::Result<()> {
     let mut changes = board.subscribe();
-    // What has changed while the connection was made, too.
-    changes.mark_changed();
+    let mut told = properties(board);
     loop {
         tokio::select! {
-            () = connection.closed() => return Ok(()),
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
-        }
-        let now = Agent::of(board);
-        let mut object_now = object.get_mut().await;
-        let before = std::mem::replace(&mut *object_now, now.clone());
-        let to = object.signal_emitter();
-        if now.phase != before.phase {
-            object_now.phase_changed(to).await?;
-        }
-        if now.reason != before.reason {
-            object_now.reason_changed(to).await?;
-        }
-        if now.remedy != before.remedy {
-            object_now.remedy_changed(to).await?;
-        }
-        if now.identity != before.identity {
-            object_now.identity_changed(to).await?;
-        }
-        if now.fleet != before.fleet {
-            object_now.fleet_changed(to).await?;
-        }
-        if now.sessions != before.sessions {
-            object_now.sessions_changed(to).await?;
+            message = messages.next() => match message {
+                Some(message) => answer(board, connection, &message?).await?,
+                None => return Ok(()),
+            },
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let now = properties(board);
+                let changed: Properties = now
+                    .iter()
+                    .filter(|(name, value)| told.get(*name) != Some(*value))
+                    .map(|(name, value)| (*name, value.try_clone()))
+                    .filter_map(|(name, value)| Some((name, value.ok()?)))
+                    .collect();
+                told = now;
+                if !changed.is_empty() {
+                    let body = (NAME, changed, Vec::<&str>::new());
+                    let nobody = None::<&str>;
+                    connection.emit_signal(nobody, PATH, PROPERTIES, "PropertiesChanged", &body).await?;
+                }
+            }
         }
     }
+}
+
+async fn answer(board: &Board, connection: &Connection, message: &Message) -> zbus::Result<()> {
+    if message.message_type() != Type::MethodCall {
+        return Ok(());
+    }
+    let header = message.header();
+    let interface = header.interface().map_or("", |name| name.as_str());
+    let member = header.member().map_or("", |name| name.as_str());
+    let path = header.path().map_or("", |path| path.as_str());
+    let body = message.body();
+    let unknown = |what: &str| {
+        (
+            format!("org.freedesktop.DBus.Error.{what}"),
+            format!("{path} has no {interface}.{member}"),
+        )
+    };
+    let (name, text) = match (path, interface, member) {
+        (_, "org.freedesktop.DBus.Peer", "Ping") => return connection.reply(&header, &()).await,
+        (PATH, "org.freedesktop.DBus.Introspectable", "Introspect") => {
+            return connection.reply(&header, &INTROSPECTION).await;
+        }
+        (PATH, NAME | "", "StatusJson") => {
+            let status = serde_json::to_string(&Status::of(board)).unwrap_or_default();
+            return connection.reply(&header, &status).await;
+        }
+        (PATH, PROPERTIES, "GetAll")
+            if body.deserialize::<&str>().is_ok_and(|name| name == NAME) =>
+        {
+            return connection.reply(&header, &properties(board)).await;
+        }
+        (PATH, PROPERTIES, "Get") => match body.deserialize::<(&str, &str)>() {
+            Ok((NAME, name)) if let Some(value) = properties(board).remove(name) => {
+                return connection.reply(&header, &value).await;
+            }
+            _ => unknown("UnknownProperty"),
+        },
+        (PATH, PROPERTIES, "Set") => unknown("PropertyReadOnly"),
+        (PATH, ..) => unknown("UnknownMethod"),
+        _ => unknown("UnknownObject"),
+    };
+    connection.reply_error(&header, name, &text).await
 }
 
 #[cfg(test)]

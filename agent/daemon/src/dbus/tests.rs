@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 
+use zbus::connection::Builder;
+
 use super::*;
 use crate::board::Source;
 use crate::phase::Phase;
@@ -126,6 +128,20 @@ async fn the_bus_is_told_what_the_agent_does_and_again_after_its_restart() {
     let json: serde_json::Value =
         serde_json::from_str(&proxy.status_json().await.unwrap()).unwrap();
     assert_eq!(json["phase"]["name"], "ready");
+    // Who asks for what is not there hears so.
+    for (interface, member, path) in [
+        (NAME, "Stop", PATH),
+        (NAME, "StatusJson", "/"),
+        ("org.freedesktop.DBus.Properties", "GetAll", PATH),
+    ] {
+        let error = client
+            .call_method(Some(NAME), path, Some(interface), member, &())
+            .await;
+        assert!(
+            matches!(error, Err(zbus::Error::FDO(_))),
+            "{member}: {error:?}"
+        );
+    }
     // Nobody sets anything.
     let error = proxy.set_phase("degraded").await.unwrap_err().to_string();
     assert!(error.contains("AccessDenied"), "{error}");
@@ -168,6 +184,6 @@ async fn only_the_agents_user_owns_the_name() {
     let folder = tempfile::tempdir().unwrap();
     let other = if me() == "nobody" { "daemon" } else { "nobody" };
     let bus = Bus::start(folder.path(), other);
-    let error = connect(&Board::default(), Some(&bus.1)).await.unwrap_err();
+    let error = connect(Some(&bus.1)).await.unwrap_err();
     assert!(error.to_string().contains("AccessDenied"), "{error}");
 }
