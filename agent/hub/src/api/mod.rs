@@ -8,6 +8,7 @@ mod body;
 mod enrol;
 mod head;
 mod listing;
+mod pace;
 mod page;
 mod path;
 mod presence;
@@ -51,6 +52,7 @@ pub(crate) struct Hub {
     head: head::Cache,
     listing: listing::Cache,
     page: page::Cache,
+    pace: pace::Pace,
     /// Bytes of request bodies that may still be taken into memory.
     bodies: Arc<Semaphore>,
     /// How often each signed document has been stored by this process under another name.
@@ -74,6 +76,7 @@ impl Hub {
             head: head::Cache::default(),
             listing: listing::Cache::default(),
             page: page::Cache::default(),
+            pace: pace::Pace::default(),
             copies: Mutex::default(),
         }
     }

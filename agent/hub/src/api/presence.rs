@@ -52,6 +52,9 @@ pub(super) async fn write(
                 found: new.document.counter,
             });
         }
+        if !hub.pace.take(party, (hub.clock)()) {
+            return Err(Refusal::TooManyPresences);
+        }
         let found = new.document.counter;
         if hub
             .store

@@ -73,6 +73,8 @@ pub(crate) enum Refusal {
     PresenceOf,
     #[error("A presence with counter {stored} is here already, this one has {found}.")]
     PresenceOld { stored: u64, found: u64 },
+    #[error("This party publishes its presence too often.")]
+    TooManyPresences,
     #[error("The enrolment is refused: {0}.")]
     Enrolment(EnvelopeError),
     #[error("The invite expired at {0}.")]
@@ -214,6 +216,11 @@ impl Refusal {
                 S::CONFLICT,
                 "presence-old",
                 "Sign a presence with a higher counter.",
+            ),
+            Self::TooManyPresences => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-presences",
+                "Wait some seconds; only the newest one counts.",
             ),
             Self::Enrolment(_) => (
                 S::FORBIDDEN,

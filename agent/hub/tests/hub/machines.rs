@@ -158,6 +158,31 @@ async fn presences_are_the_partys_own_and_only_rise() {
 }
 
 #[tokio::test]
+async fn a_party_that_floods_the_hub_is_slowed_and_nobody_else() {
+    let fleet = Fleet::start().await;
+    for (once, party) in [(20, 11), (21, 12)] {
+        let (enrolment, invite) = enrolment(once, party, later());
+        fleet.client().enrol(&enrolment, &invite).await.unwrap();
+    }
+    let put = async |party: u8, counter: u64| {
+        let path = format!("presence/{}.json", key(party).public());
+        fleet
+            .put(&path, sign(&presence(party, counter), &[party]))
+            .await
+    };
+    let mut counter = 1;
+    while put(11, counter).await == yes(201) {
+        counter += 1;
+        assert!(counter < 1000, "the flood is never stopped");
+        // Somebody who plays the party's newest one back uses up nothing.
+        assert_eq!(put(11, counter - 1).await, yes(200));
+    }
+    assert!(counter > 50, "a busy party needs more than {counter}");
+    assert_eq!(put(11, counter).await, no(429, "too-many-presences"));
+    assert_eq!(put(12, 1).await, yes(201));
+}
+
+#[tokio::test]
 async fn the_page_shows_parties_and_sessions_and_runs_nothing() {
     let fleet = Fleet::start().await;
     let page = async || {
