@@ -4,8 +4,8 @@
 //! dials; anybody else is let go without a word.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use e3_core::digest::Digest;
@@ -23,8 +23,11 @@ use super::tls::Identity;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After the handshake the session must be named at once.
 const HELLO: Duration = Duration::from_secs(5);
-/// Connections that have not been handed over yet; strangers beyond it wait in the kernel.
+/// Connections that have not been handed over yet; strangers beyond it wait in the kernel ...
 const STRANGERS: usize = 256;
+/// ... and of one address (of one network, with IPv6), so that nobody alone keeps all others out. More
+/// than any number of sessions that a neighbour has with this party.
+const NEIGHBOURS: usize = 64;
 
 /// The sessions that take connections.
 #[derive(Clone)]
@@ -66,9 +69,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Entry>> {
-        self.open
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn wait_for(&self, manifest: &Digest) -> Option<Entry> {
@@ -88,12 +89,13 @@ impl Sessions {
 /// Accepts connections for ever.
 pub async fn listen(listener: TcpListener, identity: Identity, sessions: Sessions) {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let neighbours = Neighbours::default();
     loop {
         let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: let others finish first.
                 tracing::warn!(%error, "cannot accept connections");
@@ -101,14 +103,57 @@ pub async fn listen(listener: TcpListener, identity: Identity, sessions: Session
                 continue;
             }
         };
+        let Some(place) = neighbours.take(from.ip()) else {
+            tracing::debug!(%from, "too many strangers from there");
+            continue;
+        };
         let (identity, sessions) = (identity.clone(), sessions.clone());
         tokio::spawn(async move {
             let welcomed = welcome(stream, &identity, &sessions).await;
-            drop(permit);
+            drop((permit, place));
             if let Some((stream, party, events)) = welcomed {
                 link::serve(stream, party, None, events).await;
             }
         });
+    }
+}
+
+/// Strangers by where they come from.
+#[derive(Clone, Default)]
+struct Neighbours(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A stranger's place, until it is dropped.
+struct Place(Neighbours, IpAddr);
+
+impl Neighbours {
+    fn take(&self, address: IpAddr) -> Option<Place> {
+        let network = match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+            v4 @ IpAddr::V4(_) => v4,
+        };
+        let mut places = self.lock();
+        let taken = places.entry(network).or_default();
+        if *taken >= NEIGHBOURS {
+            return None;
+        }
+        *taken += 1;
+        Some(Place(self.clone(), network))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.0.lock();
+        if let Some(taken) = places.get_mut(&self.1) {
+            *taken -= 1;
+            if *taken == 0 {
+                places.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -134,4 +179,73 @@ async fn welcome(
         tracing::warn!(?from, %key, %manifest, "refused a party that does not belong to this session");
     }
     Some((stream, party?, entry.events))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use e3_core::key::SecretKey;
+    use tokio::net::TcpSocket;
+    use tokio::sync::mpsc;
+
+    use super::super::link::LinkEvent;
+    use super::*;
+
+    /// Connects from this address of this machine.
+    async fn from(address: [u8; 4], to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::from(address), 0).into()).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn more_strangers_than_there_are_places_do_not_keep_a_party_out() {
+        let [own, party] = [1, 2].map(|n| SecretKey::from_seed(&[n; 32]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let (sessions, manifest) = (Sessions::default(), Digest::of(b"session"));
+        let (events, mut told) = mpsc::channel(4);
+        sessions.open(manifest, HashMap::from([(party.public(), 1)]), events);
+        let listening = tokio::spawn(listen(listener, Identity::new(&own).unwrap(), sessions));
+        // They connect, say nothing and stay.
+        let mut strangers = Vec::new();
+        for _ in 0..STRANGERS + NEIGHBOURS {
+            strangers.push(from([127, 0, 0, 1], to).await);
+        }
+        let begin = Instant::now();
+        let dialler = Identity::new(&party).unwrap();
+        let stream = from([127, 0, 0, 2], to).await;
+        let mut stream = dialler.connect(stream, own.public()).await.unwrap();
+        frame::write(&mut stream, &Frame::Hello { manifest })
+            .await
+            .unwrap();
+        let up = timeout(HELLO, told.recv()).await.unwrap().unwrap();
+        assert!(matches!(up, (1, LinkEvent::Up(..))));
+        // Had it waited for a place, a stranger's handshake would have had to time out first.
+        assert!(
+            begin.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            begin.elapsed()
+        );
+        listening.abort();
+    }
+
+    #[test]
+    fn places_come_back_and_a_network_is_one_neighbour() {
+        let neighbours = Neighbours::default();
+        let v6 = |n: u16| IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, n]);
+        let places: Vec<_> = (0..64).map(|n| neighbours.take(v6(n)).unwrap()).collect();
+        assert!(neighbours.take(v6(99)).is_none());
+        assert!(
+            neighbours
+                .take(IpAddr::from([0xfd00, 0, 0, 2, 0, 0, 0, 1]))
+                .is_some()
+        );
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        drop(neighbours.take(mapped.into()).unwrap());
+        drop(places);
+        assert!(neighbours.lock().is_empty());
+    }
 }
