@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 const RUNS: usize = 7;
 /// Seconds between an agent's polls, as it comes.
 const POLL: u32 = 300;
-/// What is watched to see that an idle agent sleeps.
-const IDLE: Duration = Duration::from_secs(6);
+/// Until the connections of the last request are closed, and nothing of it is left.
+const SETTLE: Duration = Duration::from_secs(20);
+/// What is watched to see that an idle agent sleeps: longer than the hub's stream is ever silent.
+const IDLE: Duration = Duration::from_mins(1);
 /// The smallest program: connect, say one word, end.
 const SMALLEST: &str =
     "from mpyc.runtime import mpc\nmpc.run(mpc.start())\nprint('ok')\nmpc.run(mpc.shutdown())\n";
@@ -145,6 +147,7 @@ async fn idle(fleet: &LocalFleet) -> Value {
             .parse()
             .ok()
     };
+    tokio::time::sleep(SETTLE).await;
     let before = read("voluntary_ctxt_switches");
     tokio::time::sleep(IDLE).await;
     let after = read("voluntary_ctxt_switches");
