@@ -189,12 +189,18 @@ pub enum Timer {
     Return,
     /// Collecting explanations: [`Timer::GRACE_MS`] from the first one.
     Grace,
+    /// The same after a restart, when nobody is connected yet: [`Timer::REGROUP_MS`].
+    Regroup,
 }
 
 impl Timer {
     /// How long explanations are collected, in milliseconds: longer than a message takes to any place
     /// on earth and back, shorter than a person notices.
     pub const GRACE_MS: u64 = 400;
+    /// How long they are collected after a restart, in milliseconds: agents that were restarted
+    /// together need a moment to find each other again, and whoever waits for one that was away tries
+    /// every second.
+    pub const REGROUP_MS: u64 = 3000;
 
     /// The length of the timer in milliseconds.
     pub fn milliseconds(self, session: &Session) -> u64 {
@@ -204,6 +210,7 @@ impl Timer {
             Self::Connect => deadlines.connect * 1000,
             Self::Run => deadlines.run * 1000,
             Self::Grace => Self::GRACE_MS,
+            Self::Regroup => Self::REGROUP_MS,
         }
     }
 }

@@ -127,9 +127,13 @@ pub(crate) fn stopped_by_agent() -> Event {
 }
 
 pub(crate) fn failing(failure: &Failure) -> Vec<Action> {
+    collecting(failure, Timer::Grace)
+}
+
+pub(crate) fn collecting(failure: &Failure, timer: Timer) -> Vec<Action> {
     vec![
         Action::Kill,
         Action::Tell(Tell::Failed(failure.clone())),
-        Action::StartTimer(Timer::Grace),
+        Action::StartTimer(timer),
     ]
 }

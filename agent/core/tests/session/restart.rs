@@ -5,7 +5,7 @@ use e3_core::document::Outcome;
 use e3_core::session::{Action, Checkpoint, Event, Failure, Reason, Tell, Timer, resume_refused};
 use e3_core::trust::Refusal;
 
-use crate::party::{Party, failing, hashes};
+use crate::party::{Party, collecting, hashes};
 
 #[test]
 fn after_a_restart_nothing_runs_twice() {
@@ -24,15 +24,21 @@ fn after_a_restart_nothing_runs_twice() {
     let restarted = Failure::at(0, Reason::AgentRestarted);
     assert_eq!(
         Party::resumed(Checkpoint::Committed).actions,
-        failing(&restarted)
+        collecting(&restarted, Timer::Regroup)
     );
+    // All were restarted, one after the other: what the first says counts everywhere.
+    let party = Party::resumed(Checkpoint::Committed).after([
+        Event::PeerFailed(2, Failure::at(2, Reason::AgentRestarted)),
+        Event::Timer(Timer::Regroup),
+    ]);
+    assert_eq!(party.state.failure(), Some(&restarted));
     let failure = Failure::at(2, Reason::Lost);
     assert_eq!(
         Party::resumed(Checkpoint::Failing {
             failure: failure.clone()
         })
         .actions,
-        failing(&failure)
+        collecting(&failure, Timer::Regroup)
     );
     let barrier = Digest::of(b"barrier");
     let equal = hashes("42");
@@ -79,7 +85,7 @@ fn a_session_that_the_fleet_does_not_accept_any_more_ends_for_that_reason() {
         Checkpoint::Staged,
         Checkpoint::Committed,
     ] {
-        assert_eq!(resumed(checkpoint), failing(&failure));
+        assert_eq!(resumed(checkpoint), collecting(&failure, Timer::Regroup));
     }
     // What has ended stays as it ended.
     let failure = Failure::at(2, Reason::Lost);

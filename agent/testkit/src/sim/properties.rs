@@ -350,6 +350,32 @@ fn an_output_that_differs_is_blamed_on_the_odd_one_out() {
 }
 
 #[test]
+fn agents_that_were_all_restarted_name_the_same_one() {
+    for seed in 0..50 {
+        // Each dies as soon as it is committed, and they come back one after the other.
+        let died = |party| Fault::AgentDies {
+            party,
+            step: 9,
+            actions: 9,
+            back_ms: Some(500 + (seed * 7 + party as u64 * 900) % 2000),
+        };
+        let plan = Plan::new(3)
+            .seeded(seed)
+            .with(died(0))
+            .with(died(1))
+            .with(died(2));
+        let report = run(&plan);
+        assert_eq!(report.violations, Vec::<String>::new());
+        let said: Vec<_> = report.failures().flatten().collect();
+        assert!(
+            said.windows(2).all(|two| two[0] == two[1]),
+            "{}",
+            report.history()
+        );
+    }
+}
+
+#[test]
 fn the_same_plan_gives_the_same_history() {
     let plan = Plan::new(4).seeded(7).with(Fault::Killed { party: 2 });
     assert_eq!(run(&plan).history(), run(&plan).history());

@@ -10,14 +10,23 @@ pub(super) fn fail(context: &Context, failure: &Failure) -> (State, Vec<Action>)
     fail_because(context, context.me, failure)
 }
 
-/// Stops the own program, tells the others, and collects explanations for a moment.
-///
-/// `by` is who gave this explanation. What went wrong elsewhere comes in within the grace.
+/// The same after a restart, when nobody is connected yet.
+pub(super) fn fail_restarted(context: &Context, failure: &Failure) -> (State, Vec<Action>) {
+    collect(context, context.me, failure, Timer::Regroup)
+}
+
+/// Fails because of what party `by` says.
 pub(super) fn fail_because(
     context: &Context,
     by: usize,
     failure: &Failure,
 ) -> (State, Vec<Action>) {
+    collect(context, by, failure, Timer::Grace)
+}
+
+/// Stops the own program, tells the others, and collects explanations for a moment: what went wrong
+/// elsewhere comes in meanwhile.
+fn collect(context: &Context, by: usize, failure: &Failure, timer: Timer) -> (State, Vec<Action>) {
     // Texts in it may be the operating system's or another party's.
     let failure = failure.cleaned();
     // Alone there is nobody to wait for.
@@ -28,7 +37,7 @@ pub(super) fn fail_because(
         return (State::Failed { failure }, vec![Action::Kill, conclude]);
     }
     let tell = Action::Tell(Tell::Failed(failure.clone()));
-    let actions = vec![Action::Kill, tell, Action::StartTimer(Timer::Grace)];
+    let actions = vec![Action::Kill, tell, Action::StartTimer(timer)];
     (
         State::Failing {
             candidates: Candidates::new(by, failure),
@@ -55,7 +64,7 @@ pub(super) fn failing(
             candidates.add(by, failure.cleaned());
             None
         }
-        Event::Timer(Timer::Grace) => {
+        Event::Timer(Timer::Grace | Timer::Regroup) => {
             let failure = candidates.best().clone();
             let conclude = Action::Conclude(Outcome::Failed {
                 failure: failure.clone(),

@@ -1,6 +1,6 @@
 //! What to do with a checkpoint after a restart: a session is never run twice by accident.
 
-use super::fail::fail;
+use super::fail::fail_restarted;
 use crate::document::Outcome;
 use crate::session::state::{Action, Checkpoint, Context, Peer, State, Tell, Timer};
 use crate::session::{Failure, Reason};
@@ -22,9 +22,9 @@ pub fn resume(context: &Context, checkpoint: Checkpoint) -> (State, Vec<Action>)
         ),
         Checkpoint::Committed => {
             let failure = Failure::at(context.me, Reason::AgentRestarted);
-            fail(context, &failure)
+            fail_restarted(context, &failure)
         }
-        Checkpoint::Failing { failure } => fail(context, &failure),
+        Checkpoint::Failing { failure } => fail_restarted(context, &failure),
         // Neither the receipt may have been written, nor the last word have reached the others.
         Checkpoint::Done { barrier, equal } => {
             let tell = Action::Tell(Tell::Finished(equal.clone()));
@@ -58,7 +58,7 @@ pub fn resume_refused(
     match checkpoint {
         Checkpoint::Fetched | Checkpoint::Verified | Checkpoint::Staged | Checkpoint::Committed => {
             let failure = Failure::at(context.me, Reason::Refused { refusal });
-            fail(context, &failure)
+            fail_restarted(context, &failure)
         }
         ended => resume(context, ended),
     }
