@@ -193,6 +193,27 @@ class Inside(FleetCase):
         could, _ = self.hostile(NETWORK, hosts=[("10.53.0.11", 9)], sockets=[])
         self.assertEqual(list(could), ["udp 10.53.0.11 9"])
 
+    def test_a_party_that_sends_from_another_address_than_it_tells(self):
+        # As behind a NAT, or with two networks: its packets come from its first address.
+        self.p0.run(["ip", "address", "add", "10.53.0.99/24", "dev", "eth0"])
+        settings = self.p0.read("/etc/e3/agent.toml")
+        self.p0.write("/etc/e3/agent.toml", settings + 'advertise = ["10.53.0.99"]\n')
+        self.p0.run(["systemctl", "restart", AGENT])
+
+        def restore():
+            self.p0.write("/etc/e3/agent.toml", settings)
+            self.p0.run(["systemctl", "restart", AGENT])
+            self.p0.run(["ip", "address", "del", "10.53.0.99/24", "dev", "eth0"])
+
+        self.addCleanup(restore)
+        until("the fleet knows it", lambda: any("10.53.0.99:7332" in party["presence"]["addresses"] for party in
+                                                self.fleet.e3("fleet", "status", at="hub")["parties"]))
+        name = self.fleet.push(SLOW.replace("range(40)", "range(10)"))
+        unit = self.running_unit("p1")
+        allowed = self.show(unit, "IPAddressAllow", "p1").split()
+        self.assertEqual(sorted(allowed), ["10.53.0.10/32", "10.53.0.12/32", "10.53.0.99/32"])
+        self.assert_good(self.fleet.watch(name))
+
     def test_privileges(self):
         pids = [1, int(self.show(AGENT, "MainPID"))]
         could, refused = self.hostile(PRIVILEGES, pids=pids)

@@ -1,5 +1,6 @@
 //! The task behind one party: listens to the gate, the process, the outputs and the session driver at once.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -157,8 +158,8 @@ impl Drive {
                 command = self.commands.recv() => match command {
                     None => return End::Kill(None, None),
                     Some(Command::Kill(reply)) => return End::Kill(None, Some(reply)),
-                    Some(Command::Open(go, reply)) => {
-                        let _ = reply.send(self.open(link.as_mut(), told, go).await);
+                    Some(Command::Open(go, seen, reply)) => {
+                        let _ = reply.send(self.open(link.as_mut(), told, go, seen).await);
                     }
                 },
                 // A fault of the reader is told at once; the process would go on.
@@ -213,6 +214,7 @@ impl Drive {
         link: Option<&mut Link>,
         told: &mut Told,
         mut go: Go,
+        seen: Vec<IpAddr>,
     ) -> Result<(), Reason> {
         let Some(link) = link.filter(|_| told.phase == Phase::AtGate) else {
             return Err(Reason::Supervisor {
@@ -221,7 +223,8 @@ impl Drive {
         };
         if self.running.is_confined() {
             // From inside no name can be looked up.
-            let peers = peers::resolve(&mut go).await?;
+            let mut peers = peers::resolve(&mut go).await?;
+            peers.extend(seen);
             self.running.allow(&peers).await?;
         }
         // Even if the gate is gone it may have read the go: from here on its end is the program's.

@@ -11,6 +11,7 @@ mod ports;
 mod sockets;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use e3_core::digest::Digest;
@@ -106,7 +107,7 @@ pub struct Party {
 /// What the driver is told.
 #[derive(Debug)]
 enum Command {
-    Open(Go, oneshot::Sender<Result<(), Reason>>),
+    Open(Go, Vec<IpAddr>, oneshot::Sender<Result<(), Reason>>),
     Kill(oneshot::Sender<()>),
 }
 
@@ -124,12 +125,14 @@ impl Party {
     }
 
     /// Opens the gate: the program runs as party `index` of those at `endpoints`, each `host:port`. With TLS between
-    /// them if there are `authorities`: everybody's certificates, in order.
+    /// them if there are `authorities`: everybody's certificates, in order. A program that may reach nobody else may
+    /// reach the endpoints, and the addresses at which their agents were `seen`: behind a NAT those differ.
     pub async fn open(
         &self,
         index: usize,
         endpoints: Vec<String>,
         authorities: Option<String>,
+        seen: Vec<IpAddr>,
     ) -> Result<(), Reason> {
         let gone = || Reason::Supervisor {
             detail: "Python is not at the gate".to_owned(),
@@ -142,7 +145,7 @@ impl Party {
             authorities,
         };
         self.commands
-            .send(Command::Open(go, reply))
+            .send(Command::Open(go, seen, reply))
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }

@@ -139,7 +139,7 @@ impl Agent {
         let mut run = self.launch(&spec).await;
         run.at_gate().await;
         run.party
-            .open(0, vec!["127.0.0.1:7000".to_owned()], None)
+            .open(0, vec!["127.0.0.1:7000".to_owned()], None, Vec::new())
             .await
             .unwrap();
         (run, spec)

@@ -1,5 +1,6 @@
 //! One connection to one party of one session: frames in, frames out, heartbeats.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use e3_core::digest::Digest;
@@ -26,28 +27,38 @@ const QUEUE: usize = 64;
 /// What comes from one party.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// Connected: frames for it go here. The dialling side has measured a round trip.
-    Up(mpsc::Sender<Frame>, Option<Duration>),
+    /// Connected: frames for it go here.
+    Up(mpsc::Sender<Frame>, Peer),
     /// It said something.
     Frame(Frame),
     /// The connection broke, fell silent, or carried nonsense.
     Down,
 }
 
+/// What is known of the party at the other end of a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its place.
+    pub party: usize,
+    /// The address that its packets come from: not always one that it knows of itself.
+    pub address: Option<IpAddr>,
+    /// What connecting took, if this side did it.
+    pub round_trip: Option<Duration>,
+}
+
 /// Events of all links of a session, each with the party's place.
 pub type LinkEvents = mpsc::Sender<(usize, LinkEvent)>;
 
 /// Serves an established connection until it breaks, then says `Down`.
-///
-/// `round_trip` is what connecting took, if this side did it.
-pub async fn serve<S>(stream: S, party: usize, round_trip: Option<Duration>, events: LinkEvents)
+pub async fn serve<S>(stream: S, peer: Peer, events: LinkEvents)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    let party = peer.party;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut outgoing) = mpsc::channel::<Frame>(QUEUE);
     if events
-        .send((party, LinkEvent::Up(sender, round_trip)))
+        .send((party, LinkEvent::Up(sender, peer)))
         .await
         .is_err()
     {
@@ -108,7 +119,12 @@ pub async fn dial<A: Addresses>(
     while !events.is_closed() {
         for address in addresses.of(key, fresh).await {
             if let Some((stream, round_trip)) = attempt(&identity, manifest, key, &address).await {
-                serve(stream, party, Some(round_trip), events.clone()).await;
+                let peer = Peer {
+                    party,
+                    address: address_of(stream.get_ref().0),
+                    round_trip: Some(round_trip),
+                };
+                serve(stream, peer, events.clone()).await;
                 pause = RETRY.0;
             }
         }
@@ -119,6 +135,15 @@ pub async fn dial<A: Addresses>(
         }
         pause = (pause * 2).min(RETRY.1);
     }
+}
+
+/// The other end's address.
+pub fn address_of(stream: &TcpStream) -> Option<IpAddr> {
+    // A socket for both families shows IPv4 in the guise of IPv6.
+    stream
+        .peer_addr()
+        .ok()
+        .map(|address| address.ip().to_canonical())
 }
 
 async fn attempt(

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::frame::{self, Frame};
-use super::link::{self, LinkEvents};
+use super::link::{self, LinkEvents, Peer};
 use super::tls::Identity;
 
 /// A party may learn of a session before this one does; its connection is kept that long.
@@ -112,7 +112,12 @@ pub async fn listen(listener: TcpListener, identity: Identity, sessions: Session
             let welcomed = welcome(stream, &identity, &sessions).await;
             drop((permit, place));
             if let Some((stream, party, events)) = welcomed {
-                link::serve(stream, party, None, events).await;
+                let peer = Peer {
+                    party,
+                    address: link::address_of(stream.get_ref().0),
+                    round_trip: None,
+                };
+                link::serve(stream, peer, events).await;
             }
         });
     }

@@ -3,7 +3,8 @@
 //! Everything said is kept, so that a party whose connection breaks, or who comes late, hears it
 //! again. What is heard is checked here (signature, place, share) before the state machine sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use e3_core::digest::Digest;
 use e3_core::document::{OutputHash, Ready};
@@ -26,6 +27,8 @@ pub struct Talk {
     shares: Vec<Option<[u8; 32]>>,
     /// Round trips to the parties that this one has dialled, in microseconds.
     round_trips: BTreeMap<usize, u64>,
+    /// Addresses at which parties have proved who they are.
+    addresses: BTreeSet<IpAddr>,
     /// Whether each party has heard everything at least once.
     told: Vec<bool>,
 }
@@ -38,6 +41,7 @@ impl Talk {
             said: Vec::new(),
             shares: vec![None; parties],
             round_trips: BTreeMap::new(),
+            addresses: BTreeSet::new(),
             told: vec![false; parties],
         }
     }
@@ -58,6 +62,11 @@ impl Talk {
     /// Round trips in microseconds, as far as they are known.
     pub const fn round_trips(&self) -> &BTreeMap<usize, u64> {
         &self.round_trips
+    }
+
+    /// Addresses at which parties have proved who they are.
+    pub const fn addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.addresses
     }
 
     /// Whether everybody else has heard the last word.
@@ -89,9 +98,11 @@ impl Talk {
         now: Time,
     ) -> Option<Event> {
         match event {
-            LinkEvent::Up(sender, round_trip) => {
-                if let Some(micros) =
-                    round_trip.and_then(|time| u64::try_from(time.as_micros()).ok())
+            LinkEvent::Up(sender, peer) => {
+                self.addresses.extend(peer.address);
+                if let Some(micros) = peer
+                    .round_trip
+                    .and_then(|time| u64::try_from(time.as_micros()).ok())
                 {
                     self.round_trips.insert(party, micros);
                 }

@@ -16,7 +16,7 @@ async fn a_single_party_computes_and_its_output_is_kept_for_its_owner() {
     );
     assert_eq!(agent.left(&spec).len(), 1);
     run.party
-        .open(0, vec!["127.0.0.1:7000".to_owned()], None)
+        .open(0, vec!["127.0.0.1:7000".to_owned()], None, Vec::new())
         .await
         .unwrap();
     assert_eq!(run.next().await, PartyEvent::Connected);
@@ -42,7 +42,12 @@ async fn a_single_party_computes_and_its_output_is_kept_for_its_owner() {
             .is_none()
     );
     run.party.kill().await;
-    assert!(run.party.open(0, Vec::new(), None).await.is_err());
+    assert!(
+        run.party
+            .open(0, Vec::new(), None, Vec::new())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -68,7 +73,10 @@ async fn three_parties_compute_over_loopback() {
         endpoints.push(format!("127.0.0.1:{port}"));
     }
     for (me, run) in runs.iter().enumerate() {
-        run.party.open(me, endpoints.clone(), None).await.unwrap();
+        run.party
+            .open(me, endpoints.clone(), None, Vec::new())
+            .await
+            .unwrap();
     }
     for run in &mut runs {
         assert_eq!(run.last().await, ended(0, None, "6\n"));

@@ -133,7 +133,12 @@ impl Driver {
         let tls = self.context.session.mpyc.tls && readies.len() > 1;
         let authorities = gate::authorities(readies).filter(|_| tls);
         let opened = match &self.party {
-            Some(party) => party.open(self.context.me, endpoints, authorities).await,
+            Some(party) => {
+                let seen = self.talk.addresses().iter().copied().collect();
+                party
+                    .open(self.context.me, endpoints, authorities, seen)
+                    .await
+            }
             None => Err(Reason::AgentRestarted),
         };
         if let Err(reason) = opened {
