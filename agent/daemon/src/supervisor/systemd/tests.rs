@@ -1,6 +1,6 @@
 //! Against a systemd that the test itself serves, at the other end of a socket pair.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
@@ -24,6 +24,8 @@ const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/party";
 #[derive(Default)]
 struct Script {
     calls: Vec<String>,
+    /// Units that were looked at.
+    loaded: BTreeSet<String>,
     /// Job results by method; `done` if there is none.
     results: BTreeMap<&'static str, Vec<&'static str>>,
     /// What the unit writes to its standard output when it starts.
@@ -98,8 +100,8 @@ impl FakeManager {
     fn subscribe(&self) {
         self.0.lock().unwrap().calls.push("Subscribe".to_owned());
     }
-    // No change, so not noted.
-    fn load_unit(&self, _name: &str) -> OwnedObjectPath {
+    fn load_unit(&self, name: &str) -> OwnedObjectPath {
+        self.0.lock().unwrap().loaded.insert(name.to_owned());
         OwnedObjectPath::try_from(UNIT_PATH).unwrap()
     }
     async fn start_unit(
@@ -167,15 +169,17 @@ impl FakeManager {
 }
 
 struct FakeUnit {
+    load: &'static str,
     state: &'static str,
     sub: &'static str,
+    job: u32,
 }
 
 #[zbus::interface(name = "org.freedesktop.systemd1.Unit")]
 impl FakeUnit {
     #[zbus(property)]
     fn load_state(&self) -> &str {
-        "loaded"
+        self.load
     }
     #[zbus(property)]
     fn active_state(&self) -> &str {
@@ -187,7 +191,7 @@ impl FakeUnit {
     }
     #[zbus(property)]
     fn job(&self) -> (u32, OwnedObjectPath) {
-        (0, OwnedObjectPath::try_from("/").unwrap())
+        (self.job, OwnedObjectPath::try_from("/").unwrap())
     }
 }
 
@@ -242,6 +246,8 @@ struct Bench {
 async fn pair(script: Shared) -> (Connection, Connection) {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let running = FakeUnit {
+        load: "loaded",
+        job: 0,
         state: "active",
         sub: "running",
     };
@@ -389,6 +395,8 @@ async fn a_unit_is_started_its_output_read_and_its_end_told() {
     bench.script.lock().unwrap().prints = Some((folder.join("stdout"), b"42\n".to_vec()));
     let mut started = bench.start().await.unwrap();
     assert_eq!(started.running.main_pid(), Some(4242));
+    let loaded = bench.script.lock().unwrap().loaded.clone();
+    assert_eq!(Vec::from_iter(loaded), [unit_name(&bench.job.id)]);
     assert_eq!(fs::read(folder.join("view/gate.py")).unwrap(), b"the gate");
     assert_eq!(fs::read(folder.join("inputs/number")).unwrap(), b"41");
     let (tell, _trouble) = mpsc::unbounded_channel();

@@ -195,30 +195,27 @@ async fn job_on(
         .receive_owner_changed()
         .await
         .map_err(lost)?;
-    let job = match asked.clone() {
-        Some(job) => {
-            // The connection was lost since, and maybe the signal with it.
-            let (proxy, service) = proxies(&connection, unit).await?;
-            let state = state(&proxy, unit).await?;
-            match (call, state.active.as_str()) {
-                _ if state.has_job => {}
-                ("start", "active") | ("stop", "inactive" | "failed") => return Ok(()),
-                (_, active) => {
-                    let result = active.to_owned();
-                    return Err(unit_job(call, unit, result, &service).await);
-                }
+    let job = if let Some(job) = asked.clone() {
+        // The connection was lost since, and maybe the signal with it.
+        let (proxy, service) = proxies(&connection, unit).await?;
+        let state = state(&proxy, unit).await?;
+        match (call, state.active.as_str()) {
+            _ if state.has_job => {}
+            ("start", "active") | ("stop", "inactive" | "failed") => return Ok(()),
+            (_, active) => {
+                let result = active.to_owned();
+                return Err(unit_job(call, unit, result, &service).await);
             }
-            job
         }
-        None => {
-            let path = match call {
-                "start" => manager.start_unit(unit, "replace").await,
-                _ => manager.stop_unit(unit, "replace").await,
-            };
-            match path {
-                Err(error) if call == "stop" && is_no_such_unit(&error) => return Ok(()),
-                path => asked.insert(path.map_err(lost)?).clone(),
-            }
+        job
+    } else {
+        let path = match call {
+            "start" => manager.start_unit(unit, "replace").await,
+            _ => manager.stop_unit(unit, "replace").await,
+        };
+        match path {
+            Err(error) if call == "stop" && is_no_such_unit(&error) => return Ok(()),
+            path => asked.insert(path.map_err(lost)?).clone(),
         }
     };
     loop {
