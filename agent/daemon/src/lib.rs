@@ -11,6 +11,7 @@
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
 //! | [`update`] | the agent replaces itself |
 //! | [`board`], [`phase`], [`status`], [`issue`], [`dbus`], [`metrics`] | what is told to people and programs |
+//! | [`notify`], [`pulse`] | what is told to systemd |
 //! | [`support`] | a bundle for whoever helps |
 //! | [`reset`] | the owner's way out of lost trust state |
 
