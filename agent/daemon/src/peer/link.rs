@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
@@ -70,8 +70,12 @@ where
             let next = tokio::select! {
                 frame = outgoing.recv() => match frame {
                     Some(frame) => frame,
-                    // The session is over here: everything has been said.
-                    None => return,
+                    // The session is over here: everything has been said, and must arrive. Whoever just closes a
+                    // connection on which something is still to be read takes back what was sent.
+                    None => {
+                        let _ = timeout(SILENCE, writer.shutdown()).await;
+                        return tokio::time::sleep(SILENCE).await;
+                    }
                 },
                 _ = beat.tick() => Frame::Beat,
             };
@@ -85,9 +89,9 @@ where
     };
     let read = async {
         while let Ok(Ok(frame)) = timeout(SILENCE, frame::read(&mut reader)).await {
-            if frame != Frame::Beat && events.send((party, LinkEvent::Frame(frame))).await.is_err()
-            {
-                return;
+            if frame != Frame::Beat {
+                // An error means that the session is over here; the other side may still have to hear so.
+                let _ = events.send((party, LinkEvent::Frame(frame))).await;
             }
         }
     };
@@ -124,7 +128,8 @@ pub async fn dial<A: Addresses>(
                     address: address_of(stream.get_ref().0),
                     round_trip: Some(round_trip),
                 };
-                serve(stream, peer, events.clone()).await;
+                // A task of its own: what was said last is sent although nobody dials any more.
+                let _ = tokio::spawn(serve(stream, peer, events.clone())).await;
                 pause = RETRY.0;
             }
         }
@@ -164,4 +169,43 @@ async fn attempt(
         .await
         .ok()?;
     Some((stream, round_trip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_word_arrives_although_the_session_is_over_and_the_other_side_is_speaking() {
+        // So small that nothing is sent which is not read.
+        let (ours, mut theirs) = tokio::io::duplex(8);
+        let (events, mut heard) = mpsc::channel(1);
+        let peer = Peer {
+            party: 1,
+            address: None,
+            round_trip: None,
+        };
+        let serving = tokio::spawn(serve(ours, peer, events));
+        let Some((1, LinkEvent::Up(say, _))) = heard.recv().await else {
+            panic!("not up")
+        };
+        let last = Frame::Hello {
+            manifest: Digest::of(b"the last word"),
+        };
+        for _ in 0..3 {
+            say.send(last.clone()).await.unwrap();
+        }
+        drop((say, heard));
+        let (mut reader, mut writer) = tokio::io::split(&mut theirs);
+        let speak = async { frame::write(&mut writer, &last).await.unwrap() };
+        let hear = async {
+            for _ in 0..3 {
+                assert_eq!(frame::read(&mut reader).await.unwrap(), last);
+            }
+            assert!(frame::read(&mut reader).await.is_err(), "the end");
+        };
+        tokio::join!(speak, hear);
+        drop(theirs);
+        serving.await.unwrap();
+    }
 }
