@@ -3,7 +3,7 @@ polkit. `PYTHONPATH=ci E3_AGENT=… python3 -m machines.sandbox`.
 
 | file | idea |
 |---|---|
-| `case` | what the tests share: a fleet for each class |
+| `case`, `sessions` | what the tests share: a fleet for each class, programs as texts |
 | `rights` | the agent's user: its own units and nothing else, even if the agent is taken over |
 | `inside` | a hostile program in a real session: files, network, privileges |
 | `trouble` | the bus, systemd, polkit, the unit or the agent goes away in the middle |

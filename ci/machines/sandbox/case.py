@@ -3,8 +3,8 @@
 import os
 import unittest
 
-from .fleet import Fleet, until
 from ..lab import Lab
+from .sessions import Sessions, until
 
 AGENT = "e3-agent.service"
 PARTY = "e3-party@*.service"
@@ -33,7 +33,7 @@ class FleetCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lab = cls.enterClassContext(Lab(cls.machines, name="sandbox", agent=os.environ["E3_AGENT"]))
-        cls.fleet = cls.enterClassContext(Fleet(cls.lab))
+        cls.fleet = Sessions(cls.lab)
         cls.p0 = cls.lab["p0"]
 
     def units(self, machine="p0"):

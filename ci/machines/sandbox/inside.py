@@ -7,7 +7,7 @@ can be reached from outside, which the tests show first.
 import json
 import textwrap
 
-from .fleet import until
+from .sessions import until
 from .case import AGENT, SLOW, FleetCase
 
 SECRET = "4711"
@@ -207,7 +207,7 @@ class Inside(FleetCase):
 
         self.addCleanup(restore)
         until("the fleet knows it", lambda: any("10.53.0.99:7332" in party["presence"]["addresses"] for party in
-                                                self.fleet.e3("fleet", "status", at="hub")["parties"]))
+                                                self.fleet.e3("fleet", "status")["parties"]))
         name = self.fleet.push(SLOW.replace("range(40)", "range(10)"))
         unit = self.running_unit("p1")
         allowed = self.show(unit, "IPAddressAllow", "p1").split()

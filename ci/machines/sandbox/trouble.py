@@ -1,6 +1,6 @@
 """The bus, systemd, polkit, the unit or the agent goes away: in the middle of a session, or before one."""
 
-from .fleet import until
+from .sessions import until
 from .case import AGENT, QUICK, SLOW, FleetCase
 
 UNIT = "/usr/lib/systemd/system/e3-party@.service"
