@@ -223,9 +223,8 @@ build_agent() {
   local target targets=()
   need_zig
   for target; do targets+=(--target "$target"); done
-  # Nothing unwinds in it (`panic = "abort"`), and without symbols a backtrace says nothing: no tables for either.
   # All in one call: each ends in minutes of single-threaded link-time optimisation, and so they overlap.
-  quietly "building e3-agent for $*" env RUSTFLAGS="${RUSTFLAGS:-} -C force-unwind-tables=no" cargo zigbuild --locked --release -p e3-agent "${targets[@]}"
+  quietly "building e3-agent for $*" env E3_LINK_LEAN=1 cargo zigbuild --locked --release -p e3-agent "${targets[@]}"
 }
 
 need_qemu_user() { need_apt qemu-user-static; }
