@@ -168,7 +168,8 @@ impl fmt::Display for Trouble {
             ),
             Self::State { detail } => write!(
                 f,
-                "what is remembered of updates cannot be used, so the installed agent runs: {detail}"
+                "what is remembered of updates cannot be used, so nothing is updated (if it is damaged, \
+                 remove update.json from the state folder): {detail}"
             ),
         }
     }

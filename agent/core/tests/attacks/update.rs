@@ -14,7 +14,7 @@ const INSTALLED: &str = "0.1.0";
 /// The release with this counter, version and binary, as the machine sees it.
 fn image(counter: u64, version: &str, binary: &str) -> Image {
     let mut release = release(counter);
-    release.version = version.to_owned();
+    version.clone_into(&mut release.version);
     release.binaries[0].file = Blob::of(binary.as_bytes());
     Image::of(&release, TARGET).unwrap()
 }

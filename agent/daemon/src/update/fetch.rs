@@ -71,9 +71,16 @@ async fn bring(
         } => reason,
         error => error.to_string(),
     })?;
-    settle(&binary).map_err(|error| format!("cannot keep {}: {error}", binary.display()))?;
-    disk.adopt(file, release).map_err(|error| chain(&error))?;
-    verify(root, release, &image.file, &binary)
+    let (disk, root, image, release) =
+        (disk.clone(), root.clone(), image.clone(), release.to_vec());
+    super::aside(move || {
+        let cannot = |error: io::Error| format!("cannot keep {}: {error}", binary.display());
+        settle(&binary).map_err(cannot)?;
+        let adopted = disk.adopt(&image.file.digest, &release);
+        adopted.map_err(|error| crate::text::chain(&error))?;
+        verify(&root, &release, &image.file, &binary)
+    })
+    .await?
 }
 
 async fn update(

@@ -34,6 +34,13 @@ pub fn target() -> String {
     format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
+/// Does what takes long in a thread of its own. An SD card may take seconds to take in a binary, a small
+/// processor to hash one, and an agent that stands still for that long ends its session.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| error.to_string())
+}
+
 /// Rule 9, for what is on the disk or just came in: the release is signed to the root's threshold,
 /// names this binary for this machine, and the file at `path` is that binary. The text says why not.
 fn verify(root: &Root, release: &[u8], file: &Blob, path: &Path) -> Result<(), String> {

@@ -35,37 +35,52 @@ struct Parts {
     /// For the self-check of a new binary: it must understand this machine's configuration.
     config: PathBuf,
     entered: Entered,
+    /// What is remembered could not be read. It is left as it is for its owner to look into: starting over
+    /// would try again what is known to be bad.
+    is_lost: bool,
     state: Mutex<State>,
-    /// The release that the newest verified head names; nothing before there is such a head.
-    head: watch::Sender<Option<Option<Blob>>>,
+    /// What the newest verified head says of releases.
+    head: watch::Sender<Seen>,
     /// Whether stage 0 should choose anew as soon as no session runs.
     wish: watch::Sender<bool>,
+}
+
+/// What has been seen of releases since the agent started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// No head was verified yet.
+    Nothing,
+    /// A head that names no release.
+    NoRelease,
+    /// A head that names this one.
+    Release(Blob),
 }
 
 impl Updater {
     /// Takes up what is remembered. If that cannot be read, nothing is updated.
     pub fn open(state: &std::path::Path, config: PathBuf, entered: Entered) -> Self {
         let disk = Disk::new(state);
-        let state = match disk.load() {
-            Ok(state) => state,
-            Err(error) => State {
-                trouble: Some(unusable(&error)),
-                ..State::default()
-            },
-        };
+        let loaded = disk.load();
+        let is_lost = loaded.is_err();
+        let state = loaded.unwrap_or_else(|error| State {
+            trouble: Some(unusable(&error)),
+            ..State::default()
+        });
         Self(Arc::new(Parts {
             disk,
             config,
             entered,
+            is_lost,
             state: Mutex::new(state),
-            head: watch::Sender::new(None),
+            head: watch::Sender::new(Seen::Nothing),
             wish: watch::Sender::new(false),
         }))
     }
 
     /// A head was verified, and names this release.
     pub fn head(&self, release: Option<Blob>) {
-        let changed = |head: &mut Option<Option<Blob>>| head.replace(release) != Some(release);
+        let seen = release.map_or(Seen::NoRelease, Seen::Release);
+        let changed = |head: &mut Seen| std::mem::replace(head, seen) != seen;
         self.0.head.send_if_modified(changed);
     }
 
@@ -73,7 +88,7 @@ impl Updater {
     pub async fn wants_to_go(&self) {
         let mut wish = self.0.wish.subscribe();
         if wish.wait_for(|wish| *wish).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -106,9 +121,11 @@ impl Updater {
 
     /// Updates for ever.
     pub async fn run(self, shared: Shared) {
-        let parts = &self.0;
-        parts.disk.retain(&self.state().keeps());
         self.tell(&shared);
+        if self.0.is_lost {
+            return;
+        }
+        self.0.disk.retain(&self.state().keeps());
         tokio::join!(self.prove(&shared), self.follow(&shared));
     }
 
@@ -119,7 +136,10 @@ impl Updater {
         let trial = shared.settings.trial;
         // This clock stands still while the machine sleeps.
         tokio::time::sleep(trial).await;
-        let verified = tokio::time::timeout(trial * PATIENCE, head.wait_for(Option::is_some));
+        let verified = tokio::time::timeout(
+            trial * PATIENCE,
+            head.wait_for(|seen| *seen != Seen::Nothing),
+        );
         let event = if verified.await.is_ok_and(|seen| seen.is_ok()) {
             Event::Healthy(file)
         } else {
@@ -139,18 +159,18 @@ impl Updater {
         let mut head = self.0.head.subscribe();
         let (mut pause, mut done) = (RETRY, false);
         loop {
-            let release = *head.borrow_and_update();
+            let seen = *head.borrow_and_update();
             if !done {
-                done = match release {
-                    None => true,
-                    Some(None) => self.advance(shared, Event::Withdrawn).is_ok(),
-                    Some(Some(blob)) => self.pursue(shared, &blob).await,
+                done = match seen {
+                    Seen::Nothing => true,
+                    Seen::NoRelease => self.advance(shared, Event::Withdrawn).is_ok(),
+                    Seen::Release(blob) => self.pursue(shared, &blob).await,
                 };
             }
             // Again and again: going may have failed on a full disk.
             self.0
                 .wish
-                .send_replace(self.is_set_aside() || release.is_some() && self.is_ready());
+                .send_replace(self.is_set_aside() || seen != Seen::Nothing && self.is_ready());
             tokio::select! {
                 changed = head.changed() => {
                     if changed.is_err() {
@@ -189,7 +209,12 @@ impl Updater {
                 let detail = crate::text::chain(&error);
                 tracing::warn!(error = %detail, "a release is refused");
                 let is_final = matches!(error, KeeperError::Trust(_));
-                self.trouble(shared, Trouble::Refused { detail });
+                let trouble = if is_final {
+                    Trouble::Refused { detail }
+                } else {
+                    Trouble::State { detail }
+                };
+                self.trouble(shared, trouble);
                 return is_final;
             }
         };
@@ -232,8 +257,12 @@ impl Updater {
         let root = shared.keeper().trust().root.clone();
         let (file, version) = (image.file.digest, image.version.clone());
         // It may lie there already: fetched just before a restart, or kept from an earlier release.
-        let at_hand =
-            self.0.disk.adopt(&file, release).is_ok() && self.0.disk.open(&root, image).is_ok();
+        let (disk, wanted, signed) = (self.0.disk.clone(), image.clone(), release.to_vec());
+        let trusted = root.clone();
+        let looked = super::aside(move || {
+            disk.adopt(&wanted.file.digest, &signed).is_ok() && disk.open(&trusted, &wanted).is_ok()
+        });
+        let at_hand = looked.await == Ok(true);
         if !at_hand {
             tracing::info!(%version, %file, "fetches an update");
             let fetched = fetch::fetch(&shared.hub, &self.0.disk, &root, image, release).await;

@@ -113,6 +113,22 @@ impl Fleet {
         self.folder.path().join(part)
     }
 
+    /// Publishes the next root, with these release keys, and a head that stands on it.
+    pub(crate) fn rotate(&mut self, release: &[&str]) {
+        let root = &mut self.root.0;
+        root.version += 1;
+        root.release = Role {
+            keys: release.iter().map(|name| key(name).public()).collect(),
+            threshold: release.len(),
+        };
+        let envelope = Envelope::sign(root, &[&key("root")]).unwrap();
+        let version = root.version;
+        self.root.1 = envelope.digest();
+        let path = self.path(&format!("hub/root/{version}.json"));
+        fs::write(path, envelope.to_bytes()).unwrap();
+        self.publish(None);
+    }
+
     /// The agent's command line and environment.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -177,7 +193,7 @@ impl Fleet {
             signed: now,
             expires: now.plus(86_400),
             root: RootRef {
-                version: 1,
+                version: self.root.0.version,
                 digest: self.root.1,
             },
             sessions: Vec::new(),

@@ -31,7 +31,7 @@ fn a_release_that_too_few_release_keys_have_signed_is_refused() {
     for (counter, by) in (1..).zip(signers) {
         let release = fleet.draft(counter, "0.2.0", file);
         fleet.publish_signed(&release, by);
-        let refused = counter as usize;
+        let refused = usize::try_from(counter).unwrap();
         fleet.until("it is refused", || {
             let text = fs::read_to_string(fleet.path("state/journal.jsonl")).unwrap_or_default();
             text.matches("\"subject\":\"release\"").count() == refused
@@ -179,18 +179,61 @@ fn a_binary_that_was_changed_on_the_disk_does_not_run_and_is_fetched_again() {
 }
 
 #[test]
+fn a_binary_whose_release_keys_were_replaced_does_not_run_until_the_new_ones_have_signed_it() {
+    let mut fleet = Fleet::new();
+    let init = fleet.boot();
+    let binary = agent(1);
+    let file = fleet.release(1, "0.2.0", &binary);
+    fleet.until_committed(&init, &file);
+    fleet.rotate(&["release-c"]);
+    fleet.until("the new root is held", || {
+        fleet.status().is_some_and(|status| status["root"] == 2)
+    });
+    // What runs goes on; what starts is asked who has signed it.
+    assert_eq!(init.runs(), Some(fleet.binary(&file)));
+    init.kill();
+    fleet.until("it says so", || {
+        matches!(fleet.trouble(), Some(Trouble::Spoilt { .. }))
+    });
+    assert_eq!(init.runs(), Some(installed()));
+    let release = fleet.draft(2, "0.2.0", Blob::of(&binary));
+    fleet.publish_signed(&release, &["release-a", "release-b"]);
+    fleet.until("the old keys are refused", || {
+        matches!(fleet.trouble(), Some(Trouble::Refused { .. }))
+    });
+    assert_eq!(init.runs(), Some(installed()));
+    fleet.publish_signed(&release, &["release-c"]);
+    fleet.until_committed(&init, &file);
+}
+
+#[test]
 fn a_state_that_cannot_be_read_leaves_the_installed_agent_with_a_reason() {
     let mut fleet = Fleet::new();
     let init = fleet.boot();
     let file = fleet.release(1, "0.2.0", &agent(1));
     fleet.until_committed(&init, &file);
     init.stop();
-    fs::write(fleet.path("state/update.json"), b"{\"committed\": 7").unwrap();
+    let damaged = b"{\"committed\": 7";
+    fs::write(fleet.path("state/update.json"), damaged).unwrap();
     let init = fleet.boot();
     fleet.until("it says so", || {
         matches!(fleet.trouble(), Some(Trouble::State { .. }))
     });
     assert_eq!(init.runs(), Some(installed()));
+    // It may know of bad binaries, so it is not written anew.
+    fleet.release(2, "0.3.0", &agent(2));
+    fleet.until("the head is taken", || {
+        fleet.status().is_some_and(|status| status["head"] == 3)
+    });
+    assert_eq!(fs::read(fleet.path("state/update.json")).unwrap(), damaged);
+    assert!(matches!(fleet.trouble(), Some(Trouble::State { .. })));
+    assert_eq!(fleet.binaries(), [file.hex()]);
+    // Its owner takes it away.
+    init.stop();
+    fs::remove_file(fleet.path("state/update.json")).unwrap();
+    let init = fleet.boot();
+    fleet.until("it is updated", || fleet.state().committed.is_some());
+    init.stop();
 }
 
 /// The agent under a bound for files, so that writing fails where a disk would be full.
