@@ -15,6 +15,7 @@ use e3_core::document::{Enrolment, Mesh, Presence, Progress, SessionPresence};
 use e3_core::envelope::Envelope;
 use e3_core::session::{Failure, Reason};
 use e3_core::time::Time;
+use e3_core::update::Trouble;
 use e3_hub::Tls;
 
 const DAY: u64 = 86_400;
@@ -84,7 +85,11 @@ async fn present(
         addresses: Vec::new(),
         mesh: Mesh::None,
         degraded,
-        update: None,
+        // The first one had a bad update; it works all the same.
+        update: (place == 0).then(|| Trouble::Failed {
+            version: "0.2.0".to_owned(),
+            starts: 3,
+        }),
         root: 1,
         head: 1,
         sessions,

@@ -236,7 +236,7 @@ async fn what_is_no_release_is_not_signed() {
     let mut all = String::new();
     for (code, screen) in screens {
         assert_ne!(code, Some(0), "{screen}");
-        all += &format!("{screen}(exit {})\n\n", code.unwrap());
+        all.extend([screen, format!("(exit {})\n\n", code.unwrap())]);
     }
     insta::assert_snapshot!("refused", all);
     assert!(!world.folder.path().join("bad.release").exists());

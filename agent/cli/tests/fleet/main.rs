@@ -8,6 +8,7 @@
 //! - [`hub`]: a hub that comes and goes.
 //! - [`rules`]: sessions that must not run, or not any more.
 //! - [`ports`]: ports that are taken, and strangers who connect.
+//! - [`updates`]: agents that are replaced between sessions.
 //! - [`upstream`]: MPyC programs that know nothing of E3.
 
 #![cfg(target_os = "linux")]
@@ -24,4 +25,5 @@ mod programs;
 mod rotation;
 mod rules;
 mod stopped;
+mod updates;
 mod upstream;

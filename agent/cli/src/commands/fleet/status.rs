@@ -119,6 +119,12 @@ fn note(party: &Enrolled) -> String {
     }
     if let Some(presence) = &party.presence {
         notes.extend(presence.degraded.as_ref().map(ToString::to_string));
+        notes.extend(
+            presence
+                .update
+                .as_ref()
+                .map(|trouble| format!("update: {trouble}")),
+        );
         if let Mesh::NotJoined { reason } = &presence.mesh {
             notes.push(format!("mesh: {reason}"));
         }

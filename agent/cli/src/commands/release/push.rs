@@ -45,8 +45,10 @@ pub async fn push(
     for binary in &release.document.binaries {
         let what = format!("uploading the agent for {}", binary.target);
         tell(Progress::going(&subject, &what));
-        let bytes = bundle.binary(binary)?;
-        fleet.hub.put_binary(&stored, bytes).await?;
+        if !fleet.hub.has_blob(&binary.file).await? {
+            let bytes = bundle.binary(binary)?;
+            fleet.hub.put_binary(&stored, bytes).await?;
+        }
     }
     tell(Progress::going(&subject, "publishing the head"));
     let published = publish(fleet, key, LIFETIME, |head: &mut Head| {
