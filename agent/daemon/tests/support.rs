@@ -58,9 +58,9 @@ impl Planted {
                 "agent: {text}\nagent: {}\nagent: {shifted}\n",
                 STANDARD.encode(secret)
             );
-            let _ = write!(
+            let _ = writeln!(
                 log,
-                "agent: {}\n",
+                "agent: {}",
                 URL_SAFE_NO_PAD.encode([b"?".as_slice(), secret].concat())
             );
         }

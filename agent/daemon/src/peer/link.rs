@@ -68,15 +68,15 @@ where
         let mut beat = interval_at(Instant::now() + BEAT, BEAT);
         loop {
             let next = tokio::select! {
-                frame = outgoing.recv() => match frame {
-                    Some(frame) => frame,
-                    // The session is over here: everything has been said, and must arrive. Whoever just closes a
-                    // connection on which something is still to be read takes back what was sent.
-                    None => {
+                frame = outgoing.recv() => {
+                    let Some(frame) = frame else {
+                        // The session is over here: everything has been said, and must arrive. Whoever just closes a
+                        // connection on which something is still to be read takes back what was sent.
                         let _ = timeout(SILENCE, writer.shutdown()).await;
                         return tokio::time::sleep(SILENCE).await;
-                    }
-                },
+                    };
+                    frame
+                }
                 _ = beat.tick() => Frame::Beat,
             };
             if !matches!(
