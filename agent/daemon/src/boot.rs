@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use e3_client::clock::Clock;
 use e3_client::files;
 use e3_client::hub::Hub;
 use e3_core::key::SecretKey;
@@ -109,7 +110,9 @@ async fn attempt(
         Err(error) if reset::is_asked(&ledger) && reset::can_help(&error) => None,
         Err(error) => return Err(error.into()),
     };
-    let (joined_from, join, hub) = wait_for_join(settings, board).await;
+    let clock = Clock::default();
+    clock.set_floor(known.as_ref().map_or_else(built, |trust| trust.floor.time));
+    let (joined_from, join, hub) = wait_for_join(settings, board, &clock).await;
     board.joins(&join);
     let trust = match known {
         Some(trust) => trust,
@@ -124,7 +127,7 @@ async fn attempt(
     board.trusts(&trust);
     let key = identity(&ledger)?;
     board.identity(key.public());
-    let mut keeper = Keeper::open(&ledger, trust)?;
+    let mut keeper = Keeper::open(&ledger, trust, clock)?;
     reset::conclude(&ledger, &mut keeper)?;
     // A token that could not be burnt is not used again: a machine that has enrolled starts without
     // its hub.
@@ -185,10 +188,10 @@ fn identity(ledger: &Ledger) -> Result<SecretKey, AgentError> {
 }
 
 /// Waits until there is a join file that can be used.
-async fn wait_for_join(settings: &Settings, board: &Board) -> (PathBuf, Join, Hub) {
+async fn wait_for_join(settings: &Settings, board: &Board, clock: &Clock) -> (PathBuf, Join, Hub) {
     let mut said = None;
     loop {
-        let problem = match find_join(&settings.join) {
+        let problem = match find_join(&settings.join, clock) {
             Ok(Some(found)) => return found,
             Ok(None) => None,
             Err(error) => Some(crate::text::chain(&error)),
@@ -208,17 +211,17 @@ async fn wait_for_join(settings: &Settings, board: &Board) -> (PathBuf, Join, Hu
 }
 
 /// The first join file that is there, and the hub that it names.
-fn find_join(places: &[PathBuf]) -> Result<Option<(PathBuf, Join, Hub)>, JoinError> {
+fn find_join(places: &[PathBuf], clock: &Clock) -> Result<Option<(PathBuf, Join, Hub)>, JoinError> {
     let Some((path, join)) = Join::find(places)? else {
         return Ok(None);
     };
-    let hub = open_hub(&path, &join)?;
+    let hub = open_hub(&path, &join, clock)?;
     Ok(Some((path, join, hub)))
 }
 
-fn open_hub(path: &Path, join: &Join) -> Result<Hub, JoinError> {
+fn open_hub(path: &Path, join: &Join, clock: &Clock) -> Result<Hub, JoinError> {
     let ca = join.hub_ca.as_deref().map(str::as_bytes);
-    Hub::open(&join.hub, ca).map_err(|source| JoinError::Hub {
+    Hub::open_at(&join.hub, ca, clock).map_err(|source| JoinError::Hub {
         path: path.to_owned(),
         source,
     })
@@ -289,7 +292,11 @@ async fn wait(settings: &Settings, join: &Join, pause: Duration) -> Result<Durat
 /// Tells the fleet that this party is degraded, if it still has an identity and a join file.
 async fn tell_fleet(settings: &Settings, board: &Board) {
     let key = Ledger::at(&settings.state).identity();
-    let (Ok(key), Ok(Some((_, join, hub)))) = (files::read_key(&key), find_join(&settings.join))
+    // The trust state may be what is wrong.
+    let clock = Clock::default();
+    clock.set_floor(built());
+    let (Ok(key), Ok(Some((_, join, hub)))) =
+        (files::read_key(&key), find_join(&settings.join, &clock))
     else {
         return;
     };

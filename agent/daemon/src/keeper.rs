@@ -1,6 +1,7 @@
 //! Keeps the trust state: every change is journalled and on the disk before anybody acts on it
 //! (rules 5 and 13). What is accepted is decided in `e3_core::trust`.
 
+use e3_client::clock::Clock;
 use e3_core::digest::Digest;
 use e3_core::document::{Head, Release, Session, SessionRef};
 use e3_core::envelope::Verified;
@@ -18,6 +19,8 @@ pub struct Keeper {
     ledger: Ledger,
     trust: Trust,
     journal: Journal,
+    /// Shows the floor to TLS, which judges the hub's certificate by it.
+    clock: Clock,
 }
 
 /// Why trust state could not be advanced.
@@ -58,15 +61,17 @@ impl Keeper {
         Ok(trust)
     }
 
-    /// Keeps `trust`, which is on the disk.
-    pub fn open(ledger: &Ledger, trust: Trust) -> Result<Self, KeeperError> {
+    /// Keeps `trust`, which is on the disk, and lifts `clock` to its floor from now on.
+    pub fn open(ledger: &Ledger, trust: Trust, clock: Clock) -> Result<Self, KeeperError> {
         let is_new = !ledger.journal().exists();
         let journal = Journal::open(&ledger.journal())?;
         let mut keeper = Self {
             ledger: ledger.clone(),
             trust,
             journal,
+            clock,
         };
+        keeper.clock.set_floor(keeper.trust.floor.time);
         if let Some(damage) = keeper.journal.damage().map(str::to_owned) {
             tracing::error!(error = %damage, "the journal was changed behind the agent's back");
             keeper.note("journal", "damaged", None, &damage)?;
@@ -193,6 +198,7 @@ impl Keeper {
         }
         // Rule 5: on the disk first, believed second.
         ledger::save(&self.ledger.trust(), &trust)?;
+        self.clock.set_floor(trust.floor.time);
         self.trust = trust;
         let floor = &self.trust.floor;
         let (digest, detail) = match (subject, floor.head) {
