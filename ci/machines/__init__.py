@@ -13,7 +13,10 @@
 | `cgroup`, `holder`, `inside` | the kernel objects that everything of a laboratory lives in, and how to get into them |
 | `rootfs`, `layer`, `install` | the Debian system, overlays, and the agent's files on top of it |
 | `network`, `plan`, `cuts` | bridges, NATs, addresses; partitions |
-| `machine`, `container` | what can be done to every machine; a machine by systemd-nspawn |
+| `machine` | what can be done to every machine |
+| `container`, `emulated` | a machine by systemd-nspawn, and one by QEMU |
+| `fleet`, `demo`, `faults` | a fleet of E3 in a laboratory, and what it is shown to do and to survive |
+| `selftest` | what the laboratory itself promises, tried |
 | `cli` | the commands of `ci/lab` |
 """
 

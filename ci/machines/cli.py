@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def parser():
     sub.add_argument("machines", nargs="?", type=int, default=3, help="how many (default: %(default)s)")
     sub.add_argument("--network", choices=plan.NETWORKS, default="lan", help="lan: one bridge; nat: two LANs behind two NATs; "
                      "symmetric: NATs with random source ports (default: %(default)s)")
+    sub.add_argument("--emulate", action="append", default=[], metavar="MACHINE", help="this machine by QEMU, with a kernel, clock "
+                     "and disk of its own; it takes a minute or so to boot (repeatable)")
     sub.add_argument("--bare", action="store_true", help="without the agent; otherwise it is the binary that E3_AGENT names, or a "
                      "fresh build of this clone, with the files of agent/dist (or of E3_DIST)")
     command(down, "take the laboratory down, and whatever is left of earlier ones of this clone")
@@ -66,7 +69,7 @@ def parser():
     command(boot, "boot a machine that is off, with the disk it had").add_argument("machine")
     sub = command(clock, "set a machine's clock forward or back")
     sub.add_argument("machine")
-    sub.add_argument("offset", help="such as +3650d or -2h")
+    sub.add_argument("offset", type=offset, help="such as +3650d or -2h (s, m, h, d)")
     sub = command(logs, "show a machine's journal, or its console")
     sub.add_argument("--console", action="store_true", help="what came out of its console")
     sub.add_argument("machine")
@@ -80,6 +83,14 @@ def parser():
     return top
 
 
+def offset(text):
+    """Seconds, from a text such as `-2h`."""
+    found = re.fullmatch(r"([+-]?\d+)([smhd]?)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time span such as +3650d or -2h")
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
 def say(line):
     """Progress, for a person."""
     print(line, file=sys.stderr, flush=True)
@@ -88,7 +99,8 @@ def say(line):
 def up(args):
     """`ci/lab up`."""
     agent = None if args.bare else os.environ["E3_AGENT"]
-    lab = Lab(args.machines, network_kind=args.network, name=args.name, agent=agent, detached=True, say=say)
+    lab = Lab(args.machines, network_kind=args.network, name=args.name, agent=agent, emulated=args.emulate,
+              detached=True, say=say)
     lab.up()
     show(lab, args)
 

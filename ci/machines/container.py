@@ -33,8 +33,8 @@ class Container(Machine):
 
     kind = "container"
 
-    def __init__(self, name, folder, lowers, group, holder):
-        self.name = name
+    def __init__(self, node, folder, lowers, group, holder):
+        self.name = node.name
         self.layer = Layer(folder, lowers)
         self.group = group
         self.holder = holder
@@ -106,6 +106,11 @@ class Container(Machine):
         """What systemd has not finished."""
         jobs = self.run(["systemctl", "list-jobs", "--no-legend", "--no-pager"], check=False, seconds=5).out
         return f"systemd is still at:\n{jobs}" if jobs else f"its console:\n{self.console()[-3000:]}"
+
+    def shift_clock(self, _offset):
+        """See `Machine`."""
+        raise LabError(f"{self.name} is a container and has the host's clock, as all of them: Linux has no other one to give it; "
+                       f"make it a machine with a kernel of its own: ci/lab up --emulate {self.name}")
 
     def console(self):
         """Everything that came out of its console since it was made."""

@@ -21,7 +21,7 @@ def run(args, say):
     show = (lambda line: None) if args.json else print
     e3 = need_binary()
     # Not part of what the demo shows, and done once.
-    rootfs.need(say)
+    rootfs.need(rootfs.CONTAINER, say)
     begin = time.monotonic()
     with Lab(3, network_kind=args.network, agent=os.environ["E3_AGENT"], say=say) as lab:
         show("$ ci/lab up 3")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import cgroup, cuts, install, network, plan, record, rootfs, sweep
 from .container import Container, Hub
+from .emulated import Emulated
 from .failure import LabError, NotUpInTime
 from .inside import Holder
 from .layer import Layer
@@ -27,7 +28,7 @@ def silent(_line):
 class Lab:
     """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
 
-    def __init__(self, count, *, network_kind="lan", name=None, agent=None, detached=False, say=silent):
+    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), detached=False, say=silent):
         if not 1 <= count <= plan.MOST_MACHINES:
             raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
         self.name = full_name(name or f"held-{os.getpid()}-{secrets.token_hex(2)}")
@@ -36,8 +37,14 @@ class Lab:
         self.folder = sweep.folder(self.name)
         self.group = cgroup.of_lab(self.name)
         self.network = plan.make(network_kind, count)
+        # The names of the machines that have a kernel of their own.
+        self.emulated = sorted(set(emulated))
+        for machine in self.emulated:
+            if self.network.node(machine) not in self.network.machines:
+                raise LabError(f"there is no machine `{machine}` to emulate; there are: "
+                               + ", ".join(node.name for node in self.network.machines))
         self.cuts = []
-        self.lowers = []
+        self.lowers = {}
         self.detached = detached
         self.machines = {}
         self.hub = None
@@ -54,8 +61,9 @@ class Lab:
         if kept is None or not sweep.is_live(full_name(name)):
             again = "" if name == DEFAULT else f" --name {name}"
             raise LabError(f"no laboratory is up; make one: ci/lab up 3{again}")
-        lab = cls(kept.machines, network_kind=kept.network, name=name, detached=True)
-        lab.cuts, lab.lowers = kept.cuts, [Path(path) for path in kept.lowers]
+        lab = cls(kept.machines, network_kind=kept.network, name=name, emulated=kept.emulated, detached=True)
+        lab.cuts = kept.cuts
+        lab.lowers = {recipe: [Path(path) for path in paths] for recipe, paths in kept.lowers.items()}
         lab._populate(lab.group.child("holder").leader())
         return lab
 
@@ -85,7 +93,7 @@ class Lab:
             if sweep.is_live(self.name):
                 raise LabError("the laboratory is up already; see `ci/lab status`, or take it down: ci/lab down")
             try:
-                self._make(rootfs.need(self.say))
+                self._make([(recipe, rootfs.need(recipe, self.say)) for recipe in self._recipes()])
                 if boot:
                     self._first_boot()
                 self._save()
@@ -100,17 +108,23 @@ class Lab:
         if self.detached:
             self._held.close()
 
-    def _make(self, root):
+    def _recipes(self):
+        """The systems that its machines are made of."""
+        recipes = [rootfs.EMULATED] if self.emulated else []
+        return recipes + ([rootfs.CONTAINER] if len(self.emulated) < len(self.network.machines) else [])
+
+    def _make(self, roots):
         self.folder.mkdir(mode=0o700)
         self.group.create()
         self._populate(self._hold())
-        network.build(self.holder, self.network)
-        self.lowers = [root]
-        if self.agent:
-            layer = Layer(self.folder / "installed", [root])
-            layer.create()
-            install.install(self.holder, layer, self.agent)
-            self.lowers.insert(0, layer.upper)
+        network.build(self.holder, self.network, self.emulated)
+        for recipe, root in roots:
+            self.lowers[recipe.name] = [root]
+            if self.agent:
+                layer = Layer(self.folder / f"installed-{recipe.name}", [root])
+                layer.create()
+                install.install(self.holder, layer, self.agent)
+                self.lowers[recipe.name].insert(0, layer.upper)
         self._populate(self.holder.pid)
         for machine in self.machines.values():
             machine.create(self._identity(machine.name))
@@ -142,10 +156,12 @@ class Lab:
     def _populate(self, holder_pid):
         self.holder = Holder(holder_pid)
         self.hub = Hub(self.holder)
-        self.machines = {
-            node.name: Container(node.name, self.folder / node.name, self.lowers, self.group.child(node.name), self.holder)
-            for node in self.network.machines
-        }
+        self.machines = {node.name: self._machine(node) for node in self.network.machines}
+
+    def _machine(self, node):
+        kind, recipe = (Emulated, rootfs.EMULATED) if node.name in self.emulated else (Container, rootfs.CONTAINER)
+        lowers = self.lowers.get(recipe.name, [])
+        return kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
 
     def _identity(self, name):
         """What tells a machine from the others, before it first boots."""
@@ -159,7 +175,8 @@ class Lab:
     def _save(self):
         record.save(self.folder, record.Record(
             name=self.name, clone=str(Path(__file__).parents[2]), network=self.network.kind, machines=len(self.machines),
-            lowers=[str(path) for path in self.lowers], detached=self.detached, cuts=self.cuts))
+            lowers={recipe: [str(path) for path in paths] for recipe, paths in self.lowers.items()},
+            emulated=self.emulated, detached=self.detached, cuts=self.cuts))
 
     def boot(self, names=None):
         """Boots these machines (default: all) at the same time."""

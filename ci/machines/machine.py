@@ -88,6 +88,10 @@ class Machine(Commands):
         """Everything in it stops at once, unasked and unsaved."""
         raise NotImplementedError
 
+    def shift_clock(self, offset):
+        """Sets its clock forward or back by so many seconds, at once."""
+        raise NotImplementedError
+
     def state(self):
         """What systemd says about it, or "off"."""
         if not self.is_on():

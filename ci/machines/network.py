@@ -21,7 +21,7 @@ table inet firewall {
 MASQUERADE = {"nat": "", "symmetric": "random,fully-random"}
 
 
-def build(holder, network):
+def build(holder, network, emulated=()):
     """Makes the whole network."""
     bridge(holder, "hub", "internet", plan.HUB)
     for router in network.routers:
@@ -30,7 +30,10 @@ def build(holder, network):
         sysctl(holder, router.name, "net/ipv4/ip_forward", 1)
         holder.run(["nft", "-f", "-"], within=router.name, text=NAT % MASQUERADE[network.kind])
     for machine in network.machines:
-        cable(holder, machine, "eth0")
+        if machine.name in emulated:
+            tap(holder, machine)
+        else:
+            cable(holder, machine, "eth0")
 
 
 def namespace(switch):
@@ -67,6 +70,12 @@ def cable(holder, node, interface):
         f"link set {interface} up",
         f"route add default via {node.gateway}",
     ])
+
+
+def tap(holder, node):
+    """A port for an emulated machine, which opens it by its name."""
+    bridge_name = "internet" if node.switch == "hub" else "lan"
+    batch(holder, node.switch, [f"tuntap add {node.name} mode tap", f"link set {node.name} master {bridge_name} up"])
 
 
 def batch(holder, where, lines):

@@ -15,7 +15,9 @@ class Record:
     clone: str
     network: str
     machines: int
-    lowers: list
+    # For each recipe in use, what machines made by it are layered on.
+    lowers: dict
+    emulated: list
     # Whether it stays when the command that brought it up ends.
     detached: bool
     cuts: list = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The Debian system that every machine is made of: built once by mmdebstrap, kept, never changed afterwards.
+"""The Debian systems that machines are made of: built once by mmdebstrap, kept, never changed afterwards.
 
 It is named by a hash of everything that decides what is in it, so a changed list makes a new one. Not in the hash is
 what Debian publishes meanwhile: remove the folder to get today's packages.
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 
 from .failure import LabError
 from .place import cache, locked
@@ -41,32 +42,48 @@ ln -sf /usr/share/zoneinfo/UTC /etc/localtime
 """
 
 
-def key():
-    """Names a root file system by what it is made of."""
-    recipe = json.dumps([SUITE, PACKAGES, OPTIONS, FINISH])
-    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+# What a machine with a kernel of its own needs besides; the initial file system holds just what leads to the disk.
+KERNEL_FINISH = """
+printf 'MODULES=list\\nCOMPRESS=zstd\\nCOMPRESSLEVEL=1\\n' >/etc/initramfs-tools/conf.d/lab
+printf 'virtio_pci\\nvirtio_blk\\next4\\n' >/etc/initramfs-tools/modules
+update-initramfs -u
+rm -rf /usr/lib/modules/*/kernel/drivers/gpu /usr/lib/modules/*/kernel/drivers/infiniband
+"""
 
 
-def path():
-    """Where it is, or will be."""
-    return cache() / f"{SUITE}-{key()}"
+@dataclass(frozen=True)
+class Recipe:
+    """What a system is made of."""
+
+    name: str
+    packages: tuple
+    finish: str
+
+    def path(self):
+        """Where it is, or will be: named by everything that decides what is in it."""
+        recipe = json.dumps([SUITE, self.packages, OPTIONS, self.finish])
+        return cache() / f"{SUITE}-{self.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
 
 
-def need(say):
-    """Returns the folder of the root file system, building it (about a minute) if this computer has not got it."""
-    root = path()
+CONTAINER = Recipe("container", PACKAGES, FINISH)
+EMULATED = Recipe("emulated", (*PACKAGES, "udev", "linux-image-cloud-amd64", "initramfs-tools", "zstd"), FINISH + KERNEL_FINISH)
+
+
+def need(recipe, say):
+    """Returns the folder of a system, building it (a minute or two) if this computer has not got it."""
+    root = recipe.path()
     if ":" in str(root) or "," in str(root):
         raise LabError(f"{root} has a `:` or `,` in it, which overlays cannot have; set XDG_CACHE_HOME to another folder")
     if root.exists():
         return root
     with locked(cache() / "rootfs.lock"):
         if not root.exists():
-            say(f"building Debian {SUITE} once (about a minute) in {root}")
-            build(root)
+            say(f"building Debian {SUITE} once (a minute or two) in {root}")
+            build(recipe, root)
     return root
 
 
-def build(root):
+def build(recipe, root):
     """Makes it beside its place, and moves it there when it is complete."""
     for left_over in cache().glob("new.*"):
         # The lock is ours, so nobody else is at work on it.
@@ -75,8 +92,8 @@ def build(root):
     try:
         made = f"{work}/root"
         source = f"deb [signed-by={KEYRING}] {MIRROR} {SUITE} main"
-        debootstrap = ["mmdebstrap", "--mode=root", *OPTIONS, f"--include={','.join(PACKAGES)}", SUITE, made, source]
-        for command in (debootstrap, ["chroot", made, "sh", "-c", FINISH]):
+        debootstrap = ["mmdebstrap", "--mode=root", *OPTIONS, f"--include={','.join(recipe.packages)}", SUITE, made, source]
+        for command in (debootstrap, ["chroot", made, "sh", "-c", recipe.finish]):
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, check=False)
             if done.returncode:

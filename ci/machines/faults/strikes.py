@@ -28,6 +28,10 @@ class Strike:
     kinds: frozenset = field(default_factory=frozenset)
     # Before the barrier opens, the session must end well all the same.
     survives_before: bool = True
+    # A session that runs need not notice.
+    may_miss: bool = False
+    # Whoever is cut off cannot know that it is not the others who are.
+    blinds: bool = False
     # Needs a victim of its own kind.
     small_disk: bool = False
     # Where it makes sense, and why not elsewhere.
@@ -97,9 +101,9 @@ STRIKES = (
     Strike("program killed", party_killed, frozenset({"killed"}), survives_before=False,
            states=(states.preflight, states.running), not_here="no program of the session runs in this state"),
     Strike("power cut", power_cut, LOST),
-    Strike("partition", partition, frozenset({"lost"})),
+    Strike("partition", partition, frozenset({"lost"}), blinds=True),
     Strike("hub gone", hub_gone),
-    Strike("disk full", disk_full, frozenset({"disk", "lost"}), survives_before=False, small_disk=True),
+    Strike("disk full", disk_full, frozenset({"disk", "lost"}), survives_before=False, may_miss=True, small_disk=True),
     Strike("clock jump", lambda *_: None, states=(), not_here="containers share the host's clock; it takes an emulated machine"),
     Strike("bus restarted", bus_restarted),
 )

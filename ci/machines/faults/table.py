@@ -81,13 +81,13 @@ def cell(rig, state, strike):
     states.go_on(rig)
     said = rig.verdict(name)
     if said == "good":
-        if state is states.running and strike.kinds:
+        if state is states.running and strike.kinds and not strike.may_miss:
             raise Violated("the session ended well although it was hit while it ran")
     elif state is states.done or not strike.kinds or (state in states.BEFORE_BARRIER and strike.survives_before):
         raise Violated(f"it should have ended well: {describe(said)}")
     else:
-        wrong = [what for what in said if what[0] not in strike.kinds or what[1] != rig.place]
-        if wrong:
+        if any(kind not in strike.kinds or place != rig.place and not (strike.blinds and party == rig.place)
+               for party, (kind, place) in enumerate(said)):
             raise Violated(f"not everybody names {rig.victim.name} and what happened there: {describe(said)}")
     rig.clean(name)
     return "done, good" if said == "good" else describe(said)
