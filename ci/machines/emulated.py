@@ -87,6 +87,8 @@ class Emulated(Machine):
             "etc/systemd/system/lab-network.service": NETWORK.format(address=self.node.address, gateway=self.node.gateway),
             "etc/ssh/ssh_host_ed25519_key": (self.folder / "host_key").read_text(),
             "root/.ssh/authorized_keys": key.with_suffix(".pub").read_text(),
+            # Before the units above, which do not wait for udev to find the network interfaces.
+            "etc/modules-load.d/lab.conf": "virtio_net\n",
             "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
         }
         for path, text in files.items():
@@ -139,8 +141,8 @@ class Emulated(Machine):
         self.group.create()
         number = int(self.name[1:])
         qemu = [
-            # Not `max`: with QEMU 7.2, five-level page tables end in a double fault.
-            "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-m", MEMORY,
+            # Without cmpxchg16b, which QEMU 7.2 gets wrong: the kernel ends in a double fault where it allocates memory.
+            "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "Nehalem,-cx16", "-smp", "1", "-m", MEMORY,
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", self.folder / "kernel", "-initrd", self.folder / "initrd",
             "-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.show_status=1 random.trust_cpu=on",
