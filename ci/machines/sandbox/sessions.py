@@ -39,7 +39,13 @@ class Sessions:
 
     def watch(self, name):
         """Waits for all receipts of a session; returns what is said of it."""
-        return self.e3("session", "watch", f"{name}.session", "--timeout", str(PATIENCE), check=False)
+        def look():
+            verdict = self.e3("session", "watch", f"{name}.session", "--timeout", str(PATIENCE), check=False)
+            # After a failure the command does not wait for a receipt that is late: that of an agent which was killed.
+            parties = verdict.get("parties")
+            return parties and all(party["receipt"] for party in parties) and verdict
+
+        return until(f"all receipts of {name}", look)
 
     def run(self, program, **plan):
         """A session from the push to its receipts."""
