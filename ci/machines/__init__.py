@@ -15,7 +15,9 @@
 | `network`, `plan`, `cuts` | bridges, NATs, addresses; partitions |
 | `machine` | what can be done to every machine |
 | `container`, `emulated` | a machine by systemd-nspawn, and one by QEMU |
-| `fleet`, `demo`, `faults` | a fleet of E3 in a laboratory, and what it is shown to do and to survive |
+| `fleet`, `demo` | a fleet of E3 in a laboratory, made as a person would, and what it is shown to do |
+| `sandbox`, `faults` | what the agent and a session's program may do, and what they survive |
+| `byhand`, `bench` | how it was done before E3, to compare with |
 | `selftest` | what the laboratory itself promises, tried |
 | `cli` | the commands of `ci/lab` |
 """

@@ -79,6 +79,8 @@ def parser():
     sub = command(faults_, "the table of faults: states of a session × what can happen to a machine")
     sub.add_argument("--only", action="append", metavar="FAULT", help="only faults whose name has this in it (repeatable)")
     sub.add_argument("--state", action="append", help="only this state (repeatable)")
+    command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
+    command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     command(test, "try what the lab promises, with laboratories of its own")
     return top
 
@@ -211,6 +213,27 @@ def faults_(args):
 
 
 faults_.__name__ = "faults"
+
+
+def sandbox_(_args):
+    """`ci/lab sandbox`."""
+    from . import sandbox
+
+    if not sandbox.run():
+        raise LabError("the sandbox does not keep what it promises")
+
+
+sandbox_.__name__ = "sandbox"
+
+
+def bench_(args):
+    """`ci/lab bench`."""
+    from . import bench
+
+    bench.run(args, say)
+
+
+bench_.__name__ = "bench"
 
 
 def test(_args):

@@ -1,5 +1,5 @@
 """What the installed agent may do on a machine, and what a session's program may: tried with real systemd, D-Bus and
-polkit. `PYTHONPATH=ci E3_AGENT=… python3 -m machines.sandbox`.
+polkit: `ci/lab sandbox`.
 
 | file | idea |
 |---|---|
