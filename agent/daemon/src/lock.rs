@@ -3,8 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::AgentError;
+
+/// How long somebody who is just leaving may take. A process that was being started when its agent ended holds the
+/// agent's files until it runs its own program.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Held as long as the agent runs; the kernel lets go of it when the agent dies, however it dies.
 #[derive(Debug)]
@@ -23,12 +30,16 @@ pub fn take(state: &Path) -> Result<Lock, AgentError> {
         path: path.clone(),
         source,
     })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(_) => Err(AgentError::Running {
-            path: state.to_owned(),
-        }),
+    let begin = Instant::now();
+    while file.try_lock().is_err() {
+        if begin.elapsed() > PATIENCE {
+            return Err(AgentError::Running {
+                path: state.to_owned(),
+            });
+        }
+        std::thread::sleep(PAUSE);
     }
+    Ok(Lock(file))
 }
 
 #[cfg(test)]
@@ -45,5 +56,17 @@ mod tests {
         ));
         drop(first);
         take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn somebody_who_is_just_leaving_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = take(folder.path()).unwrap();
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(PAUSE * 3);
+            drop(first);
+        });
+        take(folder.path()).unwrap();
+        leaving.join().unwrap();
     }
 }
