@@ -17,6 +17,7 @@ use e3_core::envelope::{Envelope, Verified};
 use e3_core::limits;
 use e3_core::session::Failure;
 use e3_core::session::verdict::{self, Verdict};
+use e3_core::trust::Trust;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -261,6 +262,15 @@ impl Rig {
             .join("sessions")
             .join(run.session.digest.hex())
             .join(name)
+    }
+
+    /// What a party holds to be true, if it holds anything.
+    pub(crate) fn trust(&self, place: usize) -> Option<Trust> {
+        let path = self.fleet.parties[place].state().join("trust.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        // The file's own, not the trust state's.
+        json.as_object_mut()?.remove("format");
+        Some(serde_json::from_value(json).unwrap())
     }
 
     /// The state that a party would resume from.

@@ -13,7 +13,6 @@ use e3_client::clock;
 use e3_core::document::{Head, RoleName};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
-use e3_core::trust::Trust;
 
 use crate::common::{Plan, QUICK, Rig, until};
 
@@ -31,17 +30,14 @@ fn next_root(rig: &Rig, name: &str, change: &Change) -> Paper {
     rotate(&fleet.open.file, change, &fleet.owner, &path, clock::now()).unwrap()
 }
 
-/// What a party holds to be true.
-fn trust(rig: &Rig, place: usize) -> Trust {
-    let path = rig.fleet.parties[place].state().join("trust.json");
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
 /// Every party follows to that root.
 async fn follows(rig: &Rig, version: u64) {
     for place in 0..3 {
         let what = format!("party {place} holds root {version}; {}", rig.logs());
-        let there = || (trust(rig, place).root.version == version).then_some(());
+        let there = || {
+            rig.trust(place)
+                .filter(|trust| trust.root.version == version)
+        };
         until(&what, async || there()).await;
     }
 }
@@ -101,7 +97,7 @@ async fn a_fleet_replaces_its_head_key_and_the_old_one_counts_for_nothing() {
     };
     for place in 0..3 {
         until(what, async || refused(place)).await;
-        let held = trust(&rig, place).head.unwrap().counter;
+        let held = rig.trust(place).unwrap().head.unwrap().counter;
         assert_eq!(held, rig.fleet.open.head().unwrap().counter);
     }
     replace(&stored, &good);

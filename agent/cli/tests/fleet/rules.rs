@@ -11,7 +11,7 @@ use e3_cli::error::Error;
 use e3_client::clock;
 use e3_core::document::SessionRef;
 use e3_core::session::{Failure, Reason};
-use e3_core::trust::{Refusal, Trust};
+use e3_core::trust::Refusal;
 
 use crate::common::{Plan, QUICK, Rig, failure, slow, starts, until};
 
@@ -255,12 +255,8 @@ async fn a_session_whose_epoch_ends_while_its_agent_is_down_ends_with_a_receipt(
     new_epoch(&mut rig).await;
     // Rule 11: a new root is no reason to end what runs.
     for place in 0..3 {
-        let path = rig.fleet.parties[place].state().join("trust.json");
         let what = format!("party {place} is in the new epoch; {}", rig.logs());
-        let epoch = || {
-            let trust: Trust = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-            (trust.root.epoch == 2).then_some(())
-        };
+        let epoch = || rig.trust(place).filter(|trust| trust.root.epoch == 2);
         until(&what, async || epoch()).await;
         assert_eq!(rig.checkpoint(place, &run), "committed");
     }
