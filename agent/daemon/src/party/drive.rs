@@ -335,14 +335,14 @@ fn reason_of(trouble: Trouble, limit: u64) -> Reason {
     }
 }
 
-/// Python ended before the program had its turn: its last words are Python's or a module's, not the program's.
+/// Python ended before the program had its turn. Who kills it is no trouble of the supervisor's; where it ends by itself,
+/// its last words are Python's or a module's, not the program's.
 fn died(exit: Exit, stderr: &[u8]) -> Reason {
-    let how = match exit {
-        Exit::Code(code) => format!("Python ended with exit code {code} before the program ran"),
-        Exit::Signal(signal) => {
-            format!("Python was killed by signal {signal} before the program ran")
-        }
+    let code = match exit {
+        Exit::Code(code) => code,
+        Exit::Signal(signal) => return Reason::Killed { signal },
     };
+    let how = format!("Python ended with exit code {code} before the program ran");
     let stderr = String::from_utf8_lossy(stderr);
     let said = stderr
         .lines()
