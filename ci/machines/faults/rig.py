@@ -105,13 +105,17 @@ class Rig:
         return [("done", None) if outcome["kind"] == "done" else (outcome["failure"]["reason"]["kind"], outcome["failure"]["party"])
                 for outcome in outcomes]
 
-    def clean(self, name):
-        """Nothing ran twice, nothing is left, everybody is well, and the next session ends well."""
+    def clean(self, name, ran):
+        """Nothing ran twice, nothing is left, everybody is well, and the next session ends well. `ran`: whether every party
+        must have run the program."""
         for party in self.parties:
             machine = self.lab[party]
-            runs = machine.journal("e3-agent", "--output=json", "F_SESSION=" + name, "F_PROGRESS=running").count("\n")
+            # The agent says so before the program's first instruction, and the journal has it through power cuts.
+            runs = machine.journal("e3-agent", "--output=json", "E3_SESSION=" + name, "E3_PROGRESS=running").count("\n")
             if runs > 1:
                 raise Violated(f"{party} ran the program {runs} times")
+            if ran and not runs:
+                raise Violated(f"the journal of {party} does not say that the program ran, and it did")
             until(lambda machine=machine: not self.units(machine), HEALTHY_SECONDS,
                   lambda machine=machine: f"left over at {machine.name}: {self.units(machine)}")
             until(lambda machine=machine: machine.succeeds(["systemctl", "is-active", "--quiet", "e3-agent"]), HEALTHY_SECONDS,

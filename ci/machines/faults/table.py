@@ -41,6 +41,9 @@ def column(strikes, rooms, small, say):
                 cells.append(cell)
                 say(f"{cell['state']:10} {cell['fault']:15} {cell['verdict']:5} {cell['seconds']:6.1f} s  {cell['reason']}")
                 if cell["verdict"] == "fail":
+                    # The machines go away, and nobody else will tell.
+                    for party in rig.parties:
+                        say(f"--- the agent of {party}\n{rig.fleet.agent_log(party)}")
                     break
     return cells
 
@@ -89,7 +92,7 @@ def cell(rig, state, strike):
         if any(kind not in strike.kinds or place != rig.place and not (strike.blinds and party == rig.place)
                for party, (kind, place) in enumerate(said)):
             raise Violated(f"not everybody names {rig.victim.name} and what happened there: {describe(said)}")
-    rig.clean(name)
+    rig.clean(name, ran=said == "good" or state not in states.BEFORE_BARRIER)
     return "done, good" if said == "good" else describe(said)
 
 
