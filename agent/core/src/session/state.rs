@@ -187,6 +187,9 @@ pub enum Timer {
     /// Until a party comes back that was lost after the own program's good end, when its last word may
     /// just have got lost with it: `deadlines.preflight`, the time in which a party has to show up.
     Return,
+    /// Until a party comes back that was lost after this one was armed and before the barrier opened here:
+    /// [`Timer::REGROUP_MS`].
+    Rejoin,
     /// Collecting explanations: [`Timer::GRACE_MS`] from the first one.
     Grace,
     /// The same after a restart, when nobody is connected yet: [`Timer::REGROUP_MS`].
@@ -198,8 +201,8 @@ impl Timer {
     /// on earth and back, shorter than a person notices.
     pub const GRACE_MS: u64 = 400;
     /// How long they are collected after a restart, in milliseconds: agents that were restarted
-    /// together need a moment to find each other again, and whoever waits for one that was away tries
-    /// every second.
+    /// together, or cut off from each other for a moment, need a moment to find each other again, and
+    /// whoever waits for one that was away tries every second.
     pub const REGROUP_MS: u64 = 3000;
 
     /// The length of the timer in milliseconds.
@@ -210,7 +213,7 @@ impl Timer {
             Self::Connect => deadlines.connect * 1000,
             Self::Run => deadlines.run * 1000,
             Self::Grace => Self::GRACE_MS,
-            Self::Regroup => Self::REGROUP_MS,
+            Self::Regroup | Self::Rejoin => Self::REGROUP_MS,
         }
     }
 }

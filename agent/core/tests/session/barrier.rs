@@ -134,6 +134,33 @@ fn before_the_barrier_a_party_may_go_and_come_back() {
 }
 
 #[test]
+fn an_armed_party_waits_a_moment_for_one_that_it_has_lost() {
+    // Everybody is armed for all this party knows, but not everybody is there.
+    let lost = Party::almost_open().after([Event::PeerLost(1)]);
+    assert_eq!(lost.actions, [Action::StartTimer(Timer::Rejoin)]);
+    assert_eq!(lost.state.checkpoint(), Checkpoint::Committed);
+    let barrier = lost.armed();
+    let lost = lost.after([Event::PeerArmed(2, barrier)]);
+    assert_eq!(lost.progress(), Progress::Preflight);
+    let gone = Failure::at(1, Reason::Lost);
+    // A connection is back when the party speaks.
+    let again = lost.proof(1);
+    let back = lost.after([Event::PeerReady(1, again), Event::PeerArmed(1, barrier)]);
+    assert_eq!(back.progress(), Progress::Running);
+    let back = back.after([Event::Timer(Timer::Rejoin), Event::Timer(Timer::Preflight)]);
+    assert_eq!(back.progress(), Progress::Running);
+    for timer in [Timer::Rejoin, Timer::Preflight] {
+        let lost = Party::almost_open().after([Event::PeerLost(1), Event::Timer(timer)]);
+        assert_eq!(lost.failure(), gone);
+    }
+    // It may have lost its power meanwhile, and says so.
+    let restarted = Failure::at(1, Reason::AgentRestarted);
+    let lost =
+        Party::almost_open().after([Event::PeerLost(1), Event::PeerFailed(1, restarted.clone())]);
+    assert_eq!(lost.failure(), restarted);
+}
+
+#[test]
 fn a_new_proof_of_readiness_after_the_barrier_means_that_the_party_started_over() {
     let party = Party::running();
     let mut other = ready(party.context.manifest, 1);

@@ -1,6 +1,7 @@
 //! Up to the open barrier: everybody's `Ready` is here and equal, and everybody has said so.
 
 use super::fail::fail;
+use super::running::gone;
 use crate::digest::Digest;
 use crate::document::Ready;
 use crate::session::state::{Action, Context, Peer, State, Tell, Timer};
@@ -15,12 +16,26 @@ pub(super) fn preflight_over(context: &Context, state: State) -> (State, Vec<Act
     else {
         return (state, Vec::new());
     };
-    // The first party that has said nothing; if all have, the first that is not armed.
+    // The first party that has said nothing; if all have, the first that is gone, or that is not armed.
     let silent = peers.iter().position(|peer| peer.ready.is_none());
     let party = silent
         .or_else(|| peers.iter().position(|peer| peer.armed.is_none()))
         .unwrap_or(context.me);
-    fail(context, &Failure::at(party, Reason::Missing { seconds }))
+    let missing = || Failure::at(party, Reason::Missing { seconds });
+    let failure = gone(peers).unwrap_or_else(missing);
+    fail(context, &failure)
+}
+
+/// The time is over in which a party should have come back that was lost after this one was armed.
+pub(super) fn rejoin_over(context: &Context, state: State) -> (State, Vec<Action>) {
+    let failure = match &state {
+        State::Preflight { peers, .. } => gone(peers),
+        _ => None,
+    };
+    match failure {
+        Some(failure) => fail(context, &failure),
+        None => (state, Vec::new()),
+    }
 }
 
 pub(super) fn peer_ready(
@@ -59,7 +74,10 @@ pub(super) fn peer_ready(
             arm(context, State::Preflight { peers, armed: None })
         }
         // Said again over a new connection: no news, but it is there again.
-        State::Preflight { ref peers, .. } if known(peers) => (state, Vec::new()),
+        State::Preflight { mut peers, armed } if known(&peers) => {
+            peers[party].gone = false;
+            open(context, peers, armed)
+        }
         State::Running { ref mut peers, .. } if known(peers) => {
             peers[party].gone = false;
             (state, Vec::new())
@@ -139,7 +157,7 @@ fn open(context: &Context, peers: Vec<Peer>, armed: Option<Digest>) -> (State, V
         let failure = Failure::at(party, Reason::BarrierMismatch);
         return fail(context, &failure);
     }
-    if peers.iter().any(|peer| peer.armed.is_none()) {
+    if peers.iter().any(|peer| peer.armed.is_none() || peer.gone) {
         return (State::Preflight { peers, armed }, Vec::new());
     }
     let readies = peers

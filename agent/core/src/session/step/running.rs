@@ -84,7 +84,7 @@ pub(super) fn running(context: &Context, state: State, event: Event) -> (State, 
 }
 
 /// The first party that was lost before it said that it has finished, and has not come back.
-fn gone(peers: &[Peer]) -> Option<Failure> {
+pub(super) fn gone(peers: &[Peer]) -> Option<Failure> {
     let party = peers
         .iter()
         .position(|peer| peer.gone && peer.finished.is_none())?;
