@@ -31,8 +31,9 @@ pub enum LinkEvent {
     Up(mpsc::Sender<Frame>, Peer),
     /// It said something.
     Frame(Frame),
-    /// The connection broke, fell silent, or carried nonsense.
-    Down,
+    /// The connection broke, fell silent, or carried nonsense. With the way that `Up` gave: if nobody holds it any
+    /// more, another connection has come in its place.
+    Down(mpsc::WeakSender<Frame>),
 }
 
 /// What is known of the party at the other end of a link.
@@ -57,6 +58,7 @@ where
     let party = peer.party;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut outgoing) = mpsc::channel::<Frame>(QUEUE);
+    let way = sender.downgrade();
     if events
         .send((party, LinkEvent::Up(sender, peer)))
         .await
@@ -100,7 +102,7 @@ where
         () = read => {}
     }
     // Nobody listens any more if the session is over.
-    let _ = events.send((party, LinkEvent::Down)).await;
+    let _ = events.send((party, LinkEvent::Down(way))).await;
 }
 
 /// Where a party may be found; asked again before each attempt, as it may have moved.

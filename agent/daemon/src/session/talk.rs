@@ -112,10 +112,11 @@ impl Talk {
                     said.iter().all(|frame| self.send(party, frame)) && !said.is_empty();
                 None
             }
-            LinkEvent::Down => {
+            // Whoever dials notices a break first now and then, and is here again already.
+            LinkEvent::Down(way) => way.upgrade().map(|_| {
                 self.links[party] = None;
-                Some(Event::PeerLost(party))
-            }
+                Event::PeerLost(party)
+            }),
             LinkEvent::Frame(frame) => self.understand(context, party, frame, now),
         }
     }
@@ -183,4 +184,47 @@ fn bounded(mut outputs: Vec<OutputHash>) -> Vec<OutputHash> {
 pub fn output_key(talk: &Talk, barrier: &Digest) -> Option<[u8; 32]> {
     talk.shares()
         .map(|shares| barrier::output_key(barrier, &shares))
+}
+
+#[cfg(test)]
+mod tests {
+    use e3_testkit::sim::manifest;
+
+    use super::*;
+    use crate::peer::link::Peer;
+
+    fn peer() -> Peer {
+        Peer {
+            party: 1,
+            address: None,
+            round_trip: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_another_has_replaced_is_no_loss_when_it_breaks() {
+        let context = Context {
+            session: manifest(3),
+            manifest: Digest::of(b"manifest"),
+            me: 2,
+        };
+        let mut talk = Talk::new(3);
+        let (old, mut old_frames) = mpsc::channel(4);
+        let (new, mut new_frames) = mpsc::channel(4);
+        let (old_way, new_way) = (old.downgrade(), new.downgrade());
+        let hear = |talk: &mut Talk, event| talk.hear(&context, 1, event, Time::MIN);
+        // The party dials again before this one has noticed that the first connection is broken.
+        hear(&mut talk, LinkEvent::Up(old, peer()));
+        hear(&mut talk, LinkEvent::Up(new, peer()));
+        assert!(hear(&mut talk, LinkEvent::Down(old_way)).is_none());
+        talk.say(Frame::Finished {
+            outputs: Vec::new(),
+        });
+        assert!(new_frames.try_recv().is_ok());
+        assert!(old_frames.try_recv().is_err());
+        let lost = hear(&mut talk, LinkEvent::Down(new_way));
+        assert!(matches!(lost, Some(Event::PeerLost(1))));
+        talk.say(Frame::Beat);
+        assert!(new_frames.try_recv().is_err());
+    }
 }
