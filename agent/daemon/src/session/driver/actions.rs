@@ -170,20 +170,36 @@ impl Driver {
         if self.folder.has_receipt() {
             return self.folder.clear_run();
         }
-        let done = outcome == Outcome::Done;
-        if done && let Some(staging) = &self.staging {
+        if outcome == Outcome::Done
+            && let Some(staging) = &self.staging
+        {
             self.shared.runtimes.good(&staging.runtime.wheel);
         }
+        // First: on a full disk this makes room for the receipt.
+        self.folder.clear_run();
+        self.unsigned = Some(outcome);
+        self.sign();
+    }
+
+    /// Writes the receipt, unless the disk does not take it; then it is tried again in [`Driver::linger`].
+    pub(super) fn sign(&mut self) {
+        let Some(outcome) = self.unsigned.clone() else {
+            return;
+        };
         let (verdict, detail) = match &outcome {
             Outcome::Done => ("done", String::new()),
             Outcome::Failed { failure } => ("failed", failure.to_string()),
         };
-        if let Err(error) =
+        let written = self.save().and_then(|()| {
+            let (shared, context) = (&self.shared, &self.context);
             self.facts
-                .write_receipt(&self.shared, &self.context, &self.folder, outcome)
-        {
-            tracing::error!(error = %crate::text::chain(&error), "cannot write the receipt");
+                .write_receipt(shared, context, &self.folder, outcome)
+        });
+        if let Err(error) = written {
+            tracing::error!(error = %crate::text::chain(&error), "cannot write the receipt; trying again until there is room");
+            return;
         }
+        self.unsigned = None;
         self.shared.outbox.push(self.context.manifest);
         if let Err(error) =
             self.shared
@@ -192,6 +208,5 @@ impl Driver {
         {
             tracing::error!(error = %crate::text::chain(&error), "cannot write the journal");
         }
-        self.folder.clear_run();
     }
 }

@@ -20,7 +20,7 @@ use e3_core::session::{
 };
 use e3_core::trust::Refusal;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::conclude::Facts;
 use super::folder::Folder;
@@ -38,6 +38,8 @@ use crate::shared::Shared;
 const LINGER: Duration = Duration::from_mins(1);
 /// A manifest that starts later is looked at again at least this often: clocks jump.
 const RECHECK: Duration = Duration::from_mins(1);
+/// Between attempts to write a receipt that the disk does not take.
+const ROOM: Duration = Duration::from_secs(1);
 
 /// What the agent asks of a running session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,8 @@ struct Driver {
     party_events: Option<mpsc::Receiver<PartyEvent>>,
     /// What the program said just before it was killed.
     late: Vec<PartyEvent>,
+    /// How the session has ended, until the receipt that says so is on the disk.
+    unsigned: Option<Outcome>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -130,6 +134,7 @@ pub async fn drive(
         party: None,
         party_events: None,
         late: Vec::new(),
+        unsigned: None,
         shared,
         context,
         standing,
@@ -232,6 +237,10 @@ impl Driver {
 
     /// One step, and what follows from it.
     async fn advance(&mut self, event: Event) {
+        // Nothing happens after the end. What the disk has not taken of it is written with the receipt.
+        if self.state.is_final() {
+            return;
+        }
         let before = self.state.progress();
         let state = std::mem::replace(&mut self.state, State::Fetched(Vec::new()));
         let (state, mut actions) = step(&self.context, state, event);
@@ -244,8 +253,6 @@ impl Driver {
             self.state = State::Failed {
                 failure: failure.clone(),
             };
-            // The disk has not taken it, and is not asked again.
-            self.checkpoint = self.state.checkpoint();
             let tell = Action::Tell(Tell::Failed(failure.clone()));
             actions = vec![
                 Action::Kill,
@@ -335,21 +342,25 @@ impl Driver {
         self.state.is_final() && self.party.is_none()
     }
 
-    /// After the end: whoever comes late still hears of it.
+    /// After the end: whoever comes late still hears of it, and the receipt is written as soon as there is room for it.
     async fn linger(&mut self, linked: &mut mpsc::Receiver<(usize, LinkEvent)>) {
         // Nobody waits for longer.
         let preflight = Duration::from_secs(self.context.session.deadlines.preflight);
         let until = Instant::now() + preflight.min(LINGER);
-        while !self.talk.everybody_knows(self.context.me) {
+        let mut attempts = tokio::time::interval_at(Instant::now() + ROOM, ROOM);
+        attempts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let waits = Instant::now() < until && !self.talk.everybody_knows(self.context.me);
+            if !waits && self.unsigned.is_none() {
+                break;
+            }
             tokio::select! {
-                event = linked.recv() => match event {
-                    Some((party, event)) => {
-                        let now = self.shared.keeper().now();
-                        self.talk.hear(&self.context, party, event, now);
-                    }
-                    None => return,
-                },
-                () = tokio::time::sleep_until(until) => return,
+                Some((party, event)) = linked.recv() => {
+                    let now = self.shared.keeper().now();
+                    self.talk.hear(&self.context, party, event, now);
+                }
+                _ = attempts.tick(), if self.unsigned.is_some() => self.sign(),
+                () = tokio::time::sleep_until(until), if waits => {}
             }
         }
         // Sent is not received: a moment for the last frames.
