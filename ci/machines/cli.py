@@ -79,6 +79,8 @@ def parser():
     sub = command(faults_, "the table of faults: states of a session × what can happen to a machine")
     sub.add_argument("--only", action="append", metavar="FAULT", help="only faults whose name has this in it (repeatable)")
     sub.add_argument("--state", action="append", help="only this state (repeatable)")
+    sub.add_argument("--quick", action="store_true", help="each state and each fault at least once, in two minutes; all of it takes ten")
+    sub.add_argument("--markdown", action="store_true", help="print the table of ci/machines/faults/README.md")
     command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     command(test, "try what the lab promises, with laboratories of its own")
