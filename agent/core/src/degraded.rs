@@ -76,6 +76,11 @@ pub enum Degraded {
     },
     /// The head has expired and no newer one can be had.
     HeadExpired,
+    /// The newest head cannot be used by this machine's clock, which is far from the hub's.
+    ClockWrong {
+        /// How far the hub's clock is ahead; negative if it is behind.
+        seconds: i64,
+    },
     /// The hub shows something that contradicts what this party has verified before.
     HubContradicts {
         /// What.
@@ -126,6 +131,13 @@ impl Degraded {
             Self::Disk { detail } => format!("its disk failed: {detail}"),
             Self::Supervisor { detail } => format!("programs cannot be started: {detail}"),
             Self::HeadExpired => "the fleet's head has expired".to_owned(),
+            Self::ClockWrong { seconds } => {
+                let (days, side) = (
+                    seconds.abs() / 86_400,
+                    if *seconds > 0 { "behind" } else { "ahead of" },
+                );
+                format!("its clock is {days} days {side} the hub's")
+            }
             Self::HubContradicts { detail } => format!("the hub contradicts itself: {detail}"),
             Self::Settings { detail } => format!("the settings cannot be used: {detail}"),
         }
@@ -166,6 +178,9 @@ impl Degraded {
             }
             Self::HeadExpired => {
                 "Renew it with `e3 hub renew`, and check that the hub is reachable."
+            }
+            Self::ClockWrong { .. } => {
+                "Set the clock, or turn on time sync; no session starts before. If this clock is right, ask who runs the hub."
             }
             Self::HubContradicts { .. } => {
                 "Ask the fleet's owner: the hub shows an old or a second version of something, or somebody stands between."

@@ -28,6 +28,14 @@ impl Time {
         Self(seconds.clamp(Self::MIN.0, Self::MAX.0))
     }
 
+    /// Reads the form that HTTP uses (RFC 9110, 5.6.7): `Sun, 22 Nov 2026 10:00:00 GMT`.
+    pub fn from_http(text: &str) -> Option<Self> {
+        // Rule 3: it is a stranger's.
+        let text = Some(text).filter(|text| text.len() < 64)?;
+        let time = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Self::from_unix(time.timestamp().as_second()))
+    }
+
     /// Seconds since 1970-01-01T00:00:00Z.
     pub const fn unix(self) -> i64 {
         self.0
@@ -98,6 +106,16 @@ crate::text_schema!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_of_http_are_read_and_nothing_else() {
+        let read = |text: &str| Time::from_http(text).map(Time::unix);
+        // RFC 9110, 5.6.7.
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(read("1994-11-06T08:49:37Z"), None);
+        assert_eq!(read(&"Sun, ".repeat(20)), None);
+        assert_eq!(read(""), None);
+    }
 
     #[test]
     fn text_form_round_trips() {

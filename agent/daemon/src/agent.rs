@@ -303,9 +303,14 @@ impl Agent {
                 tracing::warn!(error = %detail, "a head is refused");
                 // Rule 11: the last good state stays; what is running goes on.
                 let (source, reason) = match error {
-                    KeeperError::Trust(TrustError::Expired { .. }) => {
-                        (Source::Head, Degraded::HeadExpired)
-                    }
+                    KeeperError::Trust(TrustError::Expired { .. }) => (
+                        Source::Head,
+                        sync::unusable(&self.shared, Degraded::HeadExpired),
+                    ),
+                    KeeperError::Trust(TrustError::FromTheFuture { .. }) => (
+                        Source::Head,
+                        sync::unusable(&self.shared, Degraded::HubContradicts { detail }),
+                    ),
                     KeeperError::Trust(_) => (Source::Head, Degraded::HubContradicts { detail }),
                     _ => (Source::Disk, Degraded::Disk { detail }),
                 };

@@ -175,6 +175,11 @@ impl Board {
         });
     }
 
+    /// Whether something is wrong there.
+    pub fn is_degraded(&self, source: Source) -> bool {
+        self.lock().troubles.contains_key(&source)
+    }
+
     /// The machine's identity.
     pub fn identity(&self, party: PublicKey) {
         self.change(|content| content.known.party = Some(party));

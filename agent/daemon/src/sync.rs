@@ -14,6 +14,11 @@ use crate::shared::Shared;
 /// Between attempts to open the stream, at first; it doubles up to the poll interval.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Between two polls, at most, while the head cannot be used.
+const RECOVERY: Duration = Duration::from_secs(30);
+/// Seconds between this clock and the hub's from which on it is the clock that is told: what heads are given, too.
+const CLOCK_DOUBT: i64 = 24 * 3600;
+
 /// Sends each head that the hub shows. For ever.
 pub async fn run(shared: Shared, heads: mpsc::Sender<Vec<u8>>) {
     let mut pause = RETRY;
@@ -56,13 +61,27 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Optio
                     return true;
                 }
             },
-            () = tokio::time::sleep(jitter(shared.settings.poll)) => poll(shared, heads, etag).await,
+            () = tokio::time::sleep(pause(shared)) => poll(shared, heads, etag).await,
         }
     }
 }
 
+/// How long until the next poll. What is wrong with the head may pass without a new one, such as a clock that is set.
+fn pause(shared: &Shared) -> Duration {
+    let poll = shared.settings.poll;
+    jitter(if shared.board.is_degraded(Source::Head) {
+        poll.min(RECOVERY)
+    } else {
+        poll
+    })
+}
+
 /// Asks for the head. One that has not changed since the last time costs a few hundred bytes.
 async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<String>) {
+    if shared.board.is_degraded(Source::Head) {
+        // It is to be judged again, changed or not.
+        *etag = None;
+    }
     match shared.hub.head(etag.as_deref()).await {
         Ok(head) => {
             shared.board.hub(None);
@@ -83,9 +102,16 @@ async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<
         keeper.head().is_some() && !keeper.trust().head_is_fresh(e3_client::clock::now())
     };
     if expired {
-        shared
-            .board
-            .degraded(Source::Head, Some(Degraded::HeadExpired));
+        let reason = unusable(shared, Degraded::HeadExpired);
+        shared.board.degraded(Source::Head, Some(reason));
+    }
+}
+
+/// Why a head cannot be used that has been refused with `reason`: a clock that is far from the hub's explains it better.
+pub fn unusable(shared: &Shared, reason: Degraded) -> Degraded {
+    match shared.hub.clock_ahead() {
+        Some(seconds) if seconds.abs() > CLOCK_DOUBT => Degraded::ClockWrong { seconds },
+        _ => reason,
     }
 }
 

@@ -69,6 +69,7 @@ impl Hub {
         let path = format!("v1/events?topics={}", topics.join(","));
         let sent = events.get(format!("{base}/{path}")).send().await;
         let response = sent.map_err(|error| HubError::of_request(&self.url, &error))?;
+        self.note_date(&response);
         let status = response.status().as_u16();
         match status {
             200 => Ok(Events {

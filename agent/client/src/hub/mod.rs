@@ -11,9 +11,11 @@ mod read;
 mod write;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use e3_core::digest::Digest;
+use e3_core::time::Time;
 
 use crate::clock::Clock;
 
@@ -45,6 +47,8 @@ enum Way {
         base: String,
         requests: reqwest::Client,
         events: reqwest::Client,
+        /// Of the latest answer that had a date.
+        ahead: Arc<Mutex<Option<i64>>>,
     },
     Folder(PathBuf),
 }
@@ -90,6 +94,7 @@ impl Hub {
                 base,
                 requests,
                 events,
+                ahead: Arc::default(),
             },
         })
     }
@@ -97,6 +102,28 @@ impl Hub {
     /// Its address, without user and password.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// How many seconds the hub's clock is ahead of this machine's, by its latest answer; negative if it is behind.
+    ///
+    /// Nothing may be decided by it: a hub can say what it likes. It is for telling a wrong clock from an expired head.
+    pub fn clock_ahead(&self) -> Option<i64> {
+        let Way::Http { ahead, .. } = &self.way else {
+            return None;
+        };
+        *ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of the hub's clock.
+    fn note_date(&self, answer: &reqwest::Response) {
+        let date = answer.headers().get(http::header::DATE);
+        let date = date
+            .and_then(|date| date.to_str().ok())
+            .and_then(Time::from_http);
+        if let (Way::Http { ahead, .. }, Some(date)) = (&self.way, date) {
+            *ahead.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(date.since(crate::clock::now()));
+        }
     }
 }
 

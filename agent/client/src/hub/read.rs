@@ -199,6 +199,7 @@ impl Hub {
                     .send()
                     .await
                     .map_err(|error| HubError::of_request(&self.url, &error))?;
+                self.note_date(&response);
                 let status = response.status().as_u16();
                 let etag = response.headers().get(http::header::ETAG);
                 let etag = etag

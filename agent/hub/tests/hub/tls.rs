@@ -29,6 +29,8 @@ async fn whoever_has_the_join_files_authority_reads_and_listens() {
     let (fleet, _kept) = start(&["127.0.0.1"]).await;
     let hub = fleet.client();
     assert_eq!(hub.head(None).await.unwrap().unwrap().bytes, head_bytes(1));
+    let ahead = hub.clock_ahead().expect("an answer has a date");
+    assert!(ahead.abs() < 60, "{ahead}");
     assert!(
         hub.events(&[Topic::Head])
             .await
