@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use zbus::fdo;
 use zbus::{Connection, OwnedObjectPath, Variant};
 
@@ -14,6 +15,8 @@ use crate::supervisor::SupervisorError;
 
 /// A restart of the bus takes about a second.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between attempts to reach a bus that is gone.
+pub(super) const RETRY: Duration = Duration::from_millis(100);
 /// systemd's error for a unit that is not loaded, so does not run.
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 /// It told this client about signals already.
@@ -86,7 +89,7 @@ type Dial = dyn Fn() -> BoxFuture<'static, zbus::Result<Connection>> + Send + Sy
 #[derive(Clone)]
 pub(super) struct Bus {
     dial: Arc<Dial>,
-    /// For a bus that is gone to come back, before a start or stop is given up.
+    /// For a bus that is gone to come back, before what was asked of it is given up.
     pub(super) patience: Duration,
     current: Arc<Mutex<Option<Connection>>>,
 }
@@ -104,6 +107,21 @@ impl Bus {
             patience,
             current: Arc::default(),
         }
+    }
+
+    /// Waits a moment before what has failed with this error is tried again, or gives it up with the error when the bus
+    /// has been gone since `lost` for too long.
+    pub(super) async fn wait(
+        &self,
+        lost: &mut Option<Instant>,
+        error: zbus::Error,
+    ) -> Result<(), SupervisorError> {
+        let since = *lost.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.patience {
+            return Err(SupervisorError::NoBus(error));
+        }
+        tokio::time::sleep(RETRY).await;
+        Ok(())
     }
 
     /// A connection on which systemd sends its signals.

@@ -48,14 +48,24 @@ fn addresses(peers: &[IpAddr]) -> Variant<'static> {
     Variant::new(entries)
 }
 
-/// Sets them.
+/// Sets them, also over a bus that is just being restarted: set twice they are the same.
 pub(super) async fn set(
     bus: &Bus,
     unit: &str,
     properties: Properties,
 ) -> Result<(), SupervisorError> {
+    let mut lost = None;
+    loop {
+        match set_once(bus, unit, &properties).await {
+            Err(SupervisorError::NoBus(error)) => bus.wait(&mut lost, error).await?,
+            done => return done,
+        }
+    }
+}
+
+async fn set_once(bus: &Bus, unit: &str, properties: &Properties) -> Result<(), SupervisorError> {
     let manager = manager(&bus.connection().await?).await?;
-    let set = manager.set_unit_properties(unit, true, &properties).await;
+    let set = manager.set_unit_properties(unit, true, properties).await;
     set.map_err(|source| failed("set limits of", unit, source))
 }
 

@@ -32,6 +32,8 @@ struct Script {
     prints: Option<(PathBuf, Vec<u8>)>,
     /// Errors by method, before anything is done.
     refuses: BTreeMap<&'static str, zbus::fdo::Error>,
+    /// The method whose next call the bus takes with it when it goes.
+    loses: Option<&'static str>,
     /// What was set.
     set: Vec<(String, OwnedVariant)>,
     /// Jobs end without a signal.
@@ -44,7 +46,11 @@ struct FakeManager(Shared);
 
 impl FakeManager {
     fn refuse(&self, call: &'static str) -> zbus::fdo::Result<()> {
-        let refused = self.0.lock().unwrap().refuses.get(call).cloned();
+        let mut script = self.0.lock().unwrap();
+        if script.loses.take_if(|lost| *lost == call).is_some() {
+            return Err(zbus::fdo::Error::NoReply("the bus is gone".to_owned()));
+        }
+        let refused = script.refuses.get(call).cloned();
         refused.map_or(Ok(()), Err)
     }
 
@@ -567,6 +573,20 @@ async fn a_bus_that_is_restarted_in_the_middle_loses_no_end() {
     }
     bench.exit("failed", "exit-code", CLD_EXITED, 3).await;
     assert_eq!(ended.await.unwrap().unwrap(), Exit::Code(3));
+}
+
+#[tokio::test]
+async fn a_bus_that_is_restarted_at_the_barrier_costs_nobody_the_session() {
+    let bench = Bench::new().await;
+    let mut started = bench.start().await.unwrap();
+    bench.script.lock().unwrap().loses = Some("SetUnitProperties");
+    let peers = ["10.0.0.2".parse().unwrap()];
+    started.running.allow(&peers).await.unwrap();
+    let script = bench.script.lock().unwrap();
+    assert!(script.loses.is_none());
+    let (_, allowed) = script.set.last().unwrap();
+    let allowed = <Vec<(i32, Vec<u8>, u32)>>::try_from(allowed.try_clone().unwrap()).unwrap();
+    assert_eq!(allowed, [(nix::libc::AF_INET, vec![10, 0, 0, 2], 32)]);
 }
 
 #[tokio::test]

@@ -7,13 +7,13 @@ use futures_util::StreamExt as _;
 use zbus::fdo::PropertiesProxy;
 use zbus::{Connection, OwnedObjectPath};
 
-use super::bus::{Bus, ServiceProxy, UnitProxy, failed, is_no_such_unit, manager, subscribe};
+use super::bus::{
+    Bus, RETRY, ServiceProxy, UnitProxy, failed, is_no_such_unit, manager, subscribe,
+};
 use crate::supervisor::SupervisorError;
 
 /// For a start or stop job. The unit's own timeouts are below.
 const JOB_DEADLINE: Duration = Duration::from_secs(40);
-/// Between attempts to reach a bus that is gone.
-const RETRY: Duration = Duration::from_millis(100);
 
 /// How a unit stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,13 +157,7 @@ async fn job(bus: &Bus, call: &'static str, unit: &str) -> Result<(), Supervisor
         let mut lost = None;
         loop {
             match job_on(bus, call, unit, &mut asked).await {
-                Err(SupervisorError::NoBus(error)) => {
-                    let since = *lost.get_or_insert_with(tokio::time::Instant::now);
-                    if since.elapsed() >= bus.patience {
-                        return Err(SupervisorError::NoBus(error));
-                    }
-                    tokio::time::sleep(RETRY).await;
-                }
+                Err(SupervisorError::NoBus(error)) => bus.wait(&mut lost, error).await?,
                 done => return done,
             }
         }
