@@ -5,7 +5,8 @@ named pipe before it answers, and the session's unit waits at another one before
 power cut, so nothing is held then. Everything else is what fleets do by themselves.
 """
 
-from .rig import PYTHON
+from ..fleet import until
+from .rig import PYTHON, STATE_SECONDS
 
 QUESTION = "/run/lab/question"
 GATE = "/run/lab/gate"
@@ -14,8 +15,10 @@ WRAPPER = f"""\
 if [ -p {QUESTION} ]; then : <{QUESTION}; fi
 exec /usr/bin/python3 "$@"
 """
+# Inside the session's own root, where the command before its start is, too.
 WAIT = f"""\
 [Service]
+BindReadOnlyPaths=-/run/lab
 ExecStartPre=+/bin/sh -c 'if [ -p {GATE} ]; then : <{GATE}; fi'
 """
 # From push to a time that is still to come when the fault is over and done with.
@@ -64,6 +67,8 @@ def staged(rig):
     hold(rig, GATE)
     name = rig.push()
     rig.reaches(name, "staged")
+    until(lambda: any("start-pre" in unit for unit in rig.units(rig.victim)), STATE_SECONDS,
+          lambda: f"nothing holds the session in this state: {rig.units(rig.victim)}")
     return name
 
 
