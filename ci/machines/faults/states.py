@@ -59,6 +59,8 @@ def verified(rig):
     rig.victim.run(["touch", PYTHON])
     name = rig.push()
     rig.reaches(name, "verified")
+    until(lambda: rig.victim.succeeds(["pgrep", "-f", f"^/bin/sh {PYTHON} "]), STATE_SECONDS,
+          lambda: "nothing holds the session in this state: nobody waits for Python's answer")
     return name
 
 
