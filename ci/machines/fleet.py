@@ -54,20 +54,28 @@ class Fleet:
         self.tell("e3 " + " ".join(str(arg) for arg in args), done.out)
         return done
 
-    def start(self):
-        """Key, fleet, hub, join files; returns when all machines have enrolled and are accepted."""
+    def found(self):
+        """Key, fleet, hub."""
         self.folder.mkdir()
         self.e3("key", "new", "key.pem")
         self.e3("fleet", "new", "demo", "--hub", HUB)
         self.hub_on()
+
+    def start(self, seconds=ENROLMENT_SECONDS):
+        """All of it; returns when all machines have enrolled and are accepted."""
+        self.found()
         for name in self.parties:
-            self.e3("fleet", "invite", name, "-o", f"{name}.toml")
             self.join(name)
-        self.enrolled(self.parties)
+        self.enrolled(self.parties, seconds)
+        self.accept()
+
+    def accept(self):
+        """The owner accepts all machines that have enrolled."""
         self.e3("fleet", "accept", "--all")
 
     def join(self, name):
         """Puts a join file on a machine, the only thing that its user adds."""
+        self.e3("fleet", "invite", name, "-o", f"{name}.toml")
         join_file = (self.folder / f"{name}.toml").read_text()
         self.lab[name].write("/etc/e3/e3.toml", join_file, mode="0600", owner="e3")
 
@@ -94,13 +102,13 @@ class Fleet:
         shown = json.loads(self.lab.hub.run([self.binary, "fleet", "status", "--json", "--fleet", self.folder / "demo"]).out)
         return {party["name"]: party for party in shown["parties"]}
 
-    def enrolled(self, names):
+    def enrolled(self, names, seconds=ENROLMENT_SECONDS):
         """Waits until these machines have enrolled and say that they are ready."""
         def ready():
             now = self.status()
             return all(now.get(name, {}).get("state") == "ready" for name in names)
 
-        until(ready, ENROLMENT_SECONDS, lambda: f"the machines have not enrolled: {self.status()}\n" + self.agent_log(names[0]))
+        until(ready, seconds, lambda: f"the machines have not enrolled: {self.status()}\n" + self.agent_log(names[0]))
 
     def agent_log(self, name):
         """The last words of a machine's agent."""
