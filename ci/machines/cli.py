@@ -83,6 +83,7 @@ def parser():
     sub.add_argument("--markdown", action="store_true", help="print the table of ci/machines/faults/README.md")
     command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
+    command(clocks, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")
     command(test, "try what the lab promises, with laboratories of its own")
     return top
 
@@ -236,6 +237,14 @@ def bench_(args):
 
 
 bench_.__name__ = "bench"
+
+
+def clocks(_args):
+    """`ci/lab clocks`."""
+    from . import clocks as tests
+
+    if not tests.run():
+        raise LabError("a wrong clock does what it must not do")
 
 
 def test(_args):

@@ -1,0 +1,17 @@
+"""A machine whose clock is wrong, in a fleet of three (trust rule 10): `ci/lab clocks`. It is emulated, since containers have
+the clock of their host, so this takes minutes.
+
+| file | idea |
+|---|---|
+| `case` | what the tests share: a laboratory whose p0 boots at some time, a fleet, sessions |
+| `past` | p0 lives in 1970, as a board without a battery does: it takes part, and accepts nothing that has expired |
+| `future` | p0 lives in 2099: it runs nothing, says why, and recovers when its clock is set right |
+"""
+
+import unittest
+
+
+def run(names=("past", "future")):
+    """Runs all tests; True if all passed."""
+    suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names)
+    return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()

@@ -1,0 +1,92 @@
+"""What the tests share: a laboratory for each class, whose p0 is emulated and boots with a clock of its own."""
+
+import json
+import os
+import time
+import unittest
+
+from ..faults.rig import QUICK, SALARIES
+from ..fleet import Fleet, need_binary, until
+from ..lab import Lab
+
+# An emulated processor needs a minute to enrol, and another one to start Python and import MPyC.
+ENROLMENT_SECONDS = 120
+PREFLIGHT_SECONDS = 120
+SESSION_SECONDS = 180
+STATE_SECONDS = 60
+AGENT = "e3-agent.service"
+
+
+class ClockCase(unittest.TestCase):
+    """Has `self.lab`, `self.p0` and `self.fleet`, whose hub runs; nobody has joined. The same for all tests of a class."""
+
+    # What p0's hardware clock says when it boots, as an ISO time.
+    rtc = ""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(3, agent=os.environ["E3_AGENT"], emulated=["p0"])
+        # A laboratory that does not come up takes itself down.
+        cls.lab.up(boot=False)
+        cls.addClassCleanup(cls.lab.down)
+        cls.p0 = cls.lab["p0"]
+        cls.p0.rtc = cls.rtc
+        cls.lab.boot()
+        # At boot, systemd moves a clock into the years in which it can have been built: a machine with another process 1,
+        # or a clock that goes wrong later, has no such help. The agent starts as if it were at boot.
+        cls.set_clock(cls.rtc)
+        cls.fleet = Fleet(cls.lab, need_binary())
+        cls.fleet.found()
+        (cls.fleet.folder / "quick.py").write_text(QUICK)
+        cls._count = 0
+
+    @classmethod
+    def set_clock(cls, text):
+        """Starts p0's agent anew at this time."""
+        script = 'systemctl stop "$1"; date --utc --set="$2"; systemctl start "$1"'
+        cls.p0.run(["sh", "-ec", script, "sh", AGENT, text])
+
+    def year(self):
+        """The year that p0's clock says it is."""
+        return int(self.p0.run(["date", "--utc", "+%Y"]).out)
+
+    def hardware_year(self):
+        """The year that its hardware clock says it is."""
+        return time.gmtime(int(self.p0.read("/sys/class/rtc/rtc0/since_epoch"))).tm_year
+
+    def sign(self, top="", preflight=PREFLIGHT_SECONDS):
+        """Signs a session of all three; returns its name."""
+        type(self)._count += 1
+        name = f"session-{self._count}"
+        self.fleet.sign(name, "quick.py", top=top, preflight=preflight)
+        return name
+
+    def run_session(self, **how):
+        """A session from its signing to the receipts: all parties' outcomes, in order."""
+        name = self.sign(**how)
+        self.fleet.push(name)
+        return name, [receipt and receipt["outcome"] for receipt in self.fleet.verdict(name, SESSION_SECONDS)]
+
+    def assert_good_session(self):
+        """One ends well, with the right result, which p0 can read."""
+        name, outcomes = self.run_session()
+        self.assertEqual([outcome and outcome["kind"] for outcome in outcomes], ["done"] * 3, outcomes)
+        self.assertEqual(self.p0.run(["e3-agent", "result", name]).out, f"{sum(SALARIES)}\n")
+
+    def ran(self, name):
+        """How often p0 has started this session's program."""
+        return self.p0.journal("e3-agent", "--output=json", "F_SESSION=" + name, "F_PROGRESS=running").count("\n")
+
+    def status(self):
+        """What p0's agent says of itself."""
+        return json.loads(self.p0.run(["e3-agent", "status", "--json"]).out)
+
+    def until(self, look, what):
+        """Waits until p0's status passes `look`, and returns it."""
+        seen = []
+
+        def passes():
+            seen[:] = [self.status()]
+            return look(seen[0]) and seen[0]
+
+        return until(passes, STATE_SECONDS, lambda: f"p0 is not {what}: {seen}\n{self.fleet.agent_log('p0')}")
