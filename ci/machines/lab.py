@@ -146,11 +146,14 @@ class Lab:
         unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc",
                    "--propagation", "private", "--"]
         holder = [sys.executable, "-I", str(Path(__file__).with_name("holder.py"))]
-        self._child = subprocess.Popen(
-            ["sh", "-c", join, "sh", group.path, *unshare, *holder, *([] if self.detached else ["--held"])],
-            stdin=subprocess.DEVNULL if self.detached else subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True)
+        complaints = self.folder / "holder.log"
+        # Not our own standard error: what outlives us would keep open whatever pipe that is.
+        with open(complaints, "wb") as log:
+            self._child = subprocess.Popen(
+                ["sh", "-c", join, "sh", group.path, *unshare, *holder, *([] if self.detached else ["--held"])], stderr=log,
+                stdin=subprocess.DEVNULL if self.detached else subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True)
         if self._child.stdout.readline() != b"ready\n":
-            raise LabError("the laboratory's namespaces cannot be made; what is above says why")
+            raise LabError("the laboratory's namespaces cannot be made: " + complaints.read_text(errors="replace").strip())
         return group.leader()
 
     def _populate(self, holder_pid):

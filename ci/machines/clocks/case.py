@@ -15,6 +15,7 @@ PREFLIGHT_SECONDS = 120
 SESSION_SECONDS = 180
 STATE_SECONDS = 60
 AGENT = "e3-agent.service"
+SHOW_CLOCK = 'systemctl stop "$1"; date --utc --set="$2"; systemctl start "$1"'
 
 
 class ClockCase(unittest.TestCase):
@@ -32,19 +33,13 @@ class ClockCase(unittest.TestCase):
         cls.p0 = cls.lab["p0"]
         cls.p0.rtc = cls.rtc
         cls.lab.boot()
-        # At boot, systemd moves a clock into the years in which it can have been built: a machine with another process 1,
-        # or a clock that goes wrong later, has no such help. The agent starts as if it were at boot.
-        cls.set_clock(cls.rtc)
+        # At boot, systemd sets a clock before the day it was built, or more than 15 years after, to that day. A clock that
+        # goes wrong later has no such help, so the agent is shown the hardware's time, as if that were of its boot.
+        cls.p0.run(["sh", "-ec", SHOW_CLOCK, "sh", AGENT, cls.rtc])
         cls.fleet = Fleet(cls.lab, need_binary())
         cls.fleet.found()
         (cls.fleet.folder / "quick.py").write_text(QUICK)
         cls._count = 0
-
-    @classmethod
-    def set_clock(cls, text):
-        """Starts p0's agent anew at this time."""
-        script = 'systemctl stop "$1"; date --utc --set="$2"; systemctl start "$1"'
-        cls.p0.run(["sh", "-ec", script, "sh", AGENT, text])
 
     def year(self):
         """The year that p0's clock says it is."""
@@ -61,16 +56,12 @@ class ClockCase(unittest.TestCase):
         self.fleet.sign(name, "quick.py", top=top, preflight=preflight)
         return name
 
-    def run_session(self, **how):
-        """A session from its signing to the receipts: all parties' outcomes, in order."""
-        name = self.sign(**how)
-        self.fleet.push(name)
-        return name, [receipt and receipt["outcome"] for receipt in self.fleet.verdict(name, SESSION_SECONDS)]
-
     def assert_good_session(self):
         """One ends well, with the right result, which p0 can read."""
-        name, outcomes = self.run_session()
-        self.assertEqual([outcome and outcome["kind"] for outcome in outcomes], ["done"] * 3, outcomes)
+        name = self.sign()
+        self.fleet.push(name)
+        outcomes = [receipt and receipt["outcome"] for receipt in self.fleet.verdict(name, SESSION_SECONDS)]
+        self.assertEqual(outcomes, [{"kind": "done"}] * 3)
         self.assertEqual(self.p0.run(["e3-agent", "result", name]).out, f"{sum(SALARIES)}\n")
 
     def ran(self, name):
