@@ -95,7 +95,7 @@ impl Updater {
     /// No session runs, or is about to: whether the agent shall end for stage 0 to choose anew.
     pub fn idle(&self, shared: &Shared) -> bool {
         self.0.wish.send_replace(false);
-        if self.is_set_aside() {
+        if self.is_set_aside() || self.is_put_off() && self.can_save() {
             return true;
         }
         let now = shared.keeper().now();
@@ -110,6 +110,23 @@ impl Updater {
         candidate.is_some_and(|c| {
             c.stage == Stage::Ready && Some(c.image.file.digest) == self.0.entered.image
         })
+    }
+
+    /// Whether stage 0 did not begin a trial because it could not note it, as on a full disk. Nobody starts
+    /// the agent anew when there is room again, so it does that itself.
+    fn is_put_off(&self) -> bool {
+        let state = self.state();
+        let candidate = state.candidate.as_ref();
+        let entered = &self.0.entered;
+        matches!(entered.trouble, Some(Trouble::State { .. }))
+            && candidate.is_some_and(|c| {
+                c.stage == Stage::Trying && Some(c.image.file.digest) != entered.image
+            })
+    }
+
+    /// Whether the disk takes what stage 0 would write.
+    fn can_save(&self) -> bool {
+        self.0.disk.save(&self.state()).is_ok()
     }
 
     /// The agent had started well and is told to end: that is no failed trial.
@@ -168,9 +185,10 @@ impl Updater {
                 };
             }
             // Again and again: going may have failed on a full disk.
+            let has_more = self.is_ready() || self.is_put_off();
             self.0
                 .wish
-                .send_replace(self.is_set_aside() || seen != Seen::Nothing && self.is_ready());
+                .send_replace(self.is_set_aside() || seen != Seen::Nothing && has_more);
             tokio::select! {
                 changed = head.changed() => {
                     if changed.is_err() {
