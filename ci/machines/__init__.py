@@ -18,6 +18,7 @@
 | `fleet`, `demo` | a fleet of E3 in a laboratory, made as a person would, and what it is shown to do |
 | `sandbox`, `faults` | what the agent and a session's program may do, and what they survive |
 | `clocks` | what a machine does whose clock is wrong |
+| `updates` | releases of the agent that work, that do not, and that are not the fleet's |
 | `byhand`, `bench` | how it was done before E3, to compare with |
 | `selftest` | what the laboratory itself promises, tried |
 | `cli` | the commands of `ci/lab` |

@@ -82,6 +82,8 @@ def parser():
     sub.add_argument("--quick", action="store_true", help="each state and each fault at least once, in two minutes; all of it takes ten")
     sub.add_argument("--markdown", action="store_true", help="print the table of ci/machines/faults/README.md")
     command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
+    sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")
+    sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, bad, foreign or full (default: all)")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     command(clocks, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")
     command(test, "try what the lab promises, with laboratories of its own")
@@ -227,6 +229,17 @@ def sandbox_(_args):
 
 
 sandbox_.__name__ = "sandbox"
+
+
+def updates_(args):
+    """`ci/lab updates`."""
+    from . import updates
+
+    if not updates.run(args.tests):
+        raise LabError("the agent's updates do not do what they promise")
+
+
+updates_.__name__ = "updates"
 
 
 def bench_(args):
