@@ -20,7 +20,7 @@ use e3_core::session::{
 };
 use e3_core::trust::Refusal;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use super::conclude::Facts;
 use super::folder::Folder;
@@ -363,7 +363,14 @@ impl Driver {
                 () = tokio::time::sleep_until(until), if waits => {}
             }
         }
-        // Sent is not received: a moment for the last frames.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Sent is not received: a disk that was slow at the end may have kept this party silent for so long that the
+        // others have given it up. Then they are connected to again meanwhile, and hear everything again.
+        let until = Instant::now() + Duration::from_millis(Timer::REGROUP_MS);
+        while self.context.session.parties.len() > 1
+            && let Ok(Some((party, event))) = timeout_at(until, linked.recv()).await
+        {
+            let now = self.shared.keeper().now();
+            self.talk.hear(&self.context, party, event, now);
+        }
     }
 }
