@@ -8,9 +8,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::document::{DocumentError, ensure};
-use crate::limits;
+use crate::document::DocumentError;
 use crate::name::Name;
+use crate::reasons;
 use crate::text::{self, clean};
 
 /// Why a party takes no new session.
@@ -196,33 +196,19 @@ impl Degraded {
 
     /// The word that scripts compare, for example `disk`: the `kind` of the JSON form.
     pub fn kind(&self) -> String {
-        let json = serde_json::to_value(self).expect("always serialises");
-        json["kind"].as_str().expect("is tagged").to_owned()
+        reasons::kind(self)
     }
 
     /// Whether it is short enough to travel.
     pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
-        let size = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
-        ensure(
-            size <= limits::REASON,
-            field,
-            "is a reason of more than 8 KiB",
-        )
+        reasons::check(self, field)
     }
 
     /// The same with every text on one line, without control characters, and cut after 300
     /// characters: how it goes into documents and onto screens.
     #[must_use]
     pub fn cleaned(&self) -> Self {
-        let mut json = serde_json::to_value(self).expect("always serialises");
-        if let Some(fields) = json.as_object_mut() {
-            for value in fields.values_mut() {
-                if let serde_json::Value::String(text) = value {
-                    *text = clean(text, text::DETAIL);
-                }
-            }
-        }
-        serde_json::from_value(json).expect("a cleaned reason is still one")
+        reasons::cleaned(self)
     }
 }
 

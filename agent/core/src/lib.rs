@@ -99,6 +99,7 @@ pub mod key;
 pub mod limits;
 pub mod name;
 pub mod pack;
+mod reasons;
 pub mod schema;
 pub mod session;
 pub mod text;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::document::{DocumentError, ensure};
 use crate::limits;
-use crate::text::{self, clean};
+use crate::reasons;
 use crate::trust::Refusal;
 
 /// Whose fault, and why.
@@ -216,11 +216,7 @@ impl Failure {
 impl Reason {
     /// The word that scripts compare, for example `mpyc-mismatch`: the `kind` of the JSON form.
     pub fn kind(&self) -> String {
-        let json = serde_json::to_value(self).expect("reasons always serialise");
-        json["kind"]
-            .as_str()
-            .expect("reasons are tagged")
-            .to_owned()
+        reasons::kind(self)
     }
 
     /// Whether it says that MPyC did not connect in time.
@@ -230,12 +226,7 @@ impl Reason {
 
     /// Whether it is short enough to travel.
     pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
-        let size = serde_json::to_vec(self).map_or(usize::MAX, |json| json.len());
-        ensure(
-            size <= limits::REASON,
-            field,
-            "is a reason of more than 8 KiB",
-        )
+        reasons::check(self, field)
     }
 
     /// The same with every text on one line, without control characters, and cut after 300
@@ -243,20 +234,6 @@ impl Reason {
     /// party's words go into documents and onto screens only like this.
     #[must_use]
     pub fn cleaned(&self) -> Self {
-        fn walk(value: &mut serde_json::Value) {
-            match value {
-                serde_json::Value::String(text) => *text = clean(text, text::DETAIL),
-                serde_json::Value::Object(fields) => fields.values_mut().for_each(walk),
-                serde_json::Value::Array(items) => {
-                    items.truncate(limits::PARTIES);
-                    items.iter_mut().for_each(walk);
-                }
-                _ => {}
-            }
-        }
-        let mut json = serde_json::to_value(self).expect("reasons always serialise");
-        walk(&mut json);
-        // Names, keys, digests and times are short and plain already, so only free texts change.
-        serde_json::from_value(json).expect("a cleaned reason is still one")
+        reasons::cleaned(self)
     }
 }
