@@ -97,6 +97,18 @@ class Trouble(FleetCase):
         self.p0.run(["systemctl", "restart", AGENT])
         self.assert_failed(verdict, "'party': 0", "run-e3party.mount")
 
+    def test_a_session_that_fails_elsewhere_while_its_unit_starts(self):
+        # polkit is asked before systemd starts it, and takes its time.
+        p1 = self.lab["p1"]
+        p1.run(["systemctl", "kill", "--signal=STOP", "polkit.service"])
+        self.p0.run(["umount", "--lazy", "/run/e3party"])
+        name = self.fleet.push(QUICK)
+        until("p1 has heard that it failed", lambda: "failed: party 0" in p1.journal(AGENT))
+        p1.run(["systemctl", "kill", "--signal=CONT", "polkit.service"])
+        self.assert_failed(self.fleet.watch(name), "'party': 0", "run-e3party.mount")
+        self.p0.run(["systemctl", "start", "run-e3party.mount"])
+        self.p0.run(["systemctl", "restart", AGENT])
+
     def test_an_agent_that_stands_still_is_started_again(self):
         drop_in = f"/run/systemd/system/{AGENT}.d/watchdog.conf"
         self.p0.write(drop_in, "[Service]\nWatchdogSec=2s\n")

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::gate;
 use super::super::stage;
-use super::{Driver, RECHECK, Report, Standing};
+use super::{Driver, RECHECK, Standing};
 use crate::party::Party;
 use crate::peer::frame::Frame;
 
@@ -84,24 +84,19 @@ impl Driver {
         tokio::spawn(async move {
             let staged = stage::stage(&shared, &context, &folder).await;
             // The session is over, and nobody else cleans up any more.
-            if reports
-                .send(Report::Staged(staged.map(Box::new)))
-                .await
-                .is_err()
-            {
+            if reports.send(staged.map(Box::new)).await.is_err() {
                 folder.clear_run();
             }
         });
     }
 
-    fn launch(&self) {
+    fn launch(&mut self) {
         let Some(staging) = &self.staging else { return };
         let spec = gate::spec(&self.shared, &self.context, &self.folder, staging);
-        let (shared, reports) = (self.shared.clone(), self.reports.clone());
-        tokio::spawn(async move {
-            let launched = Party::launch(&shared.launcher, spec).await;
-            let _ = reports.send(Report::Launched(launched)).await;
-        });
+        let shared = self.shared.clone();
+        self.launching = Some(tokio::spawn(async move {
+            Party::launch(&shared.launcher, spec).await
+        }));
     }
 
     fn tell(&mut self, tell: Tell) {
@@ -152,6 +147,12 @@ impl Driver {
             while let Ok(event) = events.try_recv() {
                 self.late.push(event);
             }
+        }
+        // Whoever overtakes a start finds nothing to end, and what then starts is nobody's.
+        if let Some(launching) = self.launching.take()
+            && let Ok(Ok((party, _))) = launching.await
+        {
+            self.party = Some(party);
         }
         match self.party.take() {
             Some(party) => party.kill().await,

@@ -1,30 +1,31 @@
 //! The driver's ears: what long work and the program say, as events of the state machine.
 
 use e3_core::document::Machine;
-use e3_core::session::{Ended, Event, Reason, State};
+use e3_core::session::{Ended, Event, Reason};
 
 use super::super::{gate, talk};
-use super::{Driver, Report};
+use super::{Driver, Launched, Staged};
 use crate::party::PartyEvent;
 
 impl Driver {
-    /// Takes in what long work has reported.
-    pub(super) fn take_report(&mut self, report: Report) -> Option<Event> {
-        match report {
-            Report::Staged(Ok(staging)) => {
-                self.facts.timings.staged_ms = Some(self.facts.elapsed());
-                self.staging = Some(*staging);
-                Some(Event::Staged(Ok(())))
-            }
-            Report::Staged(Err(reason)) => Some(Event::Staged(Err(reason))),
-            // The session may have failed while Python was starting.
-            Report::Launched(Ok((party, events))) if matches!(self.state, State::Staged(_)) => {
+    /// Takes in how staging has ended.
+    pub(super) fn take_staged(&mut self, staged: Staged) -> Event {
+        Event::Staged(staged.map(|staging| {
+            self.facts.timings.staged_ms = Some(self.facts.elapsed());
+            self.staging = Some(*staging);
+        }))
+    }
+
+    /// Takes in how the start of the program has ended.
+    pub(super) fn take_launched(&mut self, launched: Launched) -> Option<Event> {
+        self.launching = None;
+        match launched {
+            Ok((party, events)) => {
                 self.party = Some(party);
                 self.party_events = Some(events);
                 None
             }
-            Report::Launched(Ok(_)) => None,
-            Report::Launched(Err(reason)) => Some(Event::AtGate(Err(reason))),
+            Err(reason) => Some(Event::AtGate(Err(reason))),
         }
     }
 

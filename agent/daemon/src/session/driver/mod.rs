@@ -20,6 +20,7 @@ use e3_core::session::{
 };
 use e3_core::trust::Refusal;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use super::conclude::Facts;
@@ -48,11 +49,10 @@ pub enum Command {
     Stop,
 }
 
-/// What long work reports back.
-enum Report {
-    Staged(Result<Box<Staging>, Reason>),
-    Launched(Result<(Party, mpsc::Receiver<PartyEvent>), Reason>),
-}
+/// What the session needs, laid out.
+type Staged = Result<Box<Staging>, Reason>;
+/// The program, started, and what will be told of it.
+type Launched = Result<(Party, mpsc::Receiver<PartyEvent>), Reason>;
 
 /// What the fleet's rules say of a session.
 pub enum Standing {
@@ -78,13 +78,15 @@ struct Driver {
     postponed: Option<Instant>,
     staging: Option<Staging>,
     signed: Option<Signed>,
+    /// The program's start, while it is under way.
+    launching: Option<JoinHandle<Launched>>,
     party: Option<Party>,
     party_events: Option<mpsc::Receiver<PartyEvent>>,
     /// What the program said just before it was killed.
     late: Vec<PartyEvent>,
     /// How the session has ended, until the receipt that says so is on the disk.
     unsigned: Option<Outcome>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<Staged>,
 }
 
 /// Drives a session whose folder exists until nothing more is to be done for it.
@@ -131,6 +133,7 @@ pub async fn drive(
         postponed: None,
         staging: None,
         signed: None,
+        launching: None,
         party: None,
         party_events: None,
         late: Vec::new(),
@@ -160,14 +163,15 @@ pub async fn drive(
         if driver.is_committed() {
             until = until.min(waiting + link::BEAT);
         }
-        let party_events = &mut driver.party_events;
+        let (launching, party_events) = (&mut driver.launching, &mut driver.party_events);
         let event = tokio::select! {
             Some(Command::Stop) = commands.recv() => Some(Event::Stop),
             Some((party, event)) = linked.recv() => {
                 let now = driver.shared.keeper().now();
                 driver.talk.hear(&driver.context, party, event, now)
             }
-            Some(report) = reported.recv() => driver.take_report(report),
+            Some(staged) = reported.recv() => Some(driver.take_staged(staged)),
+            launched = end(launching) => driver.take_launched(launched),
             Some(event) = next(party_events) => Some(driver.take_party_event(event)),
             () = tokio::time::sleep_until(until) => driver.take_timer().await,
         };
@@ -197,12 +201,24 @@ async fn next(events: &mut Option<mpsc::Receiver<PartyEvent>>) -> Option<PartyEv
     }
 }
 
+/// How the start of the program ends, if one is under way; for ever otherwise.
+async fn end(launching: &mut Option<JoinHandle<Launched>>) -> Launched {
+    match launching {
+        Some(launching) => launching.await.unwrap_or_else(|error| {
+            Err(Reason::Supervisor {
+                detail: format!("starting the program ended early: {error}"),
+            })
+        }),
+        None => std::future::pending().await,
+    }
+}
+
 /// Tasks that end with the session.
-struct Dialling(Vec<tokio::task::JoinHandle<()>>);
+struct Dialling(Vec<JoinHandle<()>>);
 
 impl Drop for Dialling {
     fn drop(&mut self) {
-        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
