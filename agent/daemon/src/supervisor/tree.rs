@@ -25,6 +25,8 @@ use super::{JOB_VARIABLE, SupervisorError, registry};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Rounds of stopping before killing: a fork bomb must not outrun the list.
 const STOPPING_ROUNDS: u32 = 16;
+/// So many looks in a row must find nobody.
+const EMPTY_LOOKS: u32 = 2;
 /// Between two looks at processes that were killed and have not gone yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
@@ -146,6 +148,9 @@ impl Tree {
             self.reap_one(member);
         }
         let pids: BTreeSet<u32> = members.iter().map(|member| member.pid).collect();
+        // Of the dead, too: of a program that hands itself on faster than `/proc` is read, only the first process may be
+        // on the list.
+        let groups: BTreeSet<u32> = members.iter().map(|member| member.group).collect();
         let alive: Vec<Process> = members.into_iter().filter(Process::is_alive).collect();
         let is_new = alive.iter().any(|member| !stopped.contains(&member.pid));
         let signal = if is_new && round < STOPPING_ROUNDS {
@@ -155,7 +160,6 @@ impl Tree {
         };
         // A whole group at once first: processes that fork and die faster than a list is read do not get away from
         // that. Only groups that members lead: anybody may enter the group of somebody else.
-        let groups: BTreeSet<u32> = alive.iter().map(|member| member.group).collect();
         for group in groups.intersection(&pids) {
             let _ = killpg(Pid::from_raw(group.cast_signed()), signal);
         }
@@ -170,9 +174,12 @@ impl Tree {
     pub(super) async fn kill(&mut self) -> Result<usize, SupervisorError> {
         let begin = tokio::time::Instant::now();
         let mut stopped = BTreeSet::new();
+        let mut empty = 0;
         for round in 0.. {
             let pids = self.round(&mut stopped, round);
-            if pids.is_empty() {
+            // One look can miss who is just being born.
+            empty = if pids.is_empty() { empty + 1 } else { 0 };
+            if empty == EMPTY_LOOKS {
                 break;
             }
             if begin.elapsed() > DEADLINE {
