@@ -56,7 +56,7 @@ def parser():
     sub = command(exec_, "run a command in a machine, or in the hub's place")
     sub.add_argument("--user", help="as this user (default: root)")
     sub.add_argument("machine")
-    sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
+    sub.add_argument("argv", nargs="*", metavar="-- COMMAND …")
     command(shell, "a shell in a machine").add_argument("machine")
     sub = command(cut, "drop all packets between two (machines, routers r0 r1, hub), or everything to and from one")
     sub.add_argument("names", nargs="+", metavar="NAME")
@@ -88,6 +88,19 @@ def parser():
     command(clocks, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")
     command(test, "try what the lab promises, with laboratories of its own")
     return top
+
+
+def arguments(argv):
+    """The command line, read. Options may stand anywhere before `--`, which argparse by itself does not do for `exec`."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    top = parser()
+    args = top.parse_args(argv[:end])
+    command = argv[end + 1:]
+    if command and not hasattr(args, "argv"):
+        top.error("only exec takes a command")
+    if command:
+        args.argv = [*args.argv, *command]
+    return args
 
 
 def offset(text):
@@ -141,10 +154,9 @@ def show(lab, args):
 
 def exec_(args):
     """`ci/lab exec`: becomes the command, so that its status, streams and signals are the caller's."""
-    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
-    if not argv:
+    if not args.argv:
         raise LabError("which command? e.g. ci/lab exec p0 -- systemctl status")
-    command = Lab.open(args.name)[args.machine].command(argv, args.user)
+    command = Lab.open(args.name)[args.machine].command(args.argv, args.user)
     os.execvp(command[0], [str(part) for part in command])
 
 
@@ -284,7 +296,7 @@ def main():
     """Runs one command; its exit status is returned."""
     for number in STOPS:
         signal.signal(number, stop)
-    args = parser().parse_args()
+    args = arguments(sys.argv[1:])
     try:
         args.action(args)
     except LabError as error:

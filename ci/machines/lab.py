@@ -18,7 +18,7 @@ from .emulated import Emulated
 from .failure import LabError, NotUpInTime
 from .inside import Holder
 from .layer import Layer
-from .place import DEFAULT, full_name, locked
+from .place import DEFAULT, clone_prefix, full_name, locked
 
 
 def silent(_line):
@@ -60,7 +60,9 @@ class Lab:
         kept = record.load(sweep.folder(full_name(name)))
         if kept is None or not sweep.is_live(full_name(name)):
             again = "" if name == DEFAULT else f" --name {name}"
-            raise LabError(f"no laboratory is up; make one: ci/lab up 3{again}")
+            others = [other.removeprefix(clone_prefix()) for other in sweep.names() if sweep.is_live(other)]
+            what = f"{name} is not up, but there is --name {' or '.join(others)}" if others else "no laboratory is up"
+            raise LabError(f"{what}; make it: ci/lab up 3{again}")
         lab = cls(kept.machines, network_kind=kept.network, name=name, emulated=kept.emulated, detached=True)
         lab.cuts = kept.cuts
         lab.lowers = {recipe: [Path(path) for path in paths] for recipe, paths in kept.lowers.items()}
