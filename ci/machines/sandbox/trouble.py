@@ -109,6 +109,18 @@ class Trouble(FleetCase):
         self.p0.run(["systemctl", "start", "run-e3party.mount"])
         self.p0.run(["systemctl", "restart", AGENT])
 
+    def test_a_join_file_that_is_changed_often(self):
+        # Somebody tries until it works: each one is given to the agent, the last one as the first.
+        path = "/etc/e3/e3.toml"
+        kept = self.p0.run(["cat", path]).out
+        for turn in range(12):
+            self.p0.run(["rm", "-f", path])
+            self.p0.write(path, f"# {turn}\n{kept}")
+            self.p0.run(["chown", "root:root", path])
+            until("it is the agent's", lambda: self.p0.run(["stat", "--format=%U %a", path]).out.strip() == "e3 600")
+        self.assertEqual(self.p0.run(["systemctl", "is-failed", "e3-join.path", "e3-join.service"], check=False).out.split(),
+                         ["active", "inactive"])
+
     def test_an_agent_that_stands_still_is_started_again(self):
         drop_in = f"/run/systemd/system/{AGENT}.d/watchdog.conf"
         self.p0.write(drop_in, "[Service]\nWatchdogSec=2s\n")
