@@ -214,6 +214,32 @@ class Inside(FleetCase):
         self.assertEqual(sorted(allowed), ["10.53.0.10/32", "10.53.0.12/32", "10.53.0.99/32"])
         self.assert_good(self.fleet.watch(name))
 
+    def test_more_processes_than_the_manifest_says(self):
+        # With or without a controller for them: the gate bounds what the kernel's groups do not.
+        program = """
+            import os, signal
+            from mpyc.runtime import mpc
+            mpc.run(mpc.start())
+            children = []
+            try:
+                while len(children) < 3000:
+                    child = os.fork()
+                    if not child:
+                        signal.pause()
+                    children.append(child)
+            except OSError as error:
+                print(len(children), error.strerror)
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            mpc.run(mpc.shutdown())
+        """
+        name = self.fleet.push(textwrap.dedent(program), tables="[limits]\ntasks = 60\n")
+        self.assert_good(self.fleet.watch(name))
+        count, error = self.fleet.result("p0", name).split(maxsplit=1)
+        self.assertEqual(error.strip(), "Resource temporarily unavailable")
+        self.assertIn(int(count), range(40, 60))
+
     def test_privileges(self):
         pids = [1, int(self.show(AGENT, "MainPID"))]
         could, refused = self.hostile(PRIVILEGES, pids=pids)

@@ -206,14 +206,16 @@ impl Launcher {
         let limits = if self.supervisor.bounds_resources() {
             talk::Limits::default()
         } else {
-            let tasks = crate::supervisor::tasks_of_this_user()
-                + OTHER_TASKS
-                + u64::from(spec.limits.tasks);
+            // Where the job has a file system of its own it has a user of its own, too.
+            let others = match view {
+                Some(_) => 0,
+                None => crate::supervisor::tasks_of_this_user() + OTHER_TASKS,
+            };
             // Processor time has no bound here but the deadline of the run.
             talk::Limits {
                 memory: Some(spec.limits.memory),
                 cpu: None,
-                processes: Some(tasks),
+                processes: Some(others + u64::from(spec.limits.tasks)),
             }
         };
         let listen = spec.listen.clone();

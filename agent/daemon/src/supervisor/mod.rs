@@ -74,7 +74,7 @@ pub struct Place {
     pub view: Option<View>,
 }
 
-/// A file system of the job's own, with the paths that files have there.
+/// A file system of the job's own, with the paths that files have there. Whoever has one also has a user of its own.
 #[derive(Debug, Clone)]
 pub struct View {
     /// The folder that has `mpyc/`.
