@@ -1,0 +1,67 @@
+# What runs on each image, as text: { "<image>/<path>" = text; }, with `common/` for what is the same on all of them.
+# Nothing is built for it. It is committed in ci/golden, so that a change to a running system is seen in review.
+{ lib, self }:
+let
+  normalise = import ./normalise.nix { inherit lib; };
+  images = [
+    "digitalocean"
+    "generic"
+    "raspberrypi"
+    "raspberrypi5"
+    "wsl"
+  ];
+
+  ours = name: lib.hasPrefix "e3" name || lib.hasPrefix "run-e3party" name;
+  filesOf =
+    name:
+    let
+      inherit (self.nixosConfigurations.${name}) config;
+      inherit (config.e3.agent) dist;
+      # What NixOS adds to a unit of agent/dist is a drop-in, `overrides.conf`.
+      unitFile =
+        unit:
+        if dist.texts ? "systemd/${unit}" then "systemd/${unit}.d/overrides.conf" else "systemd/${unit}";
+      units = lib.mapAttrs' (unit: value: lib.nameValuePair (unitFile unit) value.text) (
+        lib.filterAttrs (unit: value: ours unit && value.enable) config.systemd.units
+      );
+      etc = lib.filterAttrs (
+        path: file: lib.hasPrefix "e3/" path && file.enable && path != "e3/release"
+      ) config.environment.etc;
+    in
+    lib.mapAttrs (_: normalise) (
+      removeAttrs dist.texts [
+        "etc/e3/agent.toml"
+        "sysusers.d/e3.conf"
+      ]
+      // lib.filterAttrs (_: text: text != null) units
+      // lib.mapAttrs' (path: file: lib.nameValuePair "etc/${path}" file.text) etc
+      // {
+        "etc/e3/sources.json" = builtins.toJSON config.e3.join.sources + "\n";
+        "firewall.json" =
+          builtins.toJSON (
+            if config.networking.firewall.enable then
+              lib.getAttrs [
+                "allowedTCPPorts"
+                "allowedTCPPortRanges"
+                "allowedUDPPorts"
+                "interfaces"
+              ] config.networking.firewall
+            else
+              "off"
+          )
+          + "\n";
+      }
+      // lib.optionalAttrs (name == "wsl") {
+        "etc/wsl.conf" = config.environment.etc."wsl.conf".text;
+      }
+    );
+
+  all = lib.genAttrs images filesOf;
+  first = all.${lib.head images};
+  common = lib.filterAttrs (
+    path: text: lib.all (image: (all.${image}.${path} or null) == text) images
+  ) first;
+  under = folder: lib.mapAttrs' (path: lib.nameValuePair "${folder}/${path}");
+in
+under "common" common
+// lib.concatMapAttrs (image: files: under image (removeAttrs files (lib.attrNames common))) all

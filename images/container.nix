@@ -1,0 +1,59 @@
+# OCI image for podman and docker, rootless: the agent and Python without an init. There is no systemd in it, so the
+# agent itself starts sessions (`supervisor = "process"`): the container is their sandbox.
+{
+  lib,
+  cacert,
+  dockerTools,
+  e3-agent,
+  python3,
+  runCommand,
+  writeTextDir,
+  # MPyC's wheels, each named by its SHA-256.
+  mpycStore,
+}:
+let
+  toml = import ../modules/toml.nix { inherit lib; };
+  python = python3.withPackages (ps: [
+    ps.gmpy2
+    ps.numpy
+  ]);
+  settings = writeTextDir "etc/e3/agent.toml" (toml {
+    supervisor = "process";
+    python = "${python}/bin/python3";
+    stores = [ "${mpycStore}" ];
+    # A file that is mounted, or what `e3-import` made of the environment.
+    join = [
+      "/etc/e3/e3.toml"
+      "/run/e3/e3.toml"
+    ];
+    # The image is replaced, not the program in it.
+    update = false;
+  });
+  folders = runCommand "e3-container-folders" { } ''
+    mkdir -p $out/var/lib/e3 $out/run/e3 $out/tmp
+  '';
+in
+dockerTools.buildLayeredImage {
+  name = "e3-agent";
+  tag = e3-agent.version;
+  # `created` stays at 1970: the same image whoever builds it, whenever.
+  contents = [
+    e3-agent
+    settings
+    folders
+    cacert
+    dockerTools.fakeNss
+  ];
+  # Owned by the user that it runs as, whom a rootless engine maps to nobody in particular.
+  uid = 65534;
+  gid = 65534;
+  config = {
+    Entrypoint = [ (lib.getExe e3-agent) ];
+    Cmd = [ "run" ];
+    User = "65534:65534";
+    Env = [ "SSL_CERT_FILE=${cacert}/etc/ssl/certs/ca-bundle.crt" ];
+    Volumes."/var/lib/e3" = { };
+    ExposedPorts."7332/tcp" = { };
+    Labels."org.opencontainers.image.source" = "https://github.com/e-nikolov/mpyc";
+  };
+}

@@ -1,0 +1,16 @@
+# Every image by its name, as the module that makes a machine of it; modules/appliance.nix is the base of all.
+{ nixos-hardware, nixos-wsl }:
+{
+  digitalocean = ./digitalocean.nix;
+  generic = ./generic.nix;
+  raspberrypi = ./raspberrypi/mainline.nix;
+  raspberrypi5.imports = [
+    nixos-hardware.nixosModules.raspberry-pi-5
+    ./raspberrypi/pi5.nix
+  ];
+  vm = ./vm.nix;
+  wsl.imports = [
+    nixos-wsl.nixosModules.wsl
+    ./wsl
+  ];
+}

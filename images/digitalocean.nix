@@ -1,0 +1,41 @@
+# qcow2 for DigitalOcean's custom images: the join file comes as user data, ssh keys as the droplet's, the root file
+# system grows to the disk.
+{
+  lib,
+  pkgs,
+  modulesPath,
+  ...
+}:
+{
+  imports = [ (modulesPath + "/virtualisation/digital-ocean-image.nix") ];
+
+  virtualisation = {
+    diskSize = 4 * 1024;
+    # gzip would put its time into the image. DigitalOcean unpacks either.
+    digitalOceanImage.compressionMethod = "bzip2";
+    digitalOcean = {
+      setSshKeys = true;
+      setRootPassword = false;
+      # User data is a join file, or text for cloud-init, but never the machine's next system: that would be built on
+      # the droplet, by whoever may write user data.
+      rebuildFromUserData = false;
+    };
+  };
+  # Metrics for DigitalOcean; nobody asked for them.
+  services.do-agent.enable = lib.mkOverride 800 false;
+
+  e3.appliance.sshKeysFromMetadata = lib.mkOverride 800 true;
+  e3.join.sources = [
+    {
+      kind = "user-data";
+      path = "http://169.254.169.254/metadata/v1/user-data";
+      # Metadata cannot be written: the token is void after its first use.
+      burn = false;
+    }
+  ];
+
+  system.name = "digitalocean";
+  networking.hostName = ""; # what the droplet is called
+  networking.useDHCP = true;
+  image.baseName = "e3-digitalocean-${pkgs.stdenv.hostPlatform.system}";
+}

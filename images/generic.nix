@@ -1,0 +1,51 @@
+# For every other kind of machine: a configuration without a disk layout, of which `system.build.images.<variant>`
+# makes the image. The join file comes as user data, as a cloud-init NoCloud disk, or as a systemd credential.
+{ lib, pkgs, ... }:
+let
+  name = variant: "e3-${variant}-${pkgs.stdenv.hostPlatform.system}";
+  variant = module: {
+    imports = [ module ];
+  };
+in
+{
+  e3.appliance.sshKeysFromMetadata = lib.mkOverride 800 false;
+  e3.join.sources = [ { kind = "nocloud"; } ];
+
+  # Looked at by itself, a system needs a root and a boot loader; weaker than what any variant says.
+  fileSystems."/" = lib.mkOverride 1400 {
+    device = "/dev/disk/by-label/nixos";
+    fsType = "ext4";
+  };
+  boot.loader.grub.device = lib.mkOverride 1400 "nodev";
+
+  image.modules = {
+    amazon = variant {
+      image.baseName = lib.mkForce (name "amazon");
+      e3.join.sources = lib.mkBefore [
+        {
+          kind = "user-data";
+          path = "http://169.254.169.254/latest/user-data";
+          burn = false;
+        }
+      ];
+      e3.appliance.sshKeysFromMetadata = true;
+      # User data is a join file, never the machine's next system; and nobody but the owner gets in.
+      virtualisation.amazon-init.enable = false;
+      services.amazon-ssm-agent.enable = lib.mkForce false;
+    };
+    proxmox = variant {
+      image.baseName = lib.mkForce (name "proxmox");
+      # Its join file comes with Proxmox' own NoCloud disk; cloud-init itself would be a second way to change the machine.
+      services.cloud-init.enable = lib.mkForce false;
+    };
+    iso = variant {
+      image.baseName = lib.mkForce (name "iso");
+    };
+    qemu = variant {
+      image.baseName = lib.mkForce (name "qemu");
+    };
+    qemu-efi = variant {
+      image.baseName = lib.mkForce (name "qemu-efi");
+    };
+  };
+}

@@ -1,0 +1,130 @@
+# agent/dist for NixOS: the very files that every other system gets, with the few paths replaced that are elsewhere
+# here. A path that is no longer where this file looks for it, or one that nobody has thought of, ends the evaluation.
+{
+  lib,
+  pkgs,
+  # The agent's package; the Python that sessions run on; systemd.
+  agent,
+  python,
+  systemd,
+}:
+let
+  inherit (lib) hasPrefix removePrefix;
+  root = ../agent/dist;
+
+  # Folder in agent/dist -> folder in the package; null: the module brings it to its place by another way.
+  places = {
+    "systemd/" = "lib/systemd/system/";
+    "tmpfiles.d/" = "lib/tmpfiles.d/";
+    "dbus-1/" = "share/dbus-1/";
+    "sysusers.d/" = null; # users.users
+    "polkit-1/" = null; # environment.etc, which polkit reads first
+    "etc/" = null; # environment.etc
+  };
+
+  # Per file: what stands there -> what stands there on NixOS.
+  replacements = {
+    "systemd/e3-agent.service"."ExecStart=/usr/lib/e3/e3-agent" = "ExecStart=${lib.getExe agent}";
+    "systemd/e3-join.service"."ExecStart=systemd-tmpfiles" =
+      "ExecStart=${systemd}/bin/systemd-tmpfiles";
+    "systemd/e3-party@.service" = {
+      "ExecStart=/usr/bin/python3" = "ExecStart=${python}/bin/python3";
+      # Of the store a session sees Python and what it needs (`closure` below), not all that is on the machine.
+      "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store" =
+        "BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64";
+    };
+  };
+
+  replace =
+    file: text: from: to:
+    if lib.length (lib.splitString from text) == 2 then
+      lib.replaceStrings [ from ] [ to ] text
+    else
+      throw "agent/dist/${file} has `${from}` not exactly once; change `replacements` in modules/dist.nix";
+
+  # No program of another system's file tree may be left.
+  foreign = lib.filter (
+    line: !hasPrefix "#" line && builtins.match ".*=[^ ]*/usr/(s?bin|lib|libexec)/.*" line != null
+  );
+  checked =
+    file: text:
+    let
+      found = foreign (lib.splitString "\n" text);
+    in
+    if found == [ ] then
+      text
+    else
+      throw "agent/dist/${file} has a path that NixOS has not: `${lib.head found}`; add it to `replacements` in modules/dist.nix";
+
+  adapted =
+    file:
+    checked file (
+      lib.foldlAttrs (replace file) (builtins.readFile (root + "/${file}")) (replacements.${file} or { })
+    );
+
+  files = map (path: removePrefix "${toString root}/" (toString path)) (
+    lib.filesystem.listFilesRecursive root
+  );
+  target =
+    file:
+    let
+      folder = lib.findFirst (folder: hasPrefix folder file) null (lib.attrNames places);
+    in
+    if folder == null then
+      throw "agent/dist/${file} has no place in a NixOS system; add its folder to `places` in modules/dist.nix"
+    else if places.${folder} == null then
+      null
+    else
+      places.${folder} + removePrefix folder file;
+  stale = lib.subtractLists files (lib.attrNames replacements);
+
+  texts = lib.genAttrs files adapted;
+  packaged = lib.filterAttrs (_: place: place != null) (lib.genAttrs files target);
+in
+assert lib.assertMsg (
+  stale == [ ]
+) "modules/dist.nix replaces in files that agent/dist has not: ${toString stale}";
+{
+  # The text of each file, by its path in agent/dist.
+  inherit texts;
+
+  # For systemd.packages, services.dbus.packages and systemd.tmpfiles.packages.
+  package = pkgs.runCommand "e3-dist" { } (
+    lib.concatStrings (
+      lib.mapAttrsToList (file: place: ''
+        install -Dm444 ${
+          pkgs.writeText (baseNameOf (lib.replaceStrings [ "@" ] [ "" ] file)) texts.${file}
+        } "$out/${place}"
+      '') packaged
+    )
+  );
+
+  # A drop-in that lets a session see the closure of its Python. Which paths that are is known only when it is built.
+  closure =
+    pkgs.runCommand "e3-party-python"
+      {
+        closure = pkgs.buildPackages.closureInfo { rootPaths = [ python ]; };
+      }
+      ''
+        folder=$out/lib/systemd/system/e3-party@.service.d
+        mkdir -p "$folder"
+        {
+          echo "[Service]"
+          sort "$closure/store-paths" | sed 's/^/BindReadOnlyPaths=/'
+        } > "$folder/10-python.conf"
+      '';
+
+  # `u NAME ID "DESCRIPTION" HOME SHELL` of sysusers.d, for users.users.
+  user =
+    let
+      parsed = builtins.match ".*\nu ([a-z0-9]+) - \"([^\"]*)\" ([^ ]+) -\n" texts."sysusers.d/e3.conf";
+    in
+    if parsed == null then
+      throw "agent/dist/sysusers.d/e3.conf is not one line `u NAME - \"DESCRIPTION\" HOME -` any more; change modules/dist.nix"
+    else
+      {
+        name = lib.elemAt parsed 0;
+        description = lib.elemAt parsed 1;
+        home = lib.elemAt parsed 2;
+      };
+}
