@@ -151,6 +151,12 @@
         inherit machine;
         # The text of our units and settings in each image, without hashes and versions, for ci/golden.
         golden = import ./ci/eval/golden.nix { inherit lib self; };
+        # What `ci/nix check` looks at: the names of all outputs, and what users write.
+        outputs = import ./ci/eval/outputs.nix { inherit lib self; };
+        examples = import ./ci/eval/examples.nix {
+          inherit lib self;
+          pkgs = pkgsFor.x86_64-linux;
+        };
         # { data, common ? { } }: a hive; `data` is a hosts file's contents or that of `tofu output -json`.
         hive =
           {

@@ -28,9 +28,9 @@
   e3.join.sources = [
     {
       kind = "user-data";
-      path = "http://169.254.169.254/metadata/v1/user-data";
-      # Metadata cannot be written: the token is void after its first use.
-      burn = false;
+      # digitalocean-metadata.service leaves it there. It cannot be burnt: the token is void after its first use.
+      path = "/run/do-metadata/v1.json";
+      field = "user_data";
     }
   ];
 

@@ -6,10 +6,31 @@ let
   variant = module: {
     imports = [ module ];
   };
+  nocloud = "/run/cidata";
 in
 {
   e3.appliance.sshKeysFromMetadata = lib.mkOverride 800 false;
-  e3.join.sources = [ { kind = "nocloud"; } ];
+
+  # A disk of NoCloud, as `cloud-localds` and hypervisors make it. Its file system knows no owner; the only other user on
+  # the machine is the agent, and sessions do not see it.
+  fileSystems.${nocloud} = {
+    device = "/dev/disk/by-label/cidata";
+    fsType = "auto";
+    options = [
+      "ro"
+      "nofail"
+      "nosuid"
+      "nodev"
+      "noexec"
+      "x-systemd.device-timeout=1s"
+    ];
+  };
+  e3.join.sources = [
+    {
+      kind = "user-data";
+      path = "${nocloud}/user-data";
+    }
+  ];
 
   # Looked at by itself, a system needs a root and a boot loader; weaker than what any variant says.
   fileSystems."/" = lib.mkOverride 1400 {
@@ -24,8 +45,8 @@ in
       e3.join.sources = lib.mkBefore [
         {
           kind = "user-data";
-          path = "http://169.254.169.254/latest/user-data";
-          burn = false;
+          # fetch-ec2-metadata.service leaves it there.
+          path = "/etc/ec2-metadata/user-data";
         }
       ];
       e3.appliance.sshKeysFromMetadata = true;

@@ -30,12 +30,21 @@ let
   address = "IP:PORT";
   endpoint = types.strMatching ".+:[0-9]+";
   port = lib.toInt (lib.last (lib.splitString ":" cfg.settings.listen));
-  settings = cfg.settings // {
-    supervisor = "systemd";
-    python = "${config.e3.mpyc.interpreter}/bin/python3";
-    stores = lib.optional (config.e3.mpyc.store != null) "${config.e3.mpyc.store}";
-    join = config.e3.join.files;
-  };
+  # What agent/dist wants to be started by whom, for one kind of unit.
+  enabled =
+    kind: more:
+    lib.mapAttrs' (
+      unit: targets:
+      lib.nameValuePair (lib.removeSuffix ".${kind}" unit) ({ wantedBy = targets; } // more unit)
+    ) (lib.filterAttrs (unit: _: lib.hasSuffix ".${kind}" unit) dist.wantedBy);
+  settings =
+    cfg.settings
+    // {
+      supervisor = "systemd";
+      python = "${config.e3.mpyc.interpreter}/bin/python3";
+      stores = lib.optional (config.e3.mpyc.store != null) "${config.e3.mpyc.store}";
+    }
+    // config.e3.join.settings;
 in
 {
   options.e3.agent = {
@@ -138,15 +147,20 @@ in
         ${toml settings}'';
     };
 
-    # NixOS does not read [Install] of packaged units.
-    systemd.services.e3-agent = {
-      wantedBy = [ "multi-user.target" ];
-      # It calls no program but Python, which it knows by its path.
-      enableDefaultPath = false;
-      restartIfChanged = cfg.restartOnSwitch;
-      restartTriggers = [ config.environment.etc."e3/agent.toml".source ];
-    };
-    systemd.paths.e3-join.wantedBy = [ "paths.target" ];
+    systemd.services = lib.mkMerge [
+      (enabled "service" (_: {
+        # They call no program but by its path.
+        enableDefaultPath = false;
+      }))
+      {
+        e3-agent = {
+          restartIfChanged = cfg.restartOnSwitch;
+          restartTriggers = [ config.environment.etc."e3/agent.toml".source ];
+        };
+      }
+    ];
+    systemd.paths = enabled "path" (_: { });
+    systemd.timers = enabled "timer" (_: { });
 
     users.users.${dist.user.name} = {
       isSystemUser = true;

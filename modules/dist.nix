@@ -22,45 +22,33 @@ let
     "etc/" = null; # environment.etc
   };
 
-  # Per file: what stands there -> what stands there on NixOS.
-  replacements = {
-    "systemd/e3-agent.service"."ExecStart=/usr/lib/e3/e3-agent" = "ExecStart=${lib.getExe agent}";
-    "systemd/e3-join.service"."ExecStart=systemd-tmpfiles" =
-      "ExecStart=${systemd}/bin/systemd-tmpfiles";
-    "systemd/e3-party@.service" = {
-      "ExecStart=/usr/bin/python3" = "ExecStart=${python}/bin/python3";
-      # Of the store a session sees Python and what it needs (`closure` below), not all that is on the machine.
-      "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store" =
-        "BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64";
-    };
+  # What stands in agent/dist -> what stands there on NixOS. Comments stay as they are.
+  everywhere = {
+    "/usr/lib/e3/e3-agent" = lib.getExe agent;
+    "/usr/bin/python3" = "${python}/bin/python3";
+    "=systemd-tmpfiles " = "=${systemd}/bin/systemd-tmpfiles ";
+    # Of the store a session sees Python and what it needs (`closure` below), not all that is on the machine.
+    "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store" =
+      "BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64";
   };
 
-  replace =
-    file: text: from: to:
-    if lib.length (lib.splitString from text) == 2 then
-      lib.replaceStrings [ from ] [ to ] text
-    else
-      throw "agent/dist/${file} has `${from}` not exactly once; change `replacements` in modules/dist.nix";
-
-  # No program of another system's file tree may be left.
-  foreign = lib.filter (
-    line: !hasPrefix "#" line && builtins.match ".*=[^ ]*/usr/(s?bin|lib|libexec)/.*" line != null
-  );
-  checked =
-    file: text:
-    let
-      found = foreign (lib.splitString "\n" text);
-    in
-    if found == [ ] then
-      text
-    else
-      throw "agent/dist/${file} has a path that NixOS has not: `${lib.head found}`; add it to `replacements` in modules/dist.nix";
-
-  adapted =
-    file:
-    checked file (
-      lib.foldlAttrs (replace file) (builtins.readFile (root + "/${file}")) (replacements.${file} or { })
+  lines =
+    f: text:
+    lib.concatMapStringsSep "\n" (line: if lib.hasPrefix "#" line then line else f line) (
+      lib.splitString "\n" text
     );
+  # No program of another system's file tree may be left, and none that systemd would have to look for.
+  checked =
+    file: line:
+    if
+      builtins.match ".*=[^ ]*/usr/(s?bin|lib|libexec)/.*" line != null
+      || builtins.match "Exec[A-Za-z]*=[-@:+!]*[A-Za-z].*" line != null
+    then
+      throw "agent/dist/${file} has `${line}`, a path that NixOS has not; add it to `everywhere` in modules/dist.nix"
+    else
+      line;
+  adapt = lib.replaceStrings (lib.attrNames everywhere) (lib.attrValues everywhere);
+  adapted = file: lines (line: checked file (adapt line)) (builtins.readFile (root + "/${file}"));
 
   files = map (path: removePrefix "${toString root}/" (toString path)) (
     lib.filesystem.listFilesRecursive root
@@ -76,17 +64,32 @@ let
       null
     else
       places.${folder} + removePrefix folder file;
-  stale = lib.subtractLists files (lib.attrNames replacements);
+  # A replacement that nothing needs any more hides that something has changed.
+  stale = lib.filter (
+    from: !lib.any (file: lib.hasInfix from (builtins.readFile (root + "/${file}"))) files
+  ) (lib.attrNames everywhere);
 
   texts = lib.genAttrs files adapted;
   packaged = lib.filterAttrs (_: place: place != null) (lib.genAttrs files target);
 in
-assert lib.assertMsg (
-  stale == [ ]
-) "modules/dist.nix replaces in files that agent/dist has not: ${toString stale}";
+assert lib.assertMsg (stale == [ ])
+  "modules/dist.nix replaces `${lib.concatStringsSep "`, `" stale}`, which agent/dist has no more: change `everywhere`";
 {
   # The text of each file, by its path in agent/dist.
   inherit texts;
+
+  # What [Install] of each unit says, which NixOS does not read: "e3-agent.service" -> [ "multi-user.target" ].
+  wantedBy = lib.filterAttrs (_: targets: targets != [ ]) (
+    lib.mapAttrs' (
+      file: text:
+      lib.nameValuePair (removePrefix "systemd/" file) (
+        lib.concatMap (
+          line:
+          lib.optionals (hasPrefix "WantedBy=" line) (lib.splitString " " (removePrefix "WantedBy=" line))
+        ) (lib.splitString "\n" text)
+      )
+    ) (lib.filterAttrs (file: _: hasPrefix "systemd/" file) texts)
+  );
 
   # For systemd.packages, services.dbus.packages and systemd.tmpfiles.packages.
   package = pkgs.runCommand "e3-dist" { } (

@@ -67,7 +67,7 @@ in
         '';
       }
       {
-        assertion = lib.elem joinFile config.e3.join.files;
+        assertion = config.e3.join.files == null || lib.elem joinFile config.e3.join.files;
         message = "e3.fleet writes ${joinFile}, and e3.join.files does not name it: add it there, or use one of both.";
       }
     ];

@@ -36,7 +36,6 @@ let
       // lib.filterAttrs (_: text: text != null) units
       // lib.mapAttrs' (path: file: lib.nameValuePair "etc/${path}" file.text) etc
       // {
-        "etc/e3/sources.json" = builtins.toJSON config.e3.join.sources + "\n";
         "firewall.json" =
           builtins.toJSON (
             if config.networking.firewall.enable then

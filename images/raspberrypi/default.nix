@@ -7,7 +7,10 @@
   ...
 }:
 {
-  imports = [ (modulesPath + "/installer/sd-card/sd-image-aarch64.nix") ];
+  imports = [
+    (modulesPath + "/installer/sd-card/sd-image-aarch64.nix")
+    ./wifi.nix
+  ];
 
   options.e3.raspberrypi.firmwareFiles = lib.mkOption {
     type = lib.types.lines;
@@ -46,15 +49,12 @@
       {
         kind = "file";
         path = "/boot/firmware/e3.toml";
+        mount = "/boot/firmware";
       }
     ];
 
     networking.hostName = lib.mkOverride 800 "e3-pi";
-    networking.wireless = {
-      enable = lib.mkOverride 800 true;
-      # Networks come with the join file, at run time.
-      allowAuxiliaryImperativeNetworks = lib.mkOverride 800 true;
-    };
+    networking.wireless.enable = lib.mkOverride 800 true;
     hardware.enableRedistributableFirmware = true;
     # No clock: it goes on from where it was, not from 1970 (rule 10 has the rest).
     services.timesyncd.enable = true;

@@ -1,0 +1,43 @@
+# What users write, evaluated: a hive from a hosts file and from OpenTofu's output, the template, and configurations
+# with a mistake in them, each of which has to be refused with a remedy. Each example is a text.
+{
+  lib,
+  self,
+  pkgs,
+}:
+let
+  hive = data: self.lib.colmenaHive (self.lib.hive { inherit data; });
+  template = (import ../../images/template/flake.nix).outputs {
+    self = template;
+    e3 = self;
+  };
+  mistakes = import ./mistakes.nix { inherit lib pkgs; };
+in
+{
+  hive-file =
+    builtins.toJSON
+      (hive {
+        hosts.alice = {
+          address = "192.0.2.1";
+          tags = [ "amsterdam" ];
+        };
+      }).deploymentConfig;
+  hive-tofu =
+    (
+      (hive {
+        hosts = {
+          sensitive = false;
+          type = "list";
+          value = [
+            {
+              name = "alice";
+              address = "192.0.2.1";
+            }
+          ];
+        };
+      }).evalSelectedDrvPaths
+      [ "alice" ]
+    ).alice;
+  template = template.packages.x86_64-linux.alice.drvPath;
+  inherit mistakes;
+}
