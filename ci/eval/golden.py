@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""The golden units in ci/golden: written from what evaluates, compared with it, and compared with agent/dist.
+
+    golden.py write EVALUATED     make ci/golden what EVALUATED (JSON: path -> text) says
+    golden.py compare EVALUATED   fail if it is anything else
+    golden.py dist                without Nix: fail if ci/golden has other units than agent/dist
+    golden.py install IMAGE ROOT  put an image's units into a Debian system, with Debian's paths
+"""
+
+import difflib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[2]
+GOLDEN = CLONE / "ci/golden"
+DIST = CLONE / "agent/dist"
+
+# What modules/dist.nix replaces, backwards: NixOS' path -> the one in agent/dist. `-/nix/store` is not in the golden
+# unit, since a session on NixOS sees only the closure of its Python.
+BACK = (
+    (re.compile(r"/nix/store/HASH-e3-agent/bin/e3-agent"), "/usr/lib/e3/e3-agent"),
+    (re.compile(r"/nix/store/HASH-python3[a-z-]*/bin/python3"), "/usr/bin/python3"),
+    (re.compile(r"=/nix/store/HASH-systemd/bin/systemd-tmpfiles "), "=systemd-tmpfiles "),
+    (
+        re.compile(r"^BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64$", re.MULTILINE),
+        "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store",
+    ),
+)
+# Folders of agent/dist that are on every image as they are, and where a Debian system has them.
+PLACES = {
+    "systemd": "usr/lib/systemd/system",
+    "tmpfiles.d": "usr/lib/tmpfiles.d",
+    "polkit-1/rules.d": "usr/share/polkit-1/rules.d",
+    "dbus-1/system.d": "usr/share/dbus-1/system.d",
+    "dbus-1/interfaces": "usr/share/dbus-1/interfaces",
+}
+
+
+def main():
+    """What the first word says."""
+    match sys.argv[1:]:
+        case ["write", evaluated]:
+            write(load(evaluated))
+        case ["compare", evaluated]:
+            compare(load(evaluated))
+        case ["dist"]:
+            dist()
+        case ["install", image, root]:
+            install(image, Path(root))
+        case _:
+            sys.exit(__doc__)
+
+
+def load(evaluated):
+    """The evaluated texts, by path."""
+    return json.loads(Path(evaluated).read_text(encoding="utf-8"))
+
+
+def committed():
+    """The committed texts, by path."""
+    files = [path for path in sorted(GOLDEN.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(GOLDEN)): path.read_text(encoding="utf-8") for path in files}
+
+
+def write(texts):
+    """Replaces ci/golden."""
+    shutil.rmtree(GOLDEN, ignore_errors=True)
+    for name, text in texts.items():
+        path = GOLDEN / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    print(f"{len(texts)} files are in ci/golden; look at the difference before you commit it")
+
+
+def compare(texts):
+    """Fails if ci/golden is not what evaluates."""
+    differences(committed(), texts, "ci/golden", "evaluated", "If it is meant, write it: ci/nix golden --write")
+
+
+def dist():
+    """Fails if the units in ci/golden are not those of agent/dist."""
+    sources = {}
+    for folder in PLACES:
+        for path in sorted((DIST / folder).rglob("*")):
+            if path.is_file():
+                sources[str(path.relative_to(DIST))] = path.read_text(encoding="utf-8")
+    if not sources:
+        sys.exit(f"error: {DIST} has none of {', '.join(PLACES)}")
+    golden = {name.removeprefix("common/"): debian(text) for name, text in committed().items() if name.startswith("common/")}
+    shipped = {name: golden.get(name, "") for name in sources}
+    differences(sources, shipped, "agent/dist", "ci/golden/common", "Evaluate it anew: ci/nix golden --write")
+    print(f"{len(sources)} files of agent/dist are what the golden units say")
+
+
+def debian(text):
+    """A golden text with the paths of agent/dist."""
+    for pattern, original in BACK:
+        text = pattern.sub(original, text)
+    return text
+
+
+def differences(old, new, old_name, new_name, remedy):
+    """Shows them, and fails if there are any."""
+    shown = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name, ""), new.get(name, "")
+        if before != after or (name in old) != (name in new):
+            shown += difflib.unified_diff(
+                before.splitlines(), after.splitlines(), f"{old_name}/{name}", f"{new_name}/{name}", lineterm=""
+            )
+    if shown:
+        print("\n".join(shown))
+        sys.exit(f"error: {old_name} and {new_name} differ. {remedy}")
+
+
+def install(image, root):
+    """What the image ships, in a Debian system: `common`, and the image's own files over it."""
+    if not (GOLDEN / image).is_dir():
+        images = sorted(path.name for path in GOLDEN.iterdir() if path.name != "common")
+        sys.exit(f"error: there is no image {image}; there are {', '.join(images)}")
+    for name, text in committed().items():
+        owner, path = name.split("/", 1)
+        folder = next((folder for folder in PLACES if path.startswith(folder + "/")), None)
+        if owner not in ("common", image) or folder is None:
+            continue
+        # NixOS' own additions name programs that Debian has elsewhere.
+        if "/nix/store/" in (text := debian(text)):
+            text = re.sub(r"/nix/store/HASH-[^/\s:\"]+/s?bin/", "/usr/bin/", text)
+            text = "".join(line for line in text.splitlines(keepends=True) if "/nix/store/" not in line)
+        target = root / PLACES[folder] / path.removeprefix(folder + "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
