@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use e3_client::hub::{HubEvent, Topic};
 use e3_core::degraded::Degraded;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use crate::board::Source;
+use crate::board::{Board, Source};
 use crate::shared::Shared;
 
 /// Between attempts to open the stream, at first; it doubles up to the poll interval.
@@ -31,7 +32,7 @@ pub async fn run(shared: Shared, heads: mpsc::Sender<Vec<u8>>) {
             return;
         }
         poll(&shared, &heads, &mut etag).await;
-        tokio::time::sleep(jitter(pause)).await;
+        Timetable::new(&shared.board, pause).due().await;
         pause = (pause * 2).min(shared.settings.poll);
     }
 }
@@ -46,8 +47,9 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Optio
         }
     };
     shared.board.hub(None);
+    // A stream that is up may still hold something back: poll now and then all the same.
+    let mut polls = Timetable::new(&shared.board, shared.settings.poll);
     loop {
-        // A stream that is up may still hold something back: poll now and then all the same.
         tokio::select! {
             event = events.next() => match event {
                 Ok(HubEvent::Head(head)) => {
@@ -61,19 +63,55 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Optio
                     return true;
                 }
             },
-            () = tokio::time::sleep(pause(shared)) => poll(shared, heads, etag).await,
+            () = polls.due() => poll(shared, heads, etag).await,
         }
     }
 }
 
-/// How long until the next poll. What is wrong with the head may pass without a new one, such as a clock that is set.
-fn pause(shared: &Shared) -> Duration {
-    let poll = shared.settings.poll;
-    jitter(if shared.board.is_degraded(Source::Head) {
-        poll.min(RECOVERY)
-    } else {
-        poll
-    })
+/// When to poll. What is wrong with the head may pass without a new one, such as a clock that is set; and a head is judged
+/// after it was sent, so that what stood on the board before says nothing of it.
+struct Timetable<'a> {
+    board: &'a Board,
+    changes: watch::Receiver<u64>,
+    period: Duration,
+    next: Instant,
+}
+
+impl<'a> Timetable<'a> {
+    /// Polls every `period` or so, more often while the head cannot be used.
+    fn new(board: &'a Board, period: Duration) -> Self {
+        let mut table = Self {
+            board,
+            changes: board.subscribe(),
+            period,
+            next: Instant::now(),
+        };
+        table.next = table.after_now();
+        table
+    }
+
+    /// Returns when it is time. May be dropped while waiting: the time stays the same.
+    async fn due(&mut self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(self.next) => {
+                    self.next = self.after_now();
+                    return;
+                }
+                Ok(()) = self.changes.changed() => {
+                    if self.board.is_degraded(Source::Head) {
+                        self.next = self.next.min(self.after_now());
+                    }
+                }
+            }
+        }
+    }
+
+    fn after_now(&self) -> Instant {
+        let is_degraded = self.board.is_degraded(Source::Head);
+        let most = if is_degraded { RECOVERY } else { Duration::MAX };
+        Instant::now() + jitter(self.period.min(most))
+    }
 }
 
 /// Asks for the head. One that has not changed since the last time costs a few hundred bytes.
@@ -120,4 +158,74 @@ pub fn jitter(period: Duration) -> Duration {
     let random = e3_client::random::bytes32();
     let share = f64::from(random[0]) / 255.0;
     period.mul_f64(0.75 + share / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long enough to be told from [`RECOVERY`].
+    const POLL: Duration = Duration::from_hours(1);
+
+    fn refused(board: &Board) {
+        board.degraded(Source::Head, Some(Degraded::HeadExpired));
+    }
+
+    /// How long `table` waits.
+    async fn waits(table: &mut Timetable<'_>) -> Duration {
+        let begin = Instant::now();
+        table.due().await;
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_refused_while_the_stream_is_up_is_asked_for_again_soon() {
+        let board = Board::default();
+        let mut table = Timetable::new(&board, POLL);
+        let refuse = async {
+            // As the main loop does it: when the stream waits for the next event already.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            refused(&board);
+        };
+        let (waited, ()) = tokio::join!(waits(&mut table), refuse);
+        assert!(waited < RECOVERY * 2, "{waited:?}");
+        // And again, as long as it stays so.
+        assert!(waits(&mut table).await < RECOVERY * 2);
+        board.degraded(Source::Head, None);
+        waits(&mut table).await;
+        assert!(waits(&mut table).await > POLL / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_otherwise_makes_no_poll_earlier_or_later() {
+        let board = Board::default();
+        let mut table = Timetable::new(&board, POLL);
+        let bustle = async {
+            for second in 0..2 * POLL.as_secs() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                board.hub(Some(second.to_string()));
+            }
+        };
+        let (waited, ()) = tokio::join!(waits(&mut table), bustle);
+        assert!(waited >= POLL.mul_f64(0.75), "{waited:?}");
+        assert!(waited <= POLL.mul_f64(1.25), "{waited:?}");
+        // A head that cannot be used is not polled for without end either.
+        refused(&board);
+        waits(&mut table).await;
+        assert!(waits(&mut table).await >= RECOVERY.mul_f64(0.75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_do_not_put_a_poll_off() {
+        let board = Board::default();
+        let mut table = Timetable::new(&board, POLL);
+        let begin = Instant::now();
+        // A stream that says something every second.
+        while tokio::time::timeout(Duration::from_secs(1), table.due())
+            .await
+            .is_err()
+        {
+            assert!(begin.elapsed() < POLL * 2, "never polled");
+        }
+    }
 }
