@@ -1,6 +1,7 @@
 //! `e3 fleet`, and what every command needs of a fleet: its folder, its hub, what it trusts.
 
 pub mod accept;
+mod heard;
 pub mod invite;
 pub mod new;
 pub mod open;

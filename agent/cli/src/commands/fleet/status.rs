@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use e3_client::files;
-use e3_core::document::{Invite, Mesh, Progress};
+use e3_core::document::{Head, Invite, Mesh, Progress};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
 use e3_core::time::Time;
 use serde_json::{Value, json};
 
+use super::heard::Heard;
 use super::invite::INVITES;
 use super::trust_state::FOLDER;
 use super::{Enrolled, OpenFleet, Stale, Standing, enrolled};
@@ -17,8 +18,6 @@ use crate::error::Error;
 use crate::output::Answer;
 use crate::output::table::{seconds, table};
 
-/// Seconds after which a party that says nothing is shown as silent.
-const SILENT: i64 = 15 * 60;
 /// Seconds ahead that somebody must hear of an expiry: 30 days ...
 const AHEAD: i64 = 30 * 86_400;
 
@@ -71,7 +70,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
     if parties.is_empty() && invites.is_empty() {
         text.push_str("No machine has enrolled. `e3 fleet invite NAME` writes a join file.\n");
     } else {
-        let mut rows: Vec<_> = parties.iter().map(|party| row(party, now)).collect();
+        let mut rows: Vec<_> = parties.iter().map(|party| row(party, head, now)).collect();
         rows.extend(invites.iter().map(|invite| invited_row(invite, now)));
         text.push_str(&table(
             ["NAME", "STATE", "SEEN", "SESSION", "KEY", "NOTE"],
@@ -87,7 +86,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
                   "session": fleet.trust.root.session, "release": fleet.trust.root.release},
         "head": {"counter": head.counter, "signed": head.signed, "expires": head.expires, "fresh": left > 0,
                  "sessions": head.sessions.len(), "revoked": head.revoked},
-        "parties": parties.iter().map(|party| party_json(party, now)).collect::<Vec<_>>(),
+        "parties": parties.iter().map(|party| party_json(party, head, now)).collect::<Vec<_>>(),
         "invites": invites.iter().map(|i| json!({"name": i.name, "expires": i.expires})).collect::<Vec<_>>(),
         "warnings": warnings,
     });
@@ -95,11 +94,11 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
 }
 
 /// One word for how a party is.
-fn state(party: &Enrolled, now: Time) -> &'static str {
+fn state(party: &Enrolled, heard: Option<Heard>) -> &'static str {
     match &party.presence {
         None if party.standing == Standing::NotEnrolled => "not enrolled",
         None => "never seen",
-        Some(presence) if now.since(presence.signed) > SILENT => "silent",
+        Some(_) if heard.is_some_and(Heard::is_silent) => "silent",
         Some(presence) if presence.degraded.is_some() => "degraded",
         Some(presence) if matches!(presence.mesh, Mesh::NotJoined { .. }) => "not joined",
         Some(_) => "ready",
@@ -107,7 +106,7 @@ fn state(party: &Enrolled, now: Time) -> &'static str {
 }
 
 /// Why it is so, and what else somebody should know.
-fn note(party: &Enrolled) -> String {
+fn note(party: &Enrolled, heard: Option<Heard>) -> String {
     let mut notes = Vec::new();
     match party.standing {
         Standing::New => notes.push("new: not in fleet.toml".to_owned()),
@@ -117,6 +116,7 @@ fn note(party: &Enrolled) -> String {
         Standing::OtherName => notes.push("fleet.toml calls it by another name".to_owned()),
         Standing::Accepted | Standing::NotEnrolled => {}
     }
+    notes.extend(heard.and_then(Heard::note));
     if let Some(presence) = &party.presence {
         notes.extend(presence.degraded.as_ref().map(ToString::to_string));
         notes.extend(
@@ -135,20 +135,19 @@ fn note(party: &Enrolled) -> String {
     notes.join("; ")
 }
 
-fn row(party: &Enrolled, now: Time) -> [String; 6] {
+fn row(party: &Enrolled, head: &Head, now: Time) -> [String; 6] {
     let presence = party.presence.as_ref();
-    let seen = presence.map_or("-".to_owned(), |p| {
-        format!("{} ago", seconds(now.since(p.signed)))
-    });
+    let heard = presence.map(|presence| Heard::of(presence, head, now));
+    let seen = heard.map_or("-".to_owned(), Heard::brief);
     let last = presence.and_then(|p| p.sessions.last());
     let session = last.map_or("-".to_owned(), |s| s.progress.as_str().to_owned());
     [
         party.member.name.to_string(),
-        state(party, now).to_owned(),
+        state(party, heard).to_owned(),
         seen,
         session,
         party.member.key.short(),
-        note(party),
+        note(party, heard),
     ]
 }
 
@@ -170,15 +169,17 @@ fn invited_row(invite: &Invite, now: Time) -> [String; 6] {
     ]
 }
 
-fn party_json(party: &Enrolled, now: Time) -> Value {
+fn party_json(party: &Enrolled, head: &Head, now: Time) -> Value {
     let presence = party.presence.as_ref();
+    let heard = presence.map(|presence| Heard::of(presence, head, now));
     let running =
         |p: &e3_core::document::Presence| p.sessions.iter().any(|s| s.progress < Progress::Done);
     json!({
         "name": party.member.name, "key": party.member.key, "owner": party.member.owner,
         "standing": party.standing, "new": matches!(party.standing, Standing::New | Standing::OtherKey),
-        "state": state(party, now), "enrolled": party.enrolled.map(|(time, _)| time),
-        "seen": presence.map(|p| p.signed), "busy": presence.is_some_and(running), "presence": presence,
+        "state": state(party, heard), "enrolled": party.enrolled.map(|(time, _)| time),
+        "seen": presence.map(|p| p.signed), "clock_ahead": heard.and_then(Heard::ahead),
+        "busy": presence.is_some_and(running), "presence": presence,
     })
 }
 
