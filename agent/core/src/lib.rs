@@ -68,6 +68,7 @@
 //! | expired, under a clock set back | indefinite freeze | 10 | [`trust::Trust::now`] | `current::a_clock_set_back_revives_nothing` `current::a_machine_without_a_clock_is_at_least_at_its_image` |
 //! | a head from the future | fast-forward | 10 | [`trust::Trust::accept_head`] | `current::a_head_from_the_future_is_refused` |
 //! | an expired head shown to a board without a clock | freeze | 10 | [`trust::Trust::accept_head`] | `current::a_board_without_a_clock_follows_heads_of_any_age_but_never_expired_ones` |
+//! | a presence counter that is run up until there is no higher one | fast-forward | – | [`trust::PresenceCounter`] | `state::a_hub_cannot_run_up_a_partys_presence_counter` `state::a_clock_that_was_ahead_does_not_silence_a_party` |
 //! | missing trust state | rollback | 12 | [`trust::floor::found`] | `state::missing_trust_state_is_no_first_boot` `state::trust_state_survives_a_restart_unchanged` |
 //! | an edited journal | – | 13 | [`journal::Tail::verify`] | `state::a_journal_that_was_edited_does_not_verify` |
 //! | unknown or doubled fields, numbers out of range | – | 2, 3 | [`document::Document::check`] | `documents::unknown_fields_in_a_payload_are_refused` `documents::a_field_that_occurs_twice_is_refused` `documents::integers_out_of_range_are_refused` |

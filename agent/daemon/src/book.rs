@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use e3_core::document::Presence;
-use e3_core::envelope::Envelope;
 use e3_core::key::PublicKey;
-use e3_core::limits;
 
 use crate::peer::link::Addresses;
 use crate::shared::Shared;
@@ -32,10 +30,8 @@ impl Book {
 
     async fn ask(&self, party: PublicKey) -> Option<Vec<String>> {
         let bytes = self.shared.hub.presence(&party).await.ok()??;
-        let envelope = Envelope::parse(&bytes, limits::ENVELOPE).ok()?;
-        let presence: Presence = envelope.verify(&[party], 1).ok()?.document;
-        (presence.party == party && presence.fleet == self.shared.join.fleet)
-            .then_some(presence.addresses)
+        let presence = Presence::open(&bytes, &party, &self.shared.join.fleet)?;
+        Some(presence.addresses)
     }
 }
 

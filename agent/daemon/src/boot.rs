@@ -15,7 +15,7 @@ use e3_client::files;
 use e3_client::hub::Hub;
 use e3_core::key::SecretKey;
 use e3_core::time::Time;
-use e3_core::trust::Trust;
+use e3_core::trust::{PresenceCounter, Trust};
 use tokio::net::TcpListener;
 
 use crate::board::{Board, Source};
@@ -301,8 +301,8 @@ async fn tell_fleet(settings: &Settings, board: &Board) {
         return;
     };
     board.joins(&join);
-    let counter = e3_client::clock::millis();
-    if let Err(error) = presence::publish(&hub, &key, board, counter).await {
+    let mut counter = PresenceCounter::default();
+    if let Err(error) = presence::publish(&hub, &key, board, &mut counter).await {
         tracing::debug!(%error, "the presence is not published");
     }
 }

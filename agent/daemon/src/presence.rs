@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use e3_client::hub::Hub;
+use e3_client::hub::{Hub, HubError};
 use e3_core::document::{Mesh, Presence};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
+use e3_core::trust::PresenceCounter;
 use e3_core::update::Trouble;
 
 use crate::board::Board;
@@ -20,11 +21,10 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Publishes presences for ever.
 pub async fn run(shared: Shared) {
     let mut changes = shared.board.subscribe();
-    let (mut counter, mut retry) = (0, RETRY);
+    let (mut counter, mut retry) = (PresenceCounter::default(), RETRY);
     loop {
         changes.borrow_and_update();
-        counter = e3_client::clock::millis().max(counter + 1);
-        let sent = publish(&shared.hub, &shared.key, &shared.board, counter).await;
+        let sent = publish(&shared.hub, &shared.key, &shared.board, &mut counter).await;
         let wait = match sent {
             Ok(()) => {
                 retry = RETRY;
@@ -50,11 +50,13 @@ pub async fn run(shared: Shared) {
 }
 
 /// Publishes what stands on the board, signed by `key`.
+///
+/// A hub that holds a newer presence is asked for it: it may be of a time when this machine's clock was ahead.
 pub async fn publish(
     hub: &Hub,
     key: &SecretKey,
     board: &Board,
-    counter: u64,
+    counter: &mut PresenceCounter,
 ) -> Result<(), String> {
     let (known, notes) = (board.known(), board.notes());
     let (Some(name), Some(fleet), Some(owner)) = (known.name, known.fleet, known.owner) else {
@@ -64,12 +66,12 @@ pub async fn publish(
         Phase::Degraded { reason } => Some(reason),
         _ => None,
     };
-    let presence = Presence {
+    let mut presence = Presence {
         fleet,
         party: key.public(),
         name,
         owner,
-        counter,
+        counter: counter.next(e3_client::clock::millis()),
         signed: board.now(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         addresses: known.addresses,
@@ -80,7 +82,39 @@ pub async fn publish(
         head: known.head.unwrap_or(0),
         sessions: notes.presences(),
     };
-    let envelope = Envelope::sign(&presence, &[key]).map_err(|error| error.to_string())?;
-    let sent = hub.put_presence(&key.public(), envelope.to_bytes()).await;
+    let mut sent = send(hub, key, &presence).await?;
+    if sent.as_ref().is_err_and(is_old) && goes_on_from_hub(hub, &presence, counter).await {
+        presence.counter = counter.next(e3_client::clock::millis());
+        sent = send(hub, key, &presence).await?;
+    }
     sent.map_err(|error| crate::text::chain(&error))
+}
+
+/// Signs it and sends it; what the hub says to it is the inner result.
+async fn send(
+    hub: &Hub,
+    key: &SecretKey,
+    presence: &Presence,
+) -> Result<Result<(), HubError>, String> {
+    let envelope = Envelope::sign(presence, &[key]).map_err(|error| error.to_string())?;
+    Ok(hub.put_presence(&key.public(), envelope.to_bytes()).await)
+}
+
+/// Whether the hub holds one with the same counter or a higher one.
+fn is_old(error: &HubError) -> bool {
+    matches!(error, HubError::Refused { kind, .. } if kind == "presence-old")
+}
+
+/// Lets the counter go on from this party's presence that the hub holds; returns whether that changes anything.
+async fn goes_on_from_hub(hub: &Hub, mine: &Presence, counter: &mut PresenceCounter) -> bool {
+    let Ok(Some(found)) = hub.presence(&mine.party).await else {
+        return false;
+    };
+    let is_ahead = counter.found(&found, &mine.party, &mine.fleet);
+    if is_ahead {
+        tracing::info!(
+            "the hub holds a presence of this party from a time to come: its clock was ahead, or is behind now"
+        );
+    }
+    is_ahead
 }

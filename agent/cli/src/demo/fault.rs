@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use e3_client::files;
 use e3_client::hub::Hub;
-use e3_core::document::{Progress, Session};
+use e3_core::document::{Presence, Progress, Session};
 use e3_core::envelope::Verified;
-use e3_core::limits;
 use e3_core::pack;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,7 +14,6 @@ use nix::unistd::Pid;
 use super::local::LocalFleet;
 use super::plan::Plan;
 use crate::args::Fault;
-use crate::commands::fleet::parties::open_presence;
 use crate::error::Error;
 use crate::index::Wheel;
 use crate::manifest::bundle::Bundle;
@@ -113,9 +111,8 @@ pub async fn during(fault: Fault, hub: &Hub, agent: Option<u32>, session: &Verif
     loop {
         tokio::time::sleep(LOOK).await;
         let presence = hub.presence(&key).await.ok().flatten();
-        let presence = presence.filter(|bytes| bytes.len() <= limits::ENVELOPE);
         let presence =
-            presence.and_then(|bytes| open_presence(&session.document.fleet, &key, &bytes));
+            presence.and_then(|bytes| Presence::open(&bytes, &key, &session.document.fleet));
         let progress = presence.and_then(|presence| {
             presence
                 .sessions

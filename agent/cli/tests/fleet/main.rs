@@ -2,6 +2,7 @@
 //! signals, all on this machine.
 //!
 //! - [`common`]: a fleet to break, and programs that tell what happened to them.
+//! - [`clocks`]: a party whose clock was years ahead.
 //! - [`kills`]: the agent is killed in every state of the session.
 //! - [`stopped`]: programs and agents that are killed or stopped while the program runs.
 //! - [`programs`]: programs that do wrong.
@@ -17,6 +18,7 @@
     reason = "what tests write need not survive a crash"
 )]
 
+mod clocks;
 mod common;
 mod hub;
 mod kills;

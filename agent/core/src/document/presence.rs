@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{Document, DocumentError, ensure};
 use crate::degraded::Degraded;
 use crate::digest::Digest;
+use crate::envelope::Envelope;
 use crate::key::PublicKey;
+use crate::limits;
 use crate::name::Name;
 use crate::session::Failure;
 use crate::text::{self, DETAIL, is_plain};
@@ -50,6 +52,15 @@ pub struct Presence {
     pub head: u64,
     /// Its latest sessions.
     pub sessions: Vec<SessionPresence>,
+}
+
+impl Presence {
+    /// What `party` says of itself in this fleet, out of an envelope from anybody: nothing unless the party itself has signed it.
+    pub fn open(envelope: &[u8], party: &PublicKey, fleet: &Name) -> Option<Self> {
+        let envelope = Envelope::parse(envelope, limits::ENVELOPE).ok()?;
+        let presence = envelope.verify::<Self>(&[*party], 1).ok()?.document;
+        (presence.fleet == *fleet && presence.party == *party).then_some(presence)
+    }
 }
 
 /// Mesh state in one word.

@@ -32,25 +32,6 @@ fn refuses<T: Document>(document: &T) {
     );
 }
 
-fn presence() -> Presence {
-    Presence {
-        fleet: "fleet".parse().unwrap(),
-        party: public("p0"),
-        name: "p0".parse().unwrap(),
-        owner: public("alice"),
-        counter: 1,
-        signed: at(0),
-        agent: "0.1.0".to_owned(),
-        addresses: vec!["10.0.0.1:4433".to_owned()],
-        mesh: Mesh::None,
-        degraded: None,
-        update: None,
-        root: 1,
-        head: 1,
-        sessions: Vec::new(),
-    }
-}
-
 fn receipt() -> Receipt {
     Receipt {
         fleet: "fleet".parse().unwrap(),
@@ -213,23 +194,23 @@ fn texts_that_act_on_a_terminal_are_refused_in_documents() {
         }
         refuses(&Presence {
             agent: nasty.clone(),
-            ..presence()
+            ..presence(1)
         });
         refuses(&Presence {
             addresses: vec![nasty.clone()],
-            ..presence()
+            ..presence(1)
         });
         refuses(&Presence {
             mesh: Mesh::NotJoined {
                 reason: nasty.clone(),
             },
-            ..presence()
+            ..presence(1)
         });
         refuses(&Presence {
             mesh: Mesh::Joined {
                 addresses: vec![nasty.clone()],
             },
-            ..presence()
+            ..presence(1)
         });
         refuses(&Release {
             version: nasty.clone(),
@@ -243,7 +224,7 @@ fn texts_that_act_on_a_terminal_are_refused_in_documents() {
             ..release(1)
         });
     }
-    assert!(presence().check().is_ok());
+    assert!(presence(1).check().is_ok());
     assert!(receipt().check().is_ok());
     assert!(release(1).check().is_ok());
 }
@@ -303,7 +284,7 @@ fn a_failure_too_long_or_of_nobody_is_refused_in_documents() {
         degraded: Some(Degraded::Disk {
             detail: "x".repeat(100_000),
         }),
-        ..presence()
+        ..presence(1)
     });
     for failure in [
         Failure::at(0, endless),

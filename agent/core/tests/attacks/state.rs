@@ -1,8 +1,9 @@
-//! Rules 12 and 13: what a machine remembers.
+//! Rules 12 and 13: what a machine remembers; and what it goes on from without remembering it.
 
 use e3_core::journal::Tail;
+use e3_core::name::Name;
 use e3_core::time::Time;
-use e3_core::trust::{Trust, TrustError, floor::found};
+use e3_core::trust::{PresenceCounter, Trust, TrustError, floor::found};
 
 use crate::fixture::*;
 
@@ -36,6 +37,52 @@ fn trust_state_survives_a_restart_unchanged() {
         .unwrap()
         .replacen('{', "{\"extra\":1,", 1);
     assert!(serde_json::from_str::<Trust>(&strange).is_err());
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_silence_a_party() {
+    let fleet: Name = "fleet".parse().unwrap();
+    let (now, year_2099) = (1_795_341_600_000, 4_083_955_200_000);
+    let mut before = PresenceCounter::default();
+    assert_eq!(before.next(year_2099), year_2099);
+    // The clock is set right while the agent runs: only upwards.
+    assert_eq!(before.next(now), year_2099 + 1);
+    let at_hub = bytes(&presence(year_2099 + 1), &["p0"]);
+    // After a restart nothing of that is known; even in 1970 the hub's own copy is enough.
+    for clock in [now, 0] {
+        let mut after = PresenceCounter::default();
+        assert!(after.next(clock) <= now);
+        assert!(after.found(&at_hub, &public("p0"), &fleet));
+        assert_eq!(after.next(clock), year_2099 + 2);
+        // What it has passed is no news.
+        assert!(!after.found(&at_hub, &public("p0"), &fleet));
+    }
+}
+
+#[test]
+fn a_hub_cannot_run_up_a_partys_presence_counter() {
+    let fleet: Name = "fleet".parse().unwrap();
+    let mut counter = PresenceCounter::default();
+    assert_eq!(counter.next(1_000), 1_000);
+    let mut refuses = |envelope: &[u8], why: &str| {
+        assert!(!counter.found(envelope, &public("p0"), &fleet), "{why}");
+        assert_eq!(counter.clone().next(0), 1_001, "{why}");
+    };
+    refuses(&bytes(&presence(u64::MAX), &["mallory"]), "somebody else's");
+    let mut others = presence(u64::MAX);
+    others.party = public("p1");
+    refuses(&bytes(&others, &["p1"]), "another party's");
+    refuses(&bytes(&others, &["p0"]), "about another party");
+    let mut elsewhere = presence(u64::MAX);
+    elsewhere.fleet = "other".parse().unwrap();
+    refuses(&bytes(&elsewhere, &["p0"]), "of another fleet");
+    let mut bent = String::from_utf8(bytes(&presence(999), &["p0"])).unwrap();
+    bent.insert(bent.len() - 8, 'A');
+    refuses(bent.as_bytes(), "broken");
+    refuses(b"{\"counter\":18446744073709551615}", "a number alone");
+    refuses(&[b' '; e3_core::limits::ENVELOPE + 1], "endless");
+    // An older one of its own, shown again: things stay as they are.
+    refuses(&bytes(&presence(7), &["p0"]), "an older one");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use e3_core::document::{Mesh, Presence};
 use e3_core::time::Time;
+use e3_core::trust::PresenceCounter;
 
 use crate::common::*;
 
@@ -155,6 +156,27 @@ async fn presences_are_the_partys_own_and_only_rise() {
         hub.parties().await.unwrap()[0].presence.as_ref(),
         Some(&expected)
     );
+}
+
+#[tokio::test]
+async fn a_party_whose_clock_was_ahead_goes_on_from_what_the_hub_holds() {
+    let fleet = Fleet::start().await;
+    let (enrolment, invite) = enrolment(20, 11, later());
+    let (hub, party) = (fleet.client(), key(11).public());
+    hub.enrol(&enrolment, &invite).await.unwrap();
+    let path = format!("presence/{party}.json");
+    let put = async |counter| {
+        let presence = presence(11, counter);
+        fleet.put(&path, sign(&presence, &[11])).await
+    };
+    let (year_2099, now) = (4_083_955_200_000, 1_795_341_600_000);
+    assert_eq!(put(year_2099).await, yes(201));
+    let mut counter = PresenceCounter::default();
+    assert_eq!(put(counter.next(now)).await, no(409, "presence-old"));
+    let held = hub.presence(&party).await.unwrap().unwrap();
+    assert!(counter.found(&held, &party, &name("fleet")));
+    assert_eq!(put(counter.next(now)).await, yes(201));
+    assert_eq!(put(counter.next(now)).await, yes(201));
 }
 
 #[tokio::test]

@@ -4,9 +4,7 @@ use e3_client::hub::{HubError, PartyRecord};
 use e3_core::digest::Digest;
 use e3_core::document::{Enrolment, Presence};
 use e3_core::envelope::Envelope;
-use e3_core::key::PublicKey;
 use e3_core::limits;
-use e3_core::name::Name;
 use e3_core::time::Time;
 use serde::Serialize;
 
@@ -82,7 +80,7 @@ pub async fn enrolled(fleet: &OpenFleet) -> Result<(Vec<Enrolled>, Vec<String>),
                 Standing::Accepted
             },
             presence: presence
-                .and_then(|bytes| open_presence(&fleet.file.name, &member.key, &bytes)),
+                .and_then(|bytes| Presence::open(&bytes, &member.key, &fleet.file.name)),
         });
     }
     // Of two machines of one name the one that came last stands first.
@@ -113,7 +111,7 @@ fn open(fleet: &OpenFleet, record: &PartyRecord) -> Result<Enrolled, String> {
     };
     let standing = standing(&fleet.file.parties, &member);
     let presence = record.presence.as_deref();
-    let presence = presence.and_then(|bytes| open_presence(&fleet.file.name, &member.key, bytes));
+    let presence = presence.and_then(|bytes| Presence::open(bytes, &member.key, &fleet.file.name));
     Ok(Enrolled {
         member,
         enrolled: Some((enrolled.signed, invite.digest())),
@@ -131,13 +129,6 @@ fn standing(members: &[Member], member: &Member) -> Standing {
         None if same_name => Standing::OtherKey,
         None => Standing::New,
     }
-}
-
-/// A presence counts only if the party itself signed it, for this fleet.
-pub(crate) fn open_presence(fleet: &Name, party: &PublicKey, bytes: &[u8]) -> Option<Presence> {
-    let envelope = Envelope::parse(bytes, limits::ENVELOPE).ok()?;
-    let presence = envelope.verify::<Presence>(&[*party], 1).ok()?.document;
-    (presence.fleet == *fleet && presence.party == *party).then_some(presence)
 }
 
 #[cfg(test)]

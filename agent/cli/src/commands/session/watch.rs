@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use e3_client::hub::HubEvent;
-use e3_core::document::{Outcome as Ending, Progress as Stage, Receipt, Session};
+use e3_core::document::{Outcome as Ending, Presence, Progress as Stage, Receipt, Session};
 use e3_core::envelope::Verified;
 use e3_core::session::{Failure, verdict};
 use tokio::time::Instant;
@@ -16,7 +16,6 @@ use super::find::find;
 use super::stream::{Stream, jitter};
 use super::verdict::{Conclusion, conclude};
 use crate::args::{Global, SessionWatch};
-use crate::commands::fleet::parties::open_presence;
 use crate::commands::fleet::publish::over_at;
 use crate::commands::fleet::{OpenFleet, Stale};
 use crate::error::Error;
@@ -165,7 +164,7 @@ impl Watch<'_> {
                 let fleet = &self.fleet.file.name;
                 let from = parties
                     .iter()
-                    .position(|party| open_presence(fleet, &party.key, &bytes).is_some());
+                    .position(|party| Presence::open(&bytes, &party.key, fleet).is_some());
                 if let Some(party) = from.filter(|party| self.receipts[*party].is_none()) {
                     self.show_presence(party, &bytes);
                 }
@@ -212,7 +211,7 @@ impl Watch<'_> {
 
     fn show_presence(&mut self, party: usize, bytes: &[u8]) {
         let key = &self.session.document.parties[party].key;
-        let Some(presence) = open_presence(&self.fleet.file.name, key, bytes) else {
+        let Some(presence) = Presence::open(bytes, key, &self.fleet.file.name) else {
             return;
         };
         let mine = presence
