@@ -41,14 +41,16 @@ class Rights(unittest.TestCase):
         self.assertRegex(done.err, "Interactive authentication required|Access denied|Permission denied")
 
     def test_no_other_unit(self):
-        names = ["dbus.service", "e3-agent.service", "e3-party.slice", "ssh.service", "multi-user.target", "e3-update.timer",
+        names = ["dbus.service", "e3-agent.service", "e3-party.slice", "ssh.service", "multi-user.target", "e3-join.service",
                  f"e3-party@{HEX[1:]}.service", f"e3-party@{HEX}0.service", f"e3-party@{HEX.upper()}.service",
-                 "e3-party@x.service", "e3-mesh-.service", "e3-mesh-a-b.service", "e3-mesh-../x.service", "xe3-update.service"]
+                 f"xe3-party@{HEX}.service", f"e3-party@{HEX}.socket", "e3-party@x.service", "e3-party@../x.service",
+                 "e3-mesh-try.service", "e3-update.service"]
         for name in names:
             folder = "/run/systemd/system/"
             if "/" not in name and not self.machine.succeeds(["systemctl", "cat", name]):
                 # So that it is the permission which is missing, not the unit.
-                self.machine.write(folder + name, "[Service]\nExecStart=/bin/true\n" if ".service" in name else "")
+                lines = {"service": "[Service]\nExecStart=/bin/true\n", "socket": "[Socket]\nListenStream=/run/try\nAccept=no\n"}
+                self.machine.write(folder + name, lines.get(name.rpartition(".")[2], ""))
         self.machine.run(["systemctl", "daemon-reload"])
         for name in names:
             for method in ["StartUnit", "StopUnit", "RestartUnit"]:
@@ -79,16 +81,9 @@ class Rights(unittest.TestCase):
         self.assertEqual(self.machine.state(), "running")
 
     def test_its_own_units(self):
-        self.machine.write("/run/systemd/system/e3-mesh-try.service", "[Service]\nExecStart=/bin/sleep infinity\n")
-        self.machine.write("/run/systemd/system/e3-update.service", "[Service]\nExecStart=/bin/true\n")
-        self.machine.run(["systemctl", "daemon-reload"])
         for method, *args in [
             ("StopUnit", "ss", UNIT, "replace"),
             ("SetUnitProperties", "sba(sv)", UNIT, "true", "1", "TasksMax", "t", "7"),
-            ("StartUnit", "ss", "e3-mesh-try.service", "replace"),
-            ("RestartUnit", "ss", "e3-mesh-try.service", "replace"),
-            ("StopUnit", "ss", "e3-mesh-try.service", "replace"),
-            ("StartUnit", "ss", "e3-update.service", "replace"),
         ]:
             with self.subTest(method):
                 done = self.call(method, *args)
@@ -98,12 +93,16 @@ class Rights(unittest.TestCase):
         self.assert_refused(self.call("StopUnit", "ss", UNIT, "replace", user="nobody"))
 
     def test_no_transient_unit_whatever_its_name(self):
-        # These names may be started; if the unit's file is not there, a transient unit could have the name.
-        for name in ["run-1.service", "e3-mesh-gone.service", "e3-update.service", UNIT, "e3-agent.service"]:
-            self.machine.run(["rm", "-f", "/run/systemd/system/e3-update.service"])
-            self.machine.run(["systemctl", "daemon-reload"])
+        # The second name may be started; if the template's file is not there, a transient unit could have the name.
+        for name in ["run-1.service", UNIT, "e3-agent.service"]:
             with self.subTest(name):
                 self.assert_refused(self.call(*TRANSIENT, name, "fail", *PROPERTIES))
+        template = "/usr/lib/systemd/system/e3-party@.service"
+        self.machine.run(["mv", template, "/root"])
+        self.addCleanup(self.machine.run, ["systemctl", "daemon-reload"])
+        self.addCleanup(self.machine.run, ["mv", "/root/e3-party@.service", template])
+        self.machine.run(["systemctl", "daemon-reload"])
+        self.assert_refused(self.call(*TRANSIENT, UNIT, "fail", *PROPERTIES))
         self.assertFalse(self.machine.succeeds(["test", "-e", OWNED]))
         # The call is right: root may.
         done = self.call(*TRANSIENT, "run-1.service", "fail", *PROPERTIES, user="root")
