@@ -33,7 +33,7 @@ use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
 use crate::update::{Entered, Updater};
-use crate::{housekeeping, lock, metrics, presence, status, sync};
+use crate::{fitness, housekeeping, lock, metrics, presence, status, sync};
 
 /// For walking the root chain; the rest of it is walked with the next head.
 const ROOTS: Duration = Duration::from_secs(30);
@@ -132,15 +132,12 @@ impl Face {
     }
 }
 
-/// Asks Python for its version now, so that the first session does not wait for it; and says what is missing.
+/// Asks Python for its version now, so that the first session does not wait for it; and says if it is missing.
 fn warm_up(shared: &Shared) {
     let shared = shared.clone();
     tokio::spawn(async move {
         if let Err(reason) = shared.pythons.find(&shared.settings.python).await {
             tracing::warn!(%reason, "sessions cannot run here yet");
-        }
-        if let Err(error) = shared.launcher.check().await {
-            tracing::warn!(error = %crate::text::chain(&error), "sessions cannot run here yet");
         }
     });
 }
@@ -181,6 +178,10 @@ async fn serve(
     let (heads, mut new_heads) = mpsc::channel(4);
     housekeeping::tidy(&shared);
     warm_up(&shared);
+    tokio::spawn(fitness::watch(
+        shared.launcher.clone(),
+        shared.board.clone(),
+    ));
     let mut agent = Agent {
         shared: shared.clone(),
         running: HashMap::new(),

@@ -36,6 +36,8 @@ pub enum Source {
     Boot,
     /// What must be written.
     Disk,
+    /// Who starts programs.
+    Supervisor,
     /// What the hub shows.
     Head,
 }

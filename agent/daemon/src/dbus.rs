@@ -24,7 +24,7 @@ pub const NAME: &str = "org.e3.Agent1";
 pub const PATH: &str = "/org/e3/Agent1";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// Between attempts to get onto the bus, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// What introspection shows of the object.
 const INTROSPECTION: &str = include_str!("dbus/org.e3.Agent1.xml");
 

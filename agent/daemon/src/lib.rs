@@ -9,6 +9,7 @@
 //! | [`peer`] | the channel between agents |
 //! | [`session`] | one session, carried out |
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
+//! | [`fitness`] | whether they could be started, told before a session needs it |
 //! | [`update`] | the agent replaces itself |
 //! | [`board`], [`phase`], [`status`], [`issue`], [`dbus`], [`metrics`] | what is told to people and programs |
 //! | [`notify`], [`pulse`] | what is told to systemd |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod dbus;
 pub mod enrol;
 pub mod error;
+pub mod fitness;
 pub mod gate;
 pub mod housekeeping;
 pub mod issue;

@@ -1,5 +1,7 @@
 """The bus, systemd, polkit, the unit or the agent goes away: in the middle of a session, or before one."""
 
+import json
+
 from .sessions import until
 from .case import AGENT, QUICK, SLOW, FleetCase
 
@@ -48,6 +50,57 @@ class Trouble(FleetCase):
     def test_the_program_stopped_by_systemd_in_the_middle(self):
         verdict = self.in_the_middle(["systemctl", "stop", "e3-party@*.service"])
         self.assert_failed(verdict, "'party': 0", "'kind': 'killed'", "'signal': 15")
+
+    def status(self):
+        """What the agent tells of itself; nothing while it does not answer."""
+        told = self.p0.run(["e3-agent", "status", "--json"], check=False)
+        return json.loads(told.out) if told.status == 0 else None
+
+    def is_degraded(self, *words):
+        """Whether it says that programs cannot be started, with these words."""
+        phase = (self.status() or {}).get("phase", {})
+        return phase.get("reason", {}).get("kind") == "supervisor" and all(word in str(phase) for word in words)
+
+    def started_without(self, take, give, *words):
+        """Starts p0's agent with something taken away: it says so before any session, in its status and to its fleet, and
+        no longer than that lasts. Nobody starts it again."""
+        self.p0.run(["systemctl", "stop", AGENT])
+        self.p0.run(["sh", "-c", take])
+        try:
+            self.p0.run(["systemctl", "start", AGENT])
+            until(f"it says {words}", lambda: self.is_degraded(*words))
+            pid = self.show(AGENT, "MainPID")
+            screen = self.p0.run(["e3-agent", "status"]).out
+            self.assertIn("degraded: programs cannot be started", screen)
+            self.assertIn("Check that D-Bus runs, and that E3's units and polkit rule are installed", screen)
+            until("its fleet knows", lambda: "supervisor" in str(self.fleet.e3("fleet", "status")))
+        finally:
+            self.p0.run(["sh", "-c", give])
+        until("it is ready again", lambda: (self.status() or {})["phase"]["name"] == "ready", 10)
+        self.assertEqual(self.show(AGENT, "MainPID"), pid)
+
+    def test_started_without_a_bus(self):
+        self.started_without("systemctl stop dbus.socket dbus.service", "systemctl start dbus.socket dbus.service",
+                             "is dbus running")
+
+    def test_started_without_the_unit(self):
+        self.started_without(f"mv {UNIT} /root && systemctl daemon-reload",
+                             f"mv /root/e3-party@.service {UNIT} && systemctl daemon-reload", "e3-party@", "not-found")
+
+    def test_started_without_the_rule(self):
+        # polkit sees by itself that its rules have changed, and says so.
+        self.started_without(f"mv {RULE} /root && systemctl restart polkit.service", f"mv /root/50-e3.rules {RULE}",
+                             "does not let this user", "50-e3.rules")
+
+    def test_started_without_polkit(self):
+        self.started_without("systemctl mask --runtime --now polkit.service", "systemctl unmask --runtime polkit.service",
+                             "does not let this user", "is polkit running")
+
+    def test_a_unit_that_goes_while_nothing_runs(self):
+        self.p0.run(["sh", "-c", f"mv {UNIT} /root && systemctl daemon-reload"])
+        until("it says so", lambda: self.is_degraded("not-found"))
+        self.p0.run(["sh", "-c", f"mv /root/e3-party@.service {UNIT} && systemctl daemon-reload"])
+        until("it is ready again", lambda: self.status()["phase"]["name"] == "ready", 10)
 
     def test_no_unit(self):
         self.p0.run(["mv", UNIT, "/root"])

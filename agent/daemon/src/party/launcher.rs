@@ -8,6 +8,7 @@ use std::sync::Arc;
 use e3_client::files::{self, FileError};
 use e3_core::digest::Digest;
 use e3_core::session::Reason;
+use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 
 use super::drive::Drive;
@@ -96,6 +97,11 @@ impl Launcher {
     /// Whether parties could be started now; the error names what is missing.
     pub async fn check(&self) -> Result<(), SupervisorError> {
         self.supervisor.check().await
+    }
+
+    /// What happens from now on that may change the answer of [`Launcher::check`].
+    pub async fn changes(&self) -> Result<BoxStream<'static, ()>, SupervisorError> {
+        self.supervisor.changes().await
     }
 
     /// Ends what an agent that was killed left running of this session. What cannot be ended is logged.

@@ -21,6 +21,7 @@ use e3_core::digest::Digest;
 use e3_core::document::{Exit, Limits};
 use e3_core::session::Reason;
 use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::net::unix::pipe;
 
 pub(crate) use self::proc::{is_stopped, tasks_of_this_user};
@@ -138,6 +139,12 @@ pub trait Supervisor: Send + Sync {
     /// Whether jobs could be started now; the error names what is missing.
     fn check(&self) -> BoxFuture<'_, Result<(), SupervisorError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// What happens from now on that may change the answer of [`Supervisor::check`]. The stream ends when it can tell
+    /// no more, which is such a change itself.
+    fn changes(&self) -> BoxFuture<'_, Result<BoxStream<'static, ()>, SupervisorError>> {
+        Box::pin(async { Ok(stream::pending().boxed()) })
     }
 }
 

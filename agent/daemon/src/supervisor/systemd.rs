@@ -19,10 +19,11 @@
 //! [`super::Running::kill`] resolve when systemd says that the unit is inactive, which with
 //! `KillMode=control-group` means that the cgroup is empty.
 //!
-//! `bus` is the way to systemd, `unit` what is asked of it, `folder` what lies below [`ROOT`], `instance` one unit
+//! `bus` is the way to systemd, `unit` what is asked of it, `changes` what it and polkit tell unasked, `folder` what lies below [`ROOT`], `instance` one unit
 //! from its start to its end, `limits` what is set for it.
 
 mod bus;
+mod changes;
 mod folder;
 mod instance;
 mod limits;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
 use self::bus::Bus;
 use self::folder::Folder;
@@ -153,6 +155,10 @@ impl Supervisor for Systemd {
             "e3-party@00000000000000000000000000000000.service",
         )
         .boxed()
+    }
+
+    fn changes(&self) -> BoxFuture<'_, Result<BoxStream<'static, ()>, SupervisorError>> {
+        changes::of(&self.bus).boxed()
     }
 }
 

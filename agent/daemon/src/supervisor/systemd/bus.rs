@@ -41,6 +41,9 @@ pub(super) trait Manager {
         runtime: bool,
         properties: &[(&str, Variant<'_>)],
     ) -> zbus::Result<()>;
+    /// systemd reads its units anew: at first with `true`, and with `false` when that is done.
+    #[zbus(signal)]
+    fn reloading(&self, active: bool) -> zbus::Result<()>;
     #[zbus(signal)]
     fn job_removed(
         &self,
@@ -81,6 +84,18 @@ pub(super) trait Service {
     fn exec_main_code(&self) -> zbus::Result<i32>;
     #[zbus(property, name = "MainPID")]
     fn main_pid(&self) -> zbus::Result<u32>;
+}
+
+/// What of polkit is used.
+#[zbus::proxy(
+    interface = "org.freedesktop.PolicyKit1.Authority",
+    default_service = "org.freedesktop.PolicyKit1",
+    default_path = "/org/freedesktop/PolicyKit1/Authority"
+)]
+pub(super) trait Authority {
+    /// It has read its rules anew.
+    #[zbus(signal)]
+    fn changed(&self) -> zbus::Result<()>;
 }
 
 type Dial = dyn Fn() -> BoxFuture<'static, zbus::Result<Connection>> + Send + Sync;

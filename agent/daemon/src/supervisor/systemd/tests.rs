@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use e3_core::digest::Digest;
 use e3_core::document::{Exit, Limits};
+use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant};
@@ -164,6 +165,8 @@ impl FakeManager {
             .calls
             .push(format!("ResetFailedUnit {name}"));
     }
+    #[zbus(signal)]
+    async fn reloading(emitter: &SignalEmitter<'_>, active: bool) -> zbus::Result<()>;
     #[zbus(signal)]
     async fn job_removed(
         emitter: &SignalEmitter<'_>,
@@ -609,6 +612,25 @@ async fn a_job_whose_signal_was_lost_with_the_bus_is_looked_up() {
         .filter(|call| *call == "StartUnit UNIT")
         .count();
     assert_eq!(starts, 1);
+}
+
+#[tokio::test]
+async fn what_may_change_the_answer_is_told_and_so_is_the_loss_of_the_bus() {
+    let bench = Bench::new().await;
+    let mut changes = bench.systemd.changes().await.unwrap();
+    let server = bench.server();
+    let manager = server.object_server();
+    let manager = manager.interface::<_, FakeManager>("/org/freedesktop/systemd1");
+    let manager = manager.await.unwrap();
+    for is_at_it in [true, false] {
+        FakeManager::reloading(manager.signal_emitter(), is_at_it)
+            .await
+            .unwrap();
+    }
+    assert_eq!(changes.next().await, Some(()), "the units are read anew");
+    assert_eq!(changes.next().now_or_never(), None);
+    server.close().await.unwrap();
+    assert_eq!(changes.next().await, None);
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! Whether programs could be started on this machine: told before a session needs it, and again when it changes.
+//!
+//! What is missing stands on the board as [`Degraded::Supervisor`] until it is there. A session that comes
+//! meanwhile is not held up by this: it fails at its start, with the same words for the other parties.
+
+use std::time::Duration;
+
+use e3_core::degraded::Degraded;
+use futures_util::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::board::{Board, Source};
+use crate::party::Launcher;
+use crate::supervisor::SupervisorError;
+
+/// Between looks at what is missing, at first ...
+const RETRY: Duration = Duration::from_millis(200);
+/// ... and at most: a few messages, or a look for a socket.
+const RETRY_MOST: Duration = Duration::from_secs(5);
+/// What has worked may be gone for so long before it is told: a restart of the bus or of polkit takes about a second.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// Watches for ever.
+pub async fn watch(launcher: Launcher, board: Board) {
+    let mut patience = Duration::ZERO;
+    let (mut missing, mut pause) = (None, RETRY);
+    loop {
+        // Before the look: no change may be missed between the two.
+        let changes = launcher.changes().await;
+        let (error, mut changes) = match (launcher.check().await, changes) {
+            (Ok(()), Ok(mut changes)) => {
+                if board.is_degraded(Source::Supervisor) {
+                    tracing::info!("programs can be started again");
+                }
+                board.degraded(Source::Supervisor, None);
+                (missing, pause, patience) = (None, RETRY, RESTART);
+                let _ = changes.next().await;
+                continue;
+            }
+            (Err(error), changes) => (error, changes.ok()),
+            (Ok(()), Err(error)) => (error, None),
+        };
+        let since = *missing.get_or_insert_with(Instant::now);
+        if since.elapsed() >= patience {
+            tell(&board, &error);
+        }
+        // Whoever comes and goes all the time, as a polkit that crashes does, is not looked at more often.
+        tokio::time::sleep(RETRY).await;
+        let rest = pause - RETRY;
+        if let Some(changes) = &mut changes {
+            let _ = tokio::time::timeout(rest, changes.next()).await;
+        } else {
+            tokio::time::sleep(rest).await;
+        }
+        pause = (pause * 2).min(RETRY_MOST);
+    }
+}
+
+fn tell(board: &Board, error: &SupervisorError) {
+    let detail = crate::text::chain(error);
+    let reason = Degraded::Supervisor { detail };
+    if !board.is_degraded(Source::Supervisor) {
+        tracing::error!(reason = reason.kind(), error = %reason, remedy = reason.remedy(), "degraded: no session can run here");
+    }
+    board.degraded(Source::Supervisor, Some(reason));
+}
+
+#[cfg(test)]
+mod tests;
