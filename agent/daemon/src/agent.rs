@@ -33,7 +33,7 @@ use crate::session::driver::{self, Command, Standing};
 use crate::session::folder::Folder;
 use crate::shared::Shared;
 use crate::update::{Entered, Updater};
-use crate::{fitness, housekeeping, lock, metrics, presence, status, sync};
+use crate::{fitness, housekeeping, lock, metrics, presence, status, sync, update};
 
 /// For walking the root chain; the rest of it is walked with the next head.
 const ROOTS: Duration = Duration::from_secs(30);
@@ -62,6 +62,7 @@ pub async fn run(
 ) -> Result<Ended, AgentError> {
     let (board, pulse) = (Board::default(), Pulse::default());
     let bus = settings.supervisor == Supervisor::Systemd;
+    update::effect::announce(&board, &settings.state, &entered);
     let mut face = Face::show(&board, &settings.run, &pulse, bus)?;
     if let Some(address) = settings.metrics {
         face.tasks

@@ -12,12 +12,13 @@ use e3_core::name::Name;
 use e3_core::session::Failure;
 use e3_core::time::Time;
 use e3_core::trust::Trust;
-use e3_core::update::Trouble;
+use e3_core::update::{State, Trouble};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::join::Join;
 use crate::phase::Phase;
+use crate::update::{Entered, InEffect};
 
 /// Sessions kept on the board: what fits on a screen, and into a presence.
 pub const SESSIONS: usize = 24;
@@ -52,6 +53,7 @@ struct Content {
     known: Known,
     notes: Notes,
     counts: Counts,
+    release: InEffect,
 }
 
 /// What the agent knows of itself and its fleet so far.
@@ -125,6 +127,7 @@ impl Default for Board {
                 known: Known::default(),
                 notes: Notes::default(),
                 counts: Counts::default(),
+                release: InEffect::of(&Entered::default(), &State::default()),
             })),
             changed: watch::Sender::new(0),
         }
@@ -156,6 +159,11 @@ impl Board {
     /// What has been counted.
     pub fn counts(&self) -> Counts {
         self.lock().counts.clone()
+    }
+
+    /// Which agent runs.
+    pub fn in_effect(&self) -> InEffect {
+        self.lock().release.clone()
     }
 
     /// Wakes whenever something changes that people or the fleet should hear of.
@@ -254,6 +262,19 @@ impl Board {
     /// Says what is wrong with the agent's update, or that nothing is.
     pub fn update(&self, trouble: Option<Trouble>) {
         self.change(|content| content.notes.update = trouble);
+    }
+
+    /// Says which agent runs, and which one is to follow.
+    pub fn release(&self, mut release: InEffect) {
+        self.change(|content| {
+            release.sha256 = release.sha256.or(content.release.sha256);
+            content.release = release;
+        });
+    }
+
+    /// Says which file the agent is that runs.
+    pub fn release_is_file(&self, file: Digest) {
+        self.change(|content| content.release.sha256 = Some(file));
     }
 
     fn change(&self, change: impl FnOnce(&mut Content)) {

@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use e3_core::digest::Digest;
+use e3_core::update::Stage;
 use futures_util::StreamExt as _;
 use zbus::message::{Message, Type};
 
@@ -39,9 +41,21 @@ fn properties(board: &Board) -> Properties {
         phase,
         known,
         notes,
+        release,
         ..
     } = Status::of(board);
     let text = |value: Option<String>| Variant::from(value.unwrap_or_default());
+    let digest = |file: Option<Digest>| file.map_or_else(String::new, |file| file.to_string());
+    let candidate = release.candidate.map(|candidate| {
+        let stage = match candidate.stage {
+            Stage::Wanted => "wanted",
+            Stage::Ready => "ready",
+            Stage::Trying => "trying",
+        };
+        (candidate.version, digest(Some(candidate.sha256)), stage)
+    });
+    let origin = release.origin.as_str();
+    let release = (release.version, digest(release.sha256), origin);
     let sessions: Vec<Row> = notes
         .sessions
         .iter()
@@ -61,6 +75,8 @@ fn properties(board: &Board) -> Properties {
         .collect();
     BTreeMap::from([
         ("Version", Variant::from(env!("CARGO_PKG_VERSION"))),
+        ("Release", Variant::from(release)),
+        ("Candidate", Variant::from(candidate.unwrap_or_default())),
         ("Phase", Variant::from(phase.name())),
         (
             "Reason",

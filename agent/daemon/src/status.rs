@@ -16,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::board::{Board, Known, Notes};
 use crate::error::AgentError;
 use crate::phase::Phase;
+use crate::update::InEffect;
 
 /// A status is a few kilobytes.
 const LIMIT: u64 = 1 << 20;
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Status {
     /// The agent's version.
     pub agent: String,
+    /// Which agent runs, and which one is to follow.
+    #[serde(default)]
+    pub release: InEffect,
     /// What it is doing.
     pub phase: Phase,
     /// What it knows of itself and its fleet.
@@ -47,6 +51,7 @@ impl Status {
     pub fn of(board: &Board) -> Self {
         Self {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
+            release: board.in_effect(),
             phase: board.phase(),
             known: board.known(),
             now: board.now(),
@@ -84,6 +89,9 @@ impl Status {
             let name = known.name.as_ref().map(|name| format!("{name} "));
             format!("{}({party})", name.unwrap_or_default())
         });
+        let is_told = !self.release.version.is_empty();
+        line("agent", is_told.then(|| self.release.words()));
+        line("next", self.release.next());
         line("party", party);
         line("fleet", known.fleet.as_ref().map(ToString::to_string));
         line("hub", known.hub.clone());

@@ -12,6 +12,8 @@ use zbus::connection::Builder;
 use super::*;
 use crate::board::Source;
 use crate::phase::Phase;
+use crate::update::InEffect;
+use crate::update::effect::{Coming, Origin};
 
 const POLICY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -32,6 +34,10 @@ trait Agent1 {
     fn phase(&self) -> zbus::Result<String>;
     #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn release(&self) -> zbus::Result<(String, String, String)>;
+    #[zbus(property)]
+    fn candidate(&self) -> zbus::Result<(String, String, String)>;
     #[zbus(property)]
     fn set_phase(&self, phase: &str) -> zbus::Result<()>;
 }
@@ -113,6 +119,22 @@ async fn the_bus_is_told_what_the_agent_does_and_again_after_its_restart() {
     let proxy = uncached.build().await.unwrap();
     says(&proxy, "starting").await;
     assert_eq!(proxy.version().await.unwrap(), env!("CARGO_PKG_VERSION"));
+    let file = Digest::of(b"update");
+    let coming = Coming {
+        version: "0.2.0".to_owned(),
+        sha256: file,
+        stage: Stage::Trying,
+        starts: 1,
+    };
+    board.release(InEffect {
+        version: "0.2.0".to_owned(),
+        sha256: Some(file),
+        origin: Origin::Update,
+        candidate: Some(coming),
+    });
+    let row = |word: &str| ("0.2.0".to_owned(), file.to_string(), word.to_owned());
+    assert_eq!(proxy.release().await.unwrap(), row("update"));
+    assert_eq!(proxy.candidate().await.unwrap(), row("trying"));
     // A change is told, not found by asking.
     let cached = Agent1Proxy::new(&client).await.unwrap();
     let mut phases = cached.receive_phase_changed().await;
@@ -165,6 +187,8 @@ async fn the_bus_is_told_what_the_agent_does_and_again_after_its_restart() {
         "Fleet",
         "Sessions",
         "Version",
+        "Release",
+        "Candidate",
     ] {
         assert!(xml.contains(&format!("name=\"{word}\"")), "{xml}");
     }

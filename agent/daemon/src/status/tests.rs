@@ -5,9 +5,11 @@ use e3_core::digest::Digest;
 use e3_core::document::Progress;
 use e3_core::key::SecretKey;
 use e3_core::session::{Failure, Reason};
+use e3_core::update::Stage;
 
 use super::*;
 use crate::board::SessionNote;
+use crate::update::effect::{Coming, Origin};
 
 fn known() -> Known {
     let key = |n: u8| SecretKey::from_seed(&[n; 32]).public();
@@ -28,6 +30,11 @@ fn known() -> Known {
 fn status(phase: Phase, known: Known) -> Status {
     Status {
         agent: "0.1.0".to_owned(),
+        release: InEffect {
+            version: "0.1.0".to_owned(),
+            sha256: Some(Digest::of(b"installed")),
+            ..InEffect::default()
+        },
         phase,
         known,
         now: Time::from_unix(1_795_341_600),
@@ -101,6 +108,54 @@ fn every_phase_has_its_screen() {
     );
     insta::assert_snapshot!("ready", ready().screen());
     insta::assert_snapshot!("degraded", degraded(Degraded::HeadExpired).screen());
+}
+
+/// The stages of an update, as the machine's owner sees them.
+fn updates() -> Vec<Status> {
+    let coming = |stage, starts| Coming {
+        version: "0.2.0".to_owned(),
+        sha256: Digest::of(b"update"),
+        stage,
+        starts,
+    };
+    let of_image = |stage| {
+        let mut status = ready();
+        status.release.candidate = Some(coming(stage, 0));
+        status
+    };
+    let mut trial = ready();
+    trial.release = InEffect {
+        version: "0.2.0".to_owned(),
+        sha256: Some(Digest::of(b"update")),
+        origin: Origin::Update,
+        candidate: Some(coming(Stage::Trying, 1)),
+    };
+    let mut again = trial.clone();
+    again.release.candidate = Some(coming(Stage::Trying, 2));
+    let mut proved = trial.clone();
+    proved.release.candidate = None;
+    let stages = [Stage::Wanted, Stage::Ready, Stage::Trying].map(of_image);
+    let mut all = stages.to_vec();
+    all.extend([trial, again, proved]);
+    all
+}
+
+#[test]
+fn what_is_in_effect_and_a_trial_that_is_under_way_are_shown() {
+    let begin = |status: &Status| {
+        let screen = status.screen();
+        let lines = screen.lines().take_while(|line| !line.starts_with("party"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let screens: Vec<_> = updates().iter().map(begin).collect();
+    insta::assert_snapshot!("updates", screens.join("\n"));
+    let trial = serde_json::to_value(&updates()[3]).unwrap();
+    let trial = serde_json::to_string_pretty(&trial["release"]).unwrap();
+    insta::assert_snapshot!("json-trial", trial);
+    for status in updates() {
+        let again: Status = serde_json::from_str(&serde_json::to_string(&status).unwrap()).unwrap();
+        assert_eq!(again, status);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! - [`worker`]: in the running agent: follows the head's release, proves a new agent or gives it up.
 //! - [`fetch`]: brings a binary to its place with `self_update`, checked by the trust rules.
 //! - [`check`]: lets a binary check itself before it is ever tried.
+//! - [`effect`]: which agent runs, and which one is to follow, for whoever asks.
 //! - [`disk`]: where binaries, their releases and the state lie, and whether they are what was signed.
 //!
 //! What lies where, below the state folder: `update.json`, and for each binary
@@ -18,10 +19,12 @@ use e3_core::update::Image;
 
 pub mod check;
 pub mod disk;
+pub mod effect;
 pub mod fetch;
 pub mod stage0;
 pub mod worker;
 
+pub use effect::InEffect;
 pub use stage0::Entered;
 pub use worker::Updater;
 

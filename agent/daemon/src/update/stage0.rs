@@ -37,6 +37,8 @@ pub struct Entered {
     pub installed: String,
     /// Why what should run does not.
     pub trouble: Option<Trouble>,
+    /// Where this process can read the installed binary, if that is what runs.
+    pub binary: Option<PathBuf>,
 }
 
 impl Entered {
@@ -45,6 +47,8 @@ impl Entered {
             image: None,
             installed: VERSION.to_owned(),
             trouble,
+            // The very file, whatever its path names meanwhile.
+            binary: Some("/proc/self/exe".into()),
         }
     }
 }
@@ -58,6 +62,7 @@ pub fn enter(settings: &Settings) -> Entered {
             image,
             installed,
             trouble: None,
+            binary: None,
         };
     }
     if !settings.update {

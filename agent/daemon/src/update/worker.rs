@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::check::{Failed, check};
 use super::disk::Disk;
 use super::stage0::Entered;
-use super::{VERSION, fetch, target};
+use super::{InEffect, VERSION, fetch, target};
 use crate::keeper::KeeperError;
 use crate::ledger::LedgerError;
 use crate::shared::Shared;
@@ -350,10 +350,12 @@ impl Updater {
 
     /// Puts on the board what is wrong, and into the journal what is news.
     fn tell(&self, shared: &Shared) {
-        let (news, trouble) = {
+        let (news, trouble, in_effect) = {
             let state = self.state();
-            (state.news.clone(), state.trouble.clone())
+            let in_effect = InEffect::of(&self.0.entered, &state);
+            (state.news.clone(), state.trouble.clone(), in_effect)
         };
+        shared.board.release(in_effect);
         shared
             .board
             .update(trouble.or_else(|| self.0.entered.trouble.clone()));

@@ -242,6 +242,12 @@ impl Fleet {
         answer.get("notes").is_some().then_some(answer)
     }
 
+    /// Which agent runs, as it says itself.
+    pub(crate) fn in_effect(&self) -> Value {
+        let status = self.status().unwrap_or_default();
+        status["release"].clone()
+    }
+
     /// What the running agent says is wrong with its update.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         serde_json::from_value(self.status()?["notes"]["update"].clone()).ok()?

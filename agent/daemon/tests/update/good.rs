@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use e3_core::digest::Digest;
 use e3_core::update::Trouble;
 
 use crate::fleet::{Fleet, agent, installed};
@@ -12,20 +13,34 @@ fn a_release_is_fetched_tried_and_kept_and_the_last_two_stay() {
     let init = fleet.boot();
     fleet.until("the installed agent is up", || fleet.status().is_some());
     assert_eq!(init.runs(), Some(installed()));
+    let image = Digest::of(&fs::read(installed()).unwrap());
+    fleet.until("it says which file it is", || {
+        fleet.in_effect()["sha256"] == image.to_string()
+    });
+    assert_eq!(fleet.in_effect()["origin"], "image");
     let mut files = Vec::new();
     for (counter, version) in [(1, "0.2.0"), (2, "0.3.0"), (7, "0.10.0")] {
         files.push(fleet.release(counter, version, &agent(counter)));
-        fleet.until_committed(&init, files.last().unwrap());
+        let file = files.last().unwrap();
+        fleet.until("its trial is shown", || {
+            let told = fleet.in_effect();
+            let trial = &told["candidate"];
+            told["version"] == version && trial["stage"] == "trying" && trial["starts"] == 1
+        });
+        fleet.until_committed(&init, file);
+        fleet.until("it says that it has proved itself", || {
+            let told = fleet.in_effect();
+            told["sha256"] == file.to_string()
+                && told["origin"] == "update"
+                && told["candidate"].is_null()
+        });
     }
     assert_eq!(
         init.starts(),
         1,
         "it becomes its successor, it does not die for it"
     );
-    let mut last: Vec<_> = files[1..]
-        .iter()
-        .map(e3_core::digest::Digest::hex)
-        .collect();
+    let mut last: Vec<_> = files[1..].iter().map(Digest::hex).collect();
     last.sort();
     fleet.until("only the last two stay", || fleet.binaries() == last);
     assert_eq!(fleet.trouble(), None);
