@@ -1,11 +1,12 @@
 //! What the console shows before anybody logs in: identity, phase, addresses, the last session.
 //!
 //! A file in the form that agetty reads (issue(5)), in the run folder; a tmpfiles rule links it to
-//! where agetty looks. Words of others cannot write to the console: everything is cleaned, and the
+//! where agetty looks, and `e3-issue.path` has the prompts that wait show it anew when it changes. Words of others cannot write to the console: everything is cleaned, and the
 //! backslash, which agetty obeys, is doubled.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use e3_client::files;
 use e3_core::text::clean;
@@ -14,6 +15,9 @@ use crate::board::Board;
 
 /// Characters in a line: what a console shows.
 const LINE: usize = 300;
+
+/// Between two changes, at least: nobody reads faster, and each one is shown on every console.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where it lies.
 pub fn path(run: &Path) -> PathBuf {
@@ -29,7 +33,10 @@ pub async fn run(board: Board, run: PathBuf) {
         let text = text(&board);
         if text != written {
             match files::write_volatile(&path, text.as_bytes()) {
-                Ok(()) => written = text,
+                Ok(()) => {
+                    written = text;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => {
                     tracing::debug!(error = %crate::text::chain(&error), "no login banner");
                 }
@@ -121,6 +128,28 @@ mod tests {
         });
         insta::assert_snapshot!("fresh", text(&fresh));
         insta::assert_snapshot!("working", text(&board()));
+    }
+
+    /// However much happens, and what comes last is what stays.
+    #[tokio::test(start_paused = true)]
+    async fn it_changes_once_a_second_at_most_and_ends_with_the_newest() {
+        let (board, folder) = (board(), tempfile::tempdir().unwrap());
+        let writing = tokio::spawn(run(board.clone(), folder.path().to_owned()));
+        let path = path(folder.path());
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let change = async |detail: &str| {
+            let detail = detail.to_owned();
+            board.degraded(Source::Disk, Some(Degraded::Disk { detail }));
+            tokio::time::sleep(PAUSE / 4).await;
+            read()
+        };
+        tokio::time::sleep(PAUSE / 8).await;
+        let first = read();
+        assert_eq!(change("one").await, first);
+        assert_eq!(change("two").await, first);
+        assert_eq!(change("three").await, first);
+        assert!(change("four").await.contains("four"), "{}", read());
+        writing.abort();
     }
 
     /// Shown by the real agetty, whose escapes must do nothing.

@@ -6,13 +6,14 @@ polkit: `ci/lab sandbox`.
 | `case`, `sessions` | what the tests share: a fleet for each class, programs as texts |
 | `rights` | the agent's user: its own units and nothing else, even if the agent is taken over |
 | `inside` | a hostile program in a real session: files, network, privileges |
+| `console` | what somebody sees who stands before the machine |
 | `trouble` | the bus, systemd, polkit, the unit or the agent goes away in the middle |
 """
 
 import unittest
 
 
-def run(names=("rights", "inside", "trouble")):
+def run(names=("rights", "inside", "console", "trouble")):
     """Runs all tests; True if all passed."""
     suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names)
     return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()

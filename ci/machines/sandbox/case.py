@@ -1,5 +1,6 @@
 """What the tests share: a laboratory with a fleet for each class, and programs that parties run."""
 
+import json
 import os
 import unittest
 
@@ -35,6 +36,11 @@ class FleetCase(unittest.TestCase):
         cls.lab = cls.enterClassContext(Lab(cls.machines, name="sandbox", agent=os.environ["E3_AGENT"]))
         cls.fleet = Sessions(cls.lab)
         cls.p0 = cls.lab["p0"]
+
+    def status(self, machine="p0"):
+        """What the agent tells of itself; nothing while it does not answer."""
+        told = self.lab[machine].run(["e3-agent", "status", "--json"], check=False)
+        return json.loads(told.out) if told.status == 0 else None
 
     def units(self, machine="p0"):
         """Session units that systemd still knows, with their states."""

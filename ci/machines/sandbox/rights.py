@@ -150,7 +150,8 @@ class Rights(unittest.TestCase):
         for unit in ["e3-agent.service", UNIT]:
             with self.subTest(unit):
                 self.machine.run(["systemd-analyze", "security", "--no-pager", "--threshold=15", unit])
-        units = ["e3-agent.service", UNIT, "e3.slice", "e3-party.slice", "run-e3party.mount"]
+        units = ["e3-agent.service", UNIT, "e3.slice", "e3-party.slice", "run-e3party.mount", "e3-join.path",
+                 "e3-join.service", "e3-issue.path", "e3-issue.service"]
         done = self.machine.run(["systemd-analyze", "verify", *units])
         self.assertEqual(done.out + done.err, "")
 

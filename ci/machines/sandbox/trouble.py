@@ -1,7 +1,5 @@
 """The bus, systemd, polkit, the unit or the agent goes away: in the middle of a session, or before one."""
 
-import json
-
 from .sessions import until
 from .case import AGENT, QUICK, SLOW, FleetCase
 
@@ -51,11 +49,6 @@ class Trouble(FleetCase):
         verdict = self.in_the_middle(["systemctl", "stop", "e3-party@*.service"])
         self.assert_failed(verdict, "'party': 0", "'kind': 'killed'", "'signal': 15")
 
-    def status(self):
-        """What the agent tells of itself; nothing while it does not answer."""
-        told = self.p0.run(["e3-agent", "status", "--json"], check=False)
-        return json.loads(told.out) if told.status == 0 else None
-
     def is_degraded(self, *words):
         """Whether it says that programs cannot be started, with these words."""
         phase = (self.status() or {}).get("phase", {})
@@ -76,7 +69,7 @@ class Trouble(FleetCase):
             until("its fleet knows", lambda: "supervisor" in str(self.fleet.e3("fleet", "status")))
         finally:
             self.p0.run(["sh", "-c", give])
-        until("it is ready again", lambda: (self.status() or {})["phase"]["name"] == "ready", 10)
+        until("it is ready again", lambda: self.status()["phase"]["name"] == "ready", 10)
         self.assertEqual(self.show(AGENT, "MainPID"), pid)
 
     def test_started_without_a_bus(self):
