@@ -231,15 +231,18 @@ proptest! {
 
 /// A stage 0 of long ago reads what a newer agent has written.
 #[test]
-fn a_state_with_fields_of_a_newer_agent_is_still_read() {
+fn a_state_of_a_newer_agent_is_still_read() {
     let state = serde_json::json!({
         "committed": {
             "epoch": 1, "counter": 2, "version": "0.2.0", "expires": "2026-12-01T00:00:00Z",
             "file": { "digest": Digest::of(b"x"), "size": 1 }, "colour": "blue",
         },
         "candidate": null,
+        "bad": { Digest::of(b"y").to_string(): { "version": "0.3.0", "trouble": { "kind": "sulking" } } },
+        "trouble": { "kind": "out-of-sorts", "because": "rain" },
         "moods": [],
     });
     let state: State = serde_json::from_value(state).unwrap();
     assert_eq!(state.committed.unwrap().counter, 2);
+    assert!(state.bad.contains_key(&Digest::of(b"y")));
 }

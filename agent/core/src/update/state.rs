@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Trouble;
 use crate::digest::{Blob, Digest};
@@ -72,7 +72,15 @@ pub struct State {
     /// What goes to the journal and is not there yet: stage 0 has none to write to.
     pub news: Vec<News>,
     /// What is wrong now, if something is.
+    #[serde(deserialize_with = "if_known")]
     pub trouble: Option<Trouble>,
+}
+
+/// Trouble that a newer agent has noted and this one knows no words for. An agent of long ago must not stumble over it:
+/// it could neither start what the newer one has left nor remember what is bad.
+fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Trouble>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(Trouble::deserialize(value).ok())
 }
 
 impl State {
@@ -116,7 +124,8 @@ pub struct Bad {
     /// The version of the release that brought it.
     pub version: String,
     /// How it failed.
-    pub trouble: Trouble,
+    #[serde(default, deserialize_with = "if_known")]
+    pub trouble: Option<Trouble>,
 }
 
 /// A decision that the journal shows.

@@ -84,18 +84,11 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
 /// A release that the trust rules have accepted.
 fn released(state: &mut State, image: Image, installed: &str) -> Vec<Action> {
     let file = image.file.digest;
-    if state.bad.contains_key(&file) {
+    if let Some(bad) = state.bad.get(&file) {
         // The same release again is no news; its own trouble says more.
+        let known = bad.trouble.clone().filter(|_| bad.version == image.version);
         let version = image.version;
-        if state
-            .bad
-            .get(&file)
-            .is_some_and(|bad| bad.version == version)
-        {
-            state.trouble = state.bad.get(&file).map(|bad| bad.trouble.clone());
-        } else {
-            state.trouble = Some(Trouble::KnownBad { version });
-        }
+        state.trouble = Some(known.unwrap_or(Trouble::KnownBad { version }));
         if is_at(state, Stage::Wanted) || is_at(state, Stage::Ready) {
             state.candidate = None;
         }
@@ -185,7 +178,7 @@ fn take_back(state: &mut State, trouble: Trouble) {
     );
     let bad = Bad {
         version: image.version,
-        trouble: trouble.clone(),
+        trouble: Some(trouble.clone()),
     };
     state.bad.insert(image.file.digest, bad);
     state.trouble = Some(trouble);
