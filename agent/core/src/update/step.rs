@@ -12,10 +12,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
     let actions = match event {
         Event::Released { image, installed } => released(&mut state, image, &installed),
         Event::Withdrawn => {
-            // What runs under trial goes on: it was good enough to be tried.
-            if is_at(&state, Stage::Wanted) || is_at(&state, Stage::Ready) {
-                state.candidate = None;
-            }
+            drop_waiting(&mut state);
             Vec::new()
         }
         Event::Checked(file) => {
@@ -89,16 +86,24 @@ fn released(state: &mut State, image: Image, installed: &str) -> Vec<Action> {
         let known = bad.trouble.clone().filter(|_| bad.version == image.version);
         let version = image.version;
         state.trouble = Some(known.unwrap_or(Trouble::KnownBad { version }));
-        if is_at(state, Stage::Wanted) || is_at(state, Stage::Ready) {
-            state.candidate = None;
-        }
+        drop_waiting(state);
         return Vec::new();
     }
     if !image.is_later_than(installed) {
+        // Rule 5: with a newer release what an older one has brought is not to be tried any more, also if the newer one
+        // wants nothing of this machine.
+        let is_overtaken = |c: &Candidate| c.image.age() < image.age();
+        if state.candidate.as_ref().is_none_or(is_overtaken) {
+            drop_waiting(state);
+            state.trouble = None;
+        }
         return Vec::new();
     }
     if let Some(committed) = &mut state.committed {
         if committed.age() >= image.age() {
+            if committed.age() == image.age() {
+                state.trouble = None;
+            }
             return Vec::new();
         }
         if committed.file == image.file {
@@ -181,6 +186,8 @@ fn take_back(state: &mut State, trouble: Trouble) {
         trouble: Some(trouble.clone()),
     };
     state.bad.insert(image.file.digest, bad);
+    // A newer release may have brought it once more.
+    state.previous.take_if(|old| old.file == image.file);
     state.trouble = Some(trouble);
 }
 
@@ -225,8 +232,9 @@ fn candidate(state: &mut State, file: Digest, stage: Stage) -> Option<&mut Candi
     state.candidate.as_mut().filter(is_it)
 }
 
-fn is_at(state: &State, stage: Stage) -> bool {
-    state.candidate.as_ref().is_some_and(|c| c.stage == stage)
+/// Forgets a candidate that is not under trial yet. What is goes on: it was good enough to be tried.
+fn drop_waiting(state: &mut State) {
+    state.candidate.take_if(|c| c.stage != Stage::Trying);
 }
 
 fn news(verdict: &str, file: Digest, detail: &str) -> News {

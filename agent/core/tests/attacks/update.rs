@@ -340,3 +340,54 @@ fn a_reboot_or_a_release_that_is_taken_back_is_no_failure() {
     );
     assert_eq!(state.candidate, None);
 }
+
+#[test]
+fn what_an_older_release_has_brought_is_not_tried_after_a_newer_one() {
+    let (old, new) = (image(1, "0.2.0", "old"), image(2, INSTALLED, "installed"));
+    for checked in [false, true] {
+        let mut state = State::default();
+        walk(&mut state, [released(&old)]);
+        if checked {
+            walk(&mut state, [Event::Checked(old.file.digest)]);
+        }
+        // The fleet goes back to what is installed. Nothing is to be fetched for that.
+        assert_eq!(walk(&mut state, [released(&new)]), []);
+        let later = [Event::Checked(old.file.digest), Event::Idle { now: at(0) }];
+        assert_eq!(walk(&mut state, later), []);
+        assert_eq!(walk(&mut state, [start()]), [Action::GoOn]);
+    }
+}
+
+#[test]
+fn a_binary_that_worked_once_and_has_failed_since_is_never_run_again() {
+    let (once, newer) = (image(1, "0.2.0", "once"), image(2, "0.3.0", "newer"));
+    let mut state = with_committed(&once);
+    walk(&mut state, tried(&newer));
+    walk(&mut state, [Event::Healthy(newer.file.digest)]);
+    // The fleet goes back to it, and now it does not work.
+    walk(&mut state, tried(&image(3, "0.4.0", "once")));
+    for _ in 0..STARTS {
+        walk(&mut state, [start()]);
+    }
+    assert!(state.bad.contains_key(&once.file.digest));
+    let rotten = Event::Spoilt {
+        file: newer.file.digest,
+        detail: String::new(),
+    };
+    assert_eq!(walk(&mut state, [rotten, start()]), [Action::GoOn]);
+}
+
+#[test]
+fn what_was_wrong_is_over_when_the_newest_release_is_what_runs() {
+    let (old, new) = (image(1, "0.2.0", "old"), image(2, INSTALLED, "installed"));
+    for (mut state, release) in [
+        (with_committed(&old), &old),
+        (with_committed(&old), &new),
+        (State::default(), &new),
+    ] {
+        let detail = "it is signed by nobody".to_owned();
+        state.trouble = Some(Trouble::Refused { detail });
+        walk(&mut state, [released(release)]);
+        assert_eq!(state.trouble, None);
+    }
+}
