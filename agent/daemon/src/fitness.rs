@@ -46,7 +46,7 @@ pub async fn watch(launcher: Launcher, board: Board) {
         }
         // Whoever comes and goes all the time, as a polkit that crashes does, is not looked at more often.
         tokio::time::sleep(RETRY).await;
-        let rest = pause - RETRY;
+        let rest = pause.saturating_sub(RETRY);
         if let Some(changes) = &mut changes {
             let _ = tokio::time::timeout(rest, changes.next()).await;
         } else {

@@ -143,7 +143,7 @@ async fn a_short_absence_is_not_told_and_a_long_one_is() {
     let watched = Watched::new(None, false);
     let mut told = watched.board.subscribe();
     // Nothing is looked at while nothing changes.
-    tokio::time::sleep(Duration::from_mins(60)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     assert_eq!(watched.looks(), 1);
     watched.lack(Some("error"));
     watched.fake.changes.send(()).unwrap();

@@ -144,8 +144,10 @@ fn updates() -> Vec<Status> {
 fn what_is_in_effect_and_a_trial_that_is_under_way_are_shown() {
     let begin = |status: &Status| {
         let screen = status.screen();
-        let lines = screen.lines().take_while(|line| !line.starts_with("party"));
-        lines.map(|line| format!("{line}\n")).collect::<String>()
+        let lines = screen.split_inclusive('\n');
+        lines
+            .take_while(|line| !line.starts_with("party"))
+            .collect::<String>()
     };
     let screens: Vec<_> = updates().iter().map(begin).collect();
     insta::assert_snapshot!("updates", screens.join("\n"));
