@@ -30,8 +30,8 @@ pub enum Degraded {
     StateNewer {
         /// Which file.
         path: String,
-        /// The format that it has.
-        format: u64,
+        /// Which agent, and what this one does not know of it.
+        detail: String,
     },
     /// The machine has been a party, and its identity key is gone.
     IdentityMissing,
@@ -107,8 +107,8 @@ impl Degraded {
                 "the trust state of this machine is gone, and it has had one".to_owned()
             }
             Self::StateDamaged { path, detail } => format!("{path} is damaged ({detail})"),
-            Self::StateNewer { path, format } => {
-                format!("{path} was written by a newer agent (format {format})")
+            Self::StateNewer { path, detail } => {
+                format!("{path} was written by a newer agent ({detail})")
             }
             Self::IdentityMissing => {
                 "the identity key of this machine is gone, and it has had one".to_owned()
@@ -144,8 +144,11 @@ impl Degraded {
     }
 
     /// What to do about it: one or two sentences for the machine's owner.
-    pub const fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
+            Self::StateDamaged { path, .. } if path.contains("/sessions/") => {
+                "Put the file back from a copy. Otherwise that session stays as it is and is not begun again; all others go on."
+            }
             Self::TrustStateMissing | Self::StateDamaged { .. } => {
                 "Find out who or what did this: without that state old documents could be played back. Then put the file back from a copy, or run `e3-agent trust reset` on the machine, which says what it does before it does it."
             }

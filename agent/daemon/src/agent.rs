@@ -9,7 +9,7 @@ mod heads;
 mod resume;
 mod sessions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use e3_core::digest::Digest;
 use e3_core::document::SessionRef;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use self::face::Face;
 use crate::board::{Board, Source};
@@ -33,7 +34,7 @@ use crate::shared::Shared;
 use crate::update::{Entered, Updater};
 use crate::{fitness, housekeeping, metrics, presence, sync, update};
 
-/// How often settings that cannot be used are looked at again.
+/// How often files that cannot be used are looked at again.
 const RECHECK: Duration = Duration::from_secs(2);
 
 /// Why the agent has ended.
@@ -120,6 +121,8 @@ struct Agent {
     running: HashMap<Digest, mpsc::Sender<Command>>,
     /// Sessions being fetched, not ours, or done: not to be fetched again.
     seen: HashSet<Digest>,
+    /// Sessions of which something is kept that cannot be read, and why.
+    unreadable: BTreeMap<Digest, Degraded>,
     inputs: mpsc::Sender<Input>,
     /// A copy goes with each session that is being fetched.
     fetching: Arc<()>,
@@ -151,6 +154,7 @@ async fn serve(
         shared: shared.clone(),
         running: HashMap::new(),
         seen: HashSet::new(),
+        unreadable: BTreeMap::new(),
         inputs,
         fetching: Arc::default(),
         updater: updater.clone(),
@@ -163,12 +167,18 @@ async fn serve(
     // Only a watchdog wants to hear of it; an idle agent sleeps otherwise.
     let is_watched = sd_notify::watchdog_enabled().is_some();
     let mut beats = tokio::time::interval(pulse::BEAT);
+    let mut looks = tokio::time::interval(RECHECK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         pulse.beat();
         // News first: an update must not overtake a session that is on its way.
         let input = tokio::select! {
             biased;
             _ = beats.tick(), if is_watched => continue,
+            _ = looks.tick(), if !agent.unreadable.is_empty() => {
+                agent.look_again();
+                continue;
+            }
             Some(head) = new_heads.recv() => Input::Head(head),
             Some(input) = incoming.recv() => input,
             () = updater.wants_to_go(), if agent.is_idle() => {

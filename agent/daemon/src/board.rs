@@ -39,6 +39,8 @@ pub enum Source {
     Disk,
     /// Who starts programs.
     Supervisor,
+    /// What an earlier run has kept of sessions.
+    Sessions,
     /// What the hub shows.
     Head,
 }

@@ -4,7 +4,7 @@
 //! It never gives up (rule 11): whatever cannot be done now is said on the board, as a phase or as a
 //! typed reason, and tried again.
 
-mod trouble;
+pub(crate) mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ use crate::enrol::{self, EnrolError};
 use crate::error::AgentError;
 use crate::join::{Join, JoinError, burn_token};
 use crate::keeper::Keeper;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, LedgerError};
 use crate::lock::{self, Lock};
 use crate::outbox::Outbox;
 use crate::party::Launcher;
@@ -139,7 +139,13 @@ async fn attempt(
             tracing::warn!(error = %crate::text::chain(&error), "the token is used, but cannot be removed from the join file");
         }
     }
-    ledger::save(&ledger.joined(), &join)?;
+    // Nobody reads it but people, so what a newer agent has written there stays.
+    if !matches!(
+        ledger::load::<Join>(&ledger.joined()),
+        Err(LedgerError::Newer { .. })
+    ) {
+        ledger::save(&ledger.joined(), &join)?;
+    }
     let listener = TcpListener::bind(&settings.listen).await;
     let listener = listener.map_err(|source| AgentError::Listen {
         address: settings.listen.clone(),

@@ -71,6 +71,10 @@ impl Journal {
         // What was changed is said, here and by `verify`; it keeps no party from its work.
         let (tail, damage) = match (verify(path), ledger::load(&tail_path(path))) {
             (Ok(tail), _) => (tail, None),
+            // Not changed, but not understood: no line is added to it.
+            (Err(error @ JournalFileError::Tail(LedgerError::Newer { .. })), _) => {
+                return Err(error);
+            }
             (Err(error), Ok(Some(tail))) => (tail, Some(error)),
             (Err(error), _) => {
                 let tail = read(path, |_| ()).unwrap_or_else(|_| Tail::empty());
@@ -118,8 +122,16 @@ impl Journal {
 
 /// Checks a whole journal, and that it is not shorter than what was written.
 pub fn verify(path: &Path) -> Result<Tail, JournalFileError> {
-    let tail = read(path, |_| ())?;
     let remembered: Option<Tail> = ledger::load(&tail_path(path))?;
+    let tail =
+        read(path, |_| ()).map_err(|error| match ledger::newer_writer(&tail_path(path)) {
+            // Whoever adds a line says so in the tail.
+            Some(writer) if matches!(error, JournalFileError::Changed(_)) => {
+                let (path, detail) = (path.to_owned(), format!("agent {writer}: {error}"));
+                JournalFileError::Tail(LedgerError::Newer { path, detail })
+            }
+            _ => error,
+        })?;
     match remembered {
         Some(end) if end.sequence > tail.sequence => Err(JournalFileError::Cut {
             expected: end.sequence,

@@ -24,6 +24,6 @@ mod state;
 mod step;
 mod trouble;
 
-pub use state::{Action, Bad, Candidate, Event, Image, News, Stage, State};
+pub use state::{Action, Bad, Candidate, Event, Image, News, Stage, State, is_later};
 pub use step::{STARTS, step};
 pub use trouble::Trouble;

@@ -49,10 +49,15 @@ impl Image {
 
     /// Whether it is of a later version than `other`. A version that is none is never later.
     pub fn is_later_than(&self, other: &str) -> bool {
-        match (Version::parse(&self.version), Version::parse(other)) {
-            (Ok(own), Ok(other)) => own.cmp_precedence(&other).is_gt(),
-            _ => false,
-        }
+        is_later(&self.version, other)
+    }
+}
+
+/// Whether `version` is later than `other`. A version that is none is never later.
+pub fn is_later(version: &str, other: &str) -> bool {
+    match (Version::parse(version), Version::parse(other)) {
+        (Ok(own), Ok(other)) => own.cmp_precedence(&other).is_gt(),
+        _ => false,
     }
 }
 
@@ -74,6 +79,10 @@ pub struct State {
     /// What is wrong now, if something is.
     #[serde(deserialize_with = "if_known")]
     pub trouble: Option<Trouble>,
+    /// What a newer agent has written beside all that. Stage 0 is often older than what it starts, so it
+    /// keeps what it does not know.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, serde_json::Value>,
 }
 
 /// Trouble that a newer agent has noted and this one knows no words for. An agent of long ago must not stumble over it:

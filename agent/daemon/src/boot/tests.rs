@@ -1,4 +1,8 @@
-//! Whole agents in this process, on state folders that are broken in every way; the hub is a folder.
+//! Whole agents in this process, on machines that lack this or that; the hub is a folder. `state` breaks what
+//! they have kept, `newer` has it written by a newer agent.
+
+mod newer;
+mod state;
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,9 +17,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::agent;
 use crate::status::Status;
 use crate::update::Entered;
-use crate::{agent, journal};
 
 /// Only a test that fails waits so long.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -245,99 +249,6 @@ async fn a_hub_that_is_not_there_yet_is_waited_for_and_a_corrected_join_file_is_
 }
 
 #[tokio::test]
-async fn lost_trust_state_never_heals_by_itself_and_the_owners_word_brings_it_back() {
-    let mut machine = Machine::served().await;
-    let identity = fs::read(machine.state("identity.pem")).unwrap();
-    // The head that was taken is remembered by the journal alone.
-    fs::remove_file(machine.state("trust.json")).unwrap();
-    machine.start();
-    assert_eq!(machine.is_degraded().await, Degraded::TrustStateMissing);
-    let party = machine
-        .is("degraded")
-        .await
-        .known
-        .party
-        .unwrap()
-        .to_string();
-    let ledger = Ledger::at(&machine.settings.state);
-    for wrong in [None, Some("did:key:z6Mkother")] {
-        let error = reset::ask(&ledger, wrong).unwrap_err().to_string();
-        assert!(error.ends_with(&format!("--confirm {party}")), "{error}");
-    }
-    assert!(!ledger.trust().exists() && !ledger.reset().exists());
-    // Meanwhile the hub shows an older head, which is not taken for the newest after the reset.
-    head(&machine.path("hub"), "fleet", machine.root, 6);
-    reset::ask(&ledger, Some(&party)).unwrap();
-    let begin = Instant::now();
-    loop {
-        if let Phase::Degraded {
-            reason: Degraded::HubContradicts { detail },
-        } = machine.is("degraded").await.phase
-        {
-            assert!(detail.contains("rollback"), "{detail}");
-            break;
-        }
-        assert!(begin.elapsed() < DEADLINE);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    machine.stop().await;
-    assert!(!ledger.reset().exists());
-    assert_eq!(fs::read(machine.state("identity.pem")).unwrap(), identity);
-    let lines = fs::read_to_string(ledger.journal()).unwrap();
-    assert!(
-        lines.contains(r#""subject":"trust","verdict":"reset""#),
-        "{lines}"
-    );
-    journal::verify(&ledger.journal()).unwrap();
-    assert!(matches!(
-        reset::ask(&ledger, Some(&party)),
-        Err(AgentError::NothingToReset)
-    ));
-}
-
-#[tokio::test]
-async fn damaged_and_newer_state_is_named_and_kept_and_a_copy_put_back_is_taken() {
-    let mut machine = Machine::served().await;
-    let good = fs::read_to_string(machine.state("trust.json")).unwrap();
-    let newer = good.replacen("\"format\":1", "\"format\":2", 1);
-    assert_ne!(newer, good);
-    machine.start();
-    machine.is("ready").await;
-    machine.stop().await;
-    fs::write(machine.state("trust.json"), &newer).unwrap();
-    machine.start();
-    assert!(matches!(
-        machine.is_degraded().await,
-        Degraded::StateNewer { format: 2, .. }
-    ));
-    assert_eq!(
-        fs::read_to_string(machine.state("trust.json")).unwrap(),
-        newer
-    );
-    let ledger = Ledger::at(&machine.settings.state);
-    assert!(
-        reset::ask(&ledger, None).is_err(),
-        "a newer state is not reset away"
-    );
-    fs::write(machine.state("trust.json"), &good).unwrap();
-    machine.is("ready").await;
-    machine.stop().await;
-}
-
-#[tokio::test]
-async fn a_lost_identity_is_not_born_again() {
-    let mut machine = Machine::served().await;
-    let identity = fs::read(machine.state("identity.pem")).unwrap();
-    fs::remove_file(machine.state("identity.pem")).unwrap();
-    machine.start();
-    assert_eq!(machine.is_degraded().await, Degraded::IdentityMissing);
-    assert!(!machine.state("identity.pem").exists());
-    files::write_private(&machine.state("identity.pem"), &identity).unwrap();
-    machine.is("ready").await;
-    machine.stop().await;
-}
-
-#[tokio::test]
 async fn a_taken_port_is_named_and_taken_over_when_it_is_free() {
     let mut machine = Machine::new();
     machine.join();
@@ -421,53 +332,4 @@ async fn broken_settings_are_said_until_they_are_corrected() {
         .unwrap()
         .unwrap();
     assert_eq!(settings.state, machine.settings.state);
-}
-
-/// Every file of the state, cut off at every byte: a named reason or recovery, nothing lost.
-#[tokio::test]
-async fn state_that_is_cut_off_anywhere_is_named_or_recovered() {
-    let machine = Machine::served().await;
-    let files = [
-        "trust.json",
-        "identity.pem",
-        "joined.json",
-        "journal.jsonl",
-        "journal.tail",
-    ];
-    let whole = files.map(|file| fs::read(machine.state(file)).unwrap());
-    for (file, bytes) in files.iter().zip(&whole) {
-        for cut in 0..bytes.len() {
-            for (file, bytes) in files.iter().zip(&whole) {
-                files::write_private(&machine.state(file), bytes).unwrap();
-            }
-            files::write_private(&machine.state(file), &bytes[..cut]).unwrap();
-            let result = machine.try_once().await;
-            let expected = match (*file, &result) {
-                ("trust.json", Err(Degraded::StateDamaged { .. }))
-                | ("identity.pem", Err(Degraded::IdentityUnusable { .. }))
-                | ("joined.json" | "journal.jsonl" | "journal.tail", Ok(())) => true,
-                // Only the line end is missing.
-                ("identity.pem", Ok(())) => cut == bytes.len() - 1,
-                _ => false,
-            };
-            assert!(expected, "{file} cut at {cut}: {result:?}");
-            // What was not cut, and what cannot be made again, is as it was.
-            for (other, bytes) in files
-                .iter()
-                .zip(&whole)
-                .take(2)
-                .filter(|(other, _)| *other != file)
-            {
-                assert_eq!(
-                    &fs::read(machine.state(other)).unwrap(),
-                    bytes,
-                    "{file} cut at {cut}"
-                );
-            }
-        }
-    }
-    for (file, bytes) in files.iter().zip(&whole) {
-        files::write_private(&machine.state(file), bytes).unwrap();
-    }
-    machine.try_once().await.unwrap();
 }

@@ -5,6 +5,7 @@ use e3_core::trust::TrustError;
 
 use crate::enrol::EnrolError;
 use crate::error::AgentError;
+use crate::journal::JournalFileError;
 use crate::keeper::KeeperError;
 use crate::ledger::LedgerError;
 use crate::text::chain;
@@ -47,22 +48,29 @@ fn keeper(error: &KeeperError) -> Degraded {
         KeeperError::Trust(error) => Degraded::WrongRoot {
             detail: chain(error),
         },
-        KeeperError::Ledger(error) => state(error),
+        KeeperError::Ledger(error) | KeeperError::Journal(JournalFileError::Tail(error)) => {
+            state(error)
+        }
         KeeperError::Journal(error) => Degraded::Disk {
             detail: chain(error),
         },
     }
 }
 
-fn state(error: &LedgerError) -> Degraded {
+/// What is wrong with a file of the state.
+pub(crate) fn state(error: &LedgerError) -> Degraded {
     match error {
         LedgerError::Damaged { path, source } => Degraded::StateDamaged {
             path: path.display().to_string(),
             detail: source.to_string(),
         },
-        LedgerError::Newer { path, format } => Degraded::StateNewer {
+        LedgerError::Gone { path } => Degraded::StateDamaged {
             path: path.display().to_string(),
-            format: *format,
+            detail: "it is gone".to_owned(),
+        },
+        LedgerError::Newer { path, detail } => Degraded::StateNewer {
+            path: path.display().to_string(),
+            detail: detail.clone(),
         },
         LedgerError::File(error) => Degraded::Disk {
             detail: chain(error),

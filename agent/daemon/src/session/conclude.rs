@@ -69,9 +69,14 @@ impl Facts {
         ledger::save(&folder.path(KEPT), self)
     }
 
+    /// What was kept, or why it cannot be read.
+    pub fn load(folder: &Folder) -> Result<Option<Self>, LedgerError> {
+        ledger::load(&folder.path(KEPT))
+    }
+
     /// What was kept.
     pub fn kept(folder: &Folder) -> Option<Self> {
-        ledger::load(&folder.path(KEPT)).unwrap_or_else(|error| {
+        Self::load(folder).unwrap_or_else(|error| {
             tracing::warn!(error = %crate::text::chain(&error), "what is known of a session cannot be read");
             None
         })

@@ -172,7 +172,7 @@ fn every_reason_has_its_words_and_a_remedy() {
         },
         Degraded::StateNewer {
             path: text("/var/lib/e3/trust.json"),
-            format: 2,
+            detail: text("agent 0.2.0: unknown field `oath`"),
         },
         Degraded::IdentityMissing,
         Degraded::IdentityUnusable {

@@ -32,9 +32,10 @@ impl Disk {
         }
     }
 
-    /// What is remembered; nothing on a machine that was never updated.
+    /// What is remembered; nothing on a machine that was never updated. What a newer agent has written beside it is
+    /// no reason to stop: stage 0 is the oldest of all that read it.
     pub fn load(&self) -> Result<State, LedgerError> {
-        Ok(ledger::load(&self.state())?.unwrap_or_default())
+        Ok(ledger::load_part(&self.state())?.unwrap_or_default())
     }
 
     /// Remembers it: on the disk when this returns.
@@ -49,7 +50,7 @@ impl Disk {
         struct Trust {
             root: Root,
         }
-        let trust: Option<Trust> = ledger::load(&self.folder.join("trust.json"))?;
+        let trust: Option<Trust> = ledger::load_part(&self.folder.join("trust.json"))?;
         Ok(trust.map(|trust| trust.root))
     }
 
@@ -192,6 +193,21 @@ mod tests {
         fs::rename(&path, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         assert!(open_whole(&path, &blob).is_err());
+    }
+
+    #[test]
+    fn what_a_newer_agent_has_written_beside_the_state_stays_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, path) = (Disk::new(folder.path()), folder.path().join("update.json"));
+        let newer = br#"{"format":1,"writer":"99.0.0","unheard_of":[7]}"#;
+        files::write_private(&path, newer).unwrap();
+        let state = disk.load().unwrap();
+        assert_eq!(state.rest["unheard_of"], serde_json::json!([7]));
+        disk.save(&state).unwrap();
+        let saved: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(saved["unheard_of"], serde_json::json!([7]));
+        assert_eq!(saved["writer"], crate::update::VERSION);
+        assert_eq!(disk.load().unwrap(), state);
     }
 
     #[test]
