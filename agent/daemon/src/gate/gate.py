@@ -25,6 +25,12 @@ Exit codes: the program's own; 1 the program raised; 2 started wrongly;
 """
 
 # No syntax newer than Python 3.6 here: an old Python must get far enough to be refused.
+import gc
+
+# Until all is imported nothing is garbage, and looking for it would take a fifth of the time.
+COLLECT_AT = gc.get_threshold()
+gc.set_threshold(0)
+
 import asyncio
 import contextlib
 import errno
@@ -322,13 +328,14 @@ def import_mpyc(folder, pinned, flags, script):
 
 def version_of(name):
     """A module's version, as its distribution has it."""
-    from importlib import metadata
-
     if name.split(".")[0] in sys.stdlib_module_names:
         return "stdlib"
     version = getattr(sys.modules.get(name), "__version__", None)
     if isinstance(version, str):
         return version
+    # Imported only for those who need it: it brings a dozen modules along.
+    from importlib import metadata
+
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(name)
     return "unknown"
@@ -636,6 +643,14 @@ def prepare(agent, order):
     return Session(agent, runtime, order, code, handler, listener), ready
 
 
+def settle():
+    """Lets the collector work again, but not on what was imported: that stays to the end, and
+    going through it again and again at Python's end takes longer than a short program."""
+    gc.freeze()
+    if gc.get_threshold()[0] == 0:  # unless a module has set its own
+        gc.set_threshold(*COLLECT_AT)
+
+
 def finish(status):
     """Ends as Python does, but in bounded time: a thread left behind is no reason to hang."""
     try:
@@ -676,6 +691,7 @@ def main():
     except Refused as refused:
         agent.tell("refused", **refused.fields)
         sys.exit(EXIT_REFUSED)
+    settle()
     agent.tell("ready", **ready)
     message = agent.receive()
     if message is None:
