@@ -95,13 +95,16 @@ impl Systemd {
     async fn try_start(&self, job: &Job, folder: &Folder) -> Result<Started, SupervisorError> {
         let unit = unit_name(&job.id);
         let (stdout, stderr) = folder.pipes()?;
-        limits::set(&self.bus, &unit, limits::of_job(&job.limits)).await?;
-        let main_pid = unit::start(&self.bus, &unit).await?;
+        // While systemd makes the unit's file system: what it loads for properties alone it forgets again, and reads
+        // twice for each call. Until it is let go, the unit runs nothing but the gate.
+        let limits = limits::set(&self.bus, &unit, limits::of_job(&job.limits));
+        let main_pid = unit::start(&self.bus, &unit, limits).await?;
         let running = Box::new(Instance {
             bus: self.bus.clone(),
             unit,
             folder: folder.clone(),
             main_pid,
+            watch: None,
             exit: None,
             finished: false,
         });

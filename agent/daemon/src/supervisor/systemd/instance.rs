@@ -20,6 +20,9 @@ pub(super) struct Instance {
     pub(super) unit: String,
     pub(super) folder: Folder,
     pub(super) main_pid: Option<u32>,
+    /// The wait for its main process, once somebody waits. It goes on where it was when they are interrupted: to begin
+    /// anew takes a dozen messages.
+    pub(super) watch: Option<BoxFuture<'static, Result<unit::End, SupervisorError>>>,
     /// How the main process ended, once that is known.
     pub(super) exit: Option<Exit>,
     /// Nothing of it is left.
@@ -28,12 +31,18 @@ pub(super) struct Instance {
 
 impl Instance {
     async fn wait(&mut self) -> Result<Exit, SupervisorError> {
-        // Kept at once: whoever waits may be interrupted, and systemd forgets.
-        let exit = match self.exit {
-            Some(exit) => exit,
-            None => *self
-                .exit
-                .insert(exit_of(&unit::ended(&self.bus, &self.unit).await?)),
+        let exit = if let Some(exit) = self.exit {
+            exit
+        } else {
+            let (bus, unit) = (&self.bus, &self.unit);
+            let watch = self.watch.get_or_insert_with(|| {
+                let (bus, unit) = (bus.clone(), unit.clone());
+                async move { unit::ended(&bus, &unit).await }.boxed()
+            });
+            let ended = watch.await;
+            self.watch = None;
+            // Kept at once: whoever waits may be interrupted, and systemd forgets.
+            *self.exit.insert(exit_of(&ended?))
         };
         self.finish().await?;
         Ok(exit)
@@ -41,6 +50,8 @@ impl Instance {
 
     /// Ends what is left of it, and forgets it.
     async fn finish(&mut self) -> Result<(), SupervisorError> {
+        // Nobody listens to it any more, and signals that nobody takes hold up the connection.
+        self.watch = None;
         if !self.finished {
             let ended = unit::end(&self.bus, &self.unit).await;
             self.folder.clear()?;

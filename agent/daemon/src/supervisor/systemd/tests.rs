@@ -426,8 +426,8 @@ async fn a_unit_is_started_its_output_read_and_its_end_told() {
         bench.calls(),
         [
             "Subscribe",
-            "SetUnitProperties UNIT MemoryMax CPUQuotaPerSecUSec TasksMax IPAddressAllow",
             "StartUnit UNIT",
+            "SetUnitProperties UNIT MemoryMax CPUQuotaPerSecUSec TasksMax IPAddressAllow",
             "StopUnit UNIT",
             "ResetFailedUnit UNIT"
         ]
@@ -514,6 +514,9 @@ async fn a_machine_without_polkit_or_its_rule_is_told_what_to_do() {
         );
         assert!(error.to_string().contains("50-e3.rules"), "{error}");
         assert!(!bench.folder_of_unit().exists(), "the inputs are in it");
+        let calls = bench.calls();
+        let has = |call: &str| calls.iter().any(|made| made == call);
+        assert_eq!(has("StartUnit UNIT"), has("StopUnit UNIT"), "{calls:?}");
         // It recovers when the cause goes away.
         bench.script.lock().unwrap().refuses.clear();
         assert!(bench.start().await.is_ok());

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::sync::SetOnce;
 use zbus::fdo::PropertiesProxy;
 use zbus::{Connection, OwnedObjectPath};
 
@@ -44,9 +45,26 @@ pub(super) struct End {
     pub(super) status: i32,
 }
 
-/// Starts the unit and waits until it runs; returns its main process.
-pub(super) async fn start(bus: &Bus, unit: &str) -> Result<Option<u32>, SupervisorError> {
-    job(bus, "start", unit).await?;
+/// Starts the unit and waits until it runs; returns its main process. `meanwhile` is done as soon as systemd has begun; if
+/// it cannot be, nothing of the unit is left.
+pub(super) async fn start(
+    bus: &Bus,
+    unit: &str,
+    meanwhile: impl Future<Output = Result<(), SupervisorError>>,
+) -> Result<Option<u32>, SupervisorError> {
+    let asked = SetOnce::new();
+    let meanwhile = async {
+        asked.wait().await;
+        meanwhile.await
+    };
+    if let Err(error) = tokio::try_join!(job(bus, "start", unit, &asked), meanwhile) {
+        if asked.initialized()
+            && let Err(error) = end(bus, unit).await
+        {
+            tracing::warn!(error = %crate::text::chain(&error), "a unit is left");
+        }
+        return Err(error);
+    }
     let pid = async {
         let (_, service) = proxies(&bus.connection().await?, unit).await?;
         let pid = service.main_pid().await;
@@ -64,14 +82,14 @@ pub(super) async fn end(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
 
 /// Stops the unit; if its stop job does not end well, kills everything in it and stops it once more.
 async fn stop(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
-    let Err(error) = job(bus, "stop", unit).await else {
+    let Err(error) = job(bus, "stop", unit, &SetOnce::new()).await else {
         return Ok(());
     };
     tracing::warn!(error = %crate::text::chain(&error), "killing everything in it");
     let manager = manager(&bus.connection().await?).await?;
     let killed = manager.kill_unit(unit, "all", nix::libc::SIGKILL).await;
     killed.map_err(|source| failed("kill", unit, source))?;
-    job(bus, "stop", unit).await
+    job(bus, "stop", unit, &SetOnce::new()).await
 }
 
 /// A failed unit stays loaded until somebody says that they have seen it; one that is gone has no error left.
@@ -95,7 +113,7 @@ pub(super) async fn check(bus: &Bus, unit: &str) -> Result<(), SupervisorError> 
     let state = proxy.load_state().await;
     let state = state.map_err(|source| failed("look at", unit, source))?;
     if state == "loaded" {
-        return job(bus, "stop", unit).await;
+        return job(bus, "stop", unit, &SetOnce::new()).await;
     }
     let unit = unit.to_owned();
     Err(SupervisorError::NoUnit { unit, state })
@@ -150,13 +168,18 @@ async fn end_of(service: &ServiceProxy<'_>, unit: &str) -> Result<End, Superviso
     read.await.map_err(|source| failed("look at", unit, source))
 }
 
-/// Has systemd start or stop the unit, and waits until that is done.
-async fn job(bus: &Bus, call: &'static str, unit: &str) -> Result<(), SupervisorError> {
+/// Has systemd start or stop the unit, and waits until that is done. `asked` is its job, once it is known: it outlives a
+/// bus that does not.
+async fn job(
+    bus: &Bus,
+    call: &'static str,
+    unit: &str,
+    asked: &SetOnce<OwnedObjectPath>,
+) -> Result<(), SupervisorError> {
     let work = async {
-        let mut asked = None;
         let mut lost = None;
         loop {
-            match job_on(bus, call, unit, &mut asked).await {
+            match job_on(bus, call, unit, asked).await {
                 Err(SupervisorError::NoBus(error)) => bus.wait(&mut lost, error).await?,
                 done => return done,
             }
@@ -172,12 +195,12 @@ async fn job(bus: &Bus, call: &'static str, unit: &str) -> Result<(), Supervisor
         .map_err(timeout)?
 }
 
-/// The same over one connection. `asked` is the job, once it is known: it outlives a bus that does not.
+/// The same over one connection.
 async fn job_on(
     bus: &Bus,
     call: &'static str,
     unit: &str,
-    asked: &mut Option<OwnedObjectPath>,
+    asked: &SetOnce<OwnedObjectPath>,
 ) -> Result<(), SupervisorError> {
     let lost = |source| failed(call, unit, source);
     let connection = bus.connection().await?;
@@ -189,7 +212,7 @@ async fn job_on(
         .receive_owner_changed()
         .await
         .map_err(lost)?;
-    let job = if let Some(job) = asked.clone() {
+    let job = if let Some(job) = asked.get().cloned() {
         // The connection was lost since, and maybe the signal with it.
         let (proxy, service) = proxies(&connection, unit).await?;
         let state = state(&proxy, unit).await?;
@@ -209,7 +232,12 @@ async fn job_on(
         };
         match path {
             Err(error) if call == "stop" && is_no_such_unit(&error) => return Ok(()),
-            path => asked.insert(path.map_err(lost)?).clone(),
+            path => {
+                let path = path.map_err(lost)?;
+                // It was not: that is asked above, and nobody else sets it.
+                let _ = asked.set(path.clone());
+                path
+            }
         }
     };
     loop {
