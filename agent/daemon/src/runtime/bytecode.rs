@@ -8,7 +8,6 @@
 //! of the files are kept beside them and looked at on every use. Byte code is derived, never pinned: if it has
 //! changed it is made again from the checked sources.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,15 +16,12 @@ use std::{fs, io};
 use e3_client::files;
 use e3_core::digest::Digest;
 
-use super::Python;
+use super::{Digests, Python};
 
 /// For compiling. MPyC 0.11 takes 0.4 s here and about 5 s on a small Pi.
 const DEADLINE: Duration = Duration::from_mins(2);
 /// One compiled module, and the list of all.
 const FILE: usize = 16 << 20;
-
-/// Name of a file in `__pycache__` → its digest.
-type Digests = BTreeMap<String, Digest>;
 
 /// Makes sure that the runtime at `root` has good byte code for `python`. An error costs speed, nothing else.
 pub(super) async fn ensure(root: &Path, mpyc: &Path, python: &Python) -> io::Result<()> {

@@ -7,15 +7,16 @@
 //! <state>/quarantine/<wheel's digest>-<n>            a runtime that was found changed
 //! ```
 //!
-//! A runtime is compared with its wheel, byte by byte, before every session: the wheel's digest is what the
+//! A runtime is compared with its wheel, every byte, before every session: the wheel's digest is what the
 //! manifest pins, and Python reads the unpacked files. Fetching the wheel is not done here.
 
 mod bytecode;
 mod python;
 pub mod wheel;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 use std::{fs, io};
 
@@ -34,8 +35,35 @@ const GOOD_KEPT: usize = 2;
 pub struct Runtimes {
     dir: PathBuf,
     quarantine: PathBuf,
-    /// One at a time: two sessions may need the same runtime at the same moment.
-    preparing: tokio::sync::Mutex<()>,
+    /// What is in the wheels that were read since the agent started. Locked by who prepares: one at a time, for two
+    /// sessions may need the same runtime at the same moment.
+    listings: tokio::sync::Mutex<BTreeMap<Digest, Arc<Listing>>>,
+}
+
+/// What a wheel unpacks to: enough to compare the unpacked files with it, without unpacking it again.
+#[derive(Debug)]
+struct Listing {
+    /// The version in its `mpyc/__init__.py`.
+    version: String,
+    /// Name → digest of the contents.
+    files: Digests,
+}
+
+impl Listing {
+    fn of(files: &wheel::Files) -> Self {
+        Self {
+            version: wheel::version_in(&files[wheel::MPYC_INIT]).unwrap_or_default(),
+            files: digests(files),
+        }
+    }
+}
+
+/// Name of a file → its digest.
+type Digests = BTreeMap<String, Digest>;
+
+fn digests(files: &wheel::Files) -> Digests {
+    let digest = |(name, bytes): (&String, &Vec<u8>)| (name.clone(), Digest::of(bytes));
+    files.iter().map(digest).collect()
 }
 
 /// A runtime that is ready: unpacked, compared, compiled.
@@ -57,7 +85,7 @@ impl Runtimes {
         let runtimes = Self {
             dir,
             quarantine: state.join("quarantine"),
-            preparing: tokio::sync::Mutex::default(),
+            listings: tokio::sync::Mutex::default(),
         };
         for name in runtimes
             .names()
@@ -85,16 +113,19 @@ impl Runtimes {
         version: &str,
         python: &Python,
     ) -> Result<Runtime, Reason> {
-        let _one = self.preparing.lock().await;
+        let mut listings = self.listings.lock().await;
+        let known = listings.get(&blob.digest).cloned();
         let root = self.dir.join(blob.digest.hex());
         let (dir, quarantine) = (self.dir.clone(), self.quarantine.clone());
         let (pinned, version, path) = (*blob, version.to_owned(), root.clone());
         // Unpacking waits for the disk; the agent has heartbeats to send meanwhile.
-        let work = move || prepare_files(&dir, &quarantine, &path, &pinned, &bytes, &version);
+        let work =
+            move || prepare_files(&dir, &quarantine, &path, &pinned, &bytes, &version, known);
         let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| Reason::Disk {
+        let listing = done.map_err(|error| Reason::Disk {
             detail: format!("{}: {error}", root.display()),
         })??;
+        listings.insert(blob.digest, listing);
         let mpyc_dir = root.join("files");
         if let Err(error) = bytecode::ensure(&root, &mpyc_dir.join("mpyc"), python).await {
             tracing::warn!("MPyC is used without byte code, which costs time only: {error}");
@@ -136,6 +167,9 @@ impl Runtimes {
             let gone = self.dir.join(format!("{}.old", wheel.hex()));
             fs::rename(self.dir.join(wheel.hex()), &gone)?;
             fs::remove_dir_all(&gone)?;
+            if let Ok(mut listings) = self.listings.try_lock() {
+                listings.remove(&wheel);
+            }
         }
         Ok(())
     }
@@ -153,7 +187,8 @@ fn prepare_files(
     pinned: &Blob,
     bytes: &[u8],
     version: &str,
-) -> Result<(), Reason> {
+    known: Option<Arc<Listing>>,
+) -> Result<Arc<Listing>, Reason> {
     let mismatch = |has| Reason::MpycFileMismatch {
         pinned: pinned.digest,
         has,
@@ -169,22 +204,29 @@ fn prepare_files(
             crate::text::chain(&error)
         ),
     };
-    let files = wheel::read(bytes).map_err(unusable)?;
-    let has = wheel::version_in(&files[wheel::MPYC_INIT]).unwrap_or_default();
-    if has != version {
+    let is_there = root.symlink_metadata().is_ok();
+    let (listing, files) = match known.filter(|_| is_there) {
+        Some(listing) => (listing, None),
+        None => {
+            let files = wheel::read(bytes).map_err(unusable)?;
+            (Arc::new(Listing::of(&files)), Some(files))
+        }
+    };
+    if listing.version != version {
         return Err(Reason::MpycMismatch {
             pinned: version.to_owned(),
-            has,
+            has: listing.version.clone(),
         });
     }
     let disk = |error: io::Error| Reason::Disk {
         detail: format!("{}: {error}", root.display()),
     };
-    if root.symlink_metadata().is_err() {
-        return unpack(dir, root, &files).map_err(disk);
+    if let Some(files) = files.filter(|_| !is_there) {
+        unpack(dir, root, &files).map_err(disk)?;
+        return Ok(listing);
     }
-    let Err(found) = compare(&root.join("files"), &files).map_err(disk)? else {
-        return Ok(());
+    let Err(found) = compare(&root.join("files"), &listing.files).map_err(disk)? else {
+        return Ok(listing);
     };
     store::quarantine(quarantine, root).map_err(|error| Reason::Disk {
         detail: crate::text::chain(&error),
@@ -226,7 +268,7 @@ struct Changed {
 }
 
 /// Whether the unpacked files are exactly these, besides byte code of modules that are among them.
-fn compare(unpacked: &Path, wanted: &wheel::Files) -> io::Result<Result<(), Changed>> {
+fn compare(unpacked: &Path, wanted: &Digests) -> io::Result<Result<(), Changed>> {
     let mut found = wheel::Files::new();
     collect(unpacked, "", &mut found)?;
     let is_bytecode = |name: &str| {
@@ -239,15 +281,16 @@ fn compare(unpacked: &Path, wanted: &wheel::Files) -> io::Result<Result<(), Chan
         })
     };
     found.retain(|name, _| !is_bytecode(name));
-    if found == *wanted {
+    let has = digests(&found);
+    if has == *wanted {
         return Ok(Ok(()));
     }
     let version = found
         .get(wheel::MPYC_INIT)
         .and_then(|init| wheel::version_in(init));
-    let lines: Vec<String> = found
+    let lines: Vec<String> = has
         .iter()
-        .map(|(name, bytes)| format!("{} {name}", Digest::of(bytes)))
+        .map(|(name, digest)| format!("{digest} {name}"))
         .collect();
     Ok(Err(Changed {
         version,
