@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use e3_core::key::{KeyError, SecretKey};
@@ -117,6 +117,17 @@ pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.persist(path)
         .map(drop)
         .map_err(|error| FileError::io("cannot replace", path)(error.error))
+}
+
+/// Writes a file that only the owner may read, into a folder that is made anew after a crash: not synced, and not there yet.
+pub fn write_fresh(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all(bytes))
+        .map_err(FileError::io("cannot write", path))
 }
 
 /// Writes a secret that must not exist yet. It appears whole or not at all.

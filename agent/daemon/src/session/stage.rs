@@ -93,7 +93,7 @@ fn make_tls(me: usize, folder: PathBuf) -> Result<Tls, Reason> {
     let Ephemeral { certificate, key } = certificate::make(me).map_err(failed)?;
     files::private_folder(&folder).map_err(disk)?;
     let write = |name: String, text: &str| {
-        files::write_private(&folder.join(name), text.as_bytes()).map_err(disk)
+        files::write_fresh(&folder.join(name), text.as_bytes()).map_err(disk)
     };
     write(format!("party_{me}.key"), &key)?;
     write(format!("party_{me}.crt"), &certificate)?;
@@ -206,7 +206,7 @@ fn lay_out_inputs(shared: &Shared, context: &Context, folder: &Path) -> Result<(
             };
             refused(input, detail.to_owned())
         })?;
-        files::write_private(&folder.join(input.as_str()), &bytes).map_err(disk)?;
+        files::write_fresh(&folder.join(input.as_str()), &bytes).map_err(disk)?;
     }
     Ok(())
 }
