@@ -60,6 +60,7 @@ pub async fn come_up(
     loop {
         let error = match attempt(settings, board, lock).await {
             Ok(up) => {
+                tracing::info!(addresses = up.0.addresses.join(" "), "joined");
                 board.phase_is(Phase::Ready);
                 board.degraded(Source::Boot, None);
                 return Ok(up);
