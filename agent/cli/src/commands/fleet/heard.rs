@@ -2,7 +2,7 @@
 //!
 //! The hub knows better when a presence came, but could say what it likes.
 
-use e3_core::document::{Head, Presence};
+use e3_core::document::Presence;
 use e3_core::time::Time;
 
 use crate::output::table::seconds;
@@ -17,33 +17,28 @@ pub(super) enum Heard {
     Ago(i64),
     /// Nobody can tell: its clock is so many seconds ahead of ours.
     Ahead(i64),
-    /// Nobody can tell: its clock is behind the head, so that it signs all with the head's time (rule 10), so many seconds ago.
-    Behind(i64),
 }
 
 impl Heard {
-    /// What `presence` says of that, with `head` the current one.
-    pub(super) fn of(presence: &Presence, head: &Head, now: Time) -> Self {
-        let ago = now.since(presence.signed);
-        if ago < -SILENT {
-            Self::Ahead(-ago)
-        } else if ago > SILENT && presence.signed == head.signed && presence.head == head.counter {
-            Self::Behind(ago)
-        } else {
-            Self::Ago(ago)
+    /// What `presence` says of that. A machine whose clock is behind signs with a time at which the head that it holds was
+    /// there already (rule 10).
+    pub(super) fn of(presence: &Presence, now: Time) -> Self {
+        match now.since(presence.signed) {
+            ago if ago < -SILENT => Self::Ahead(-ago),
+            ago => Self::Ago(ago),
         }
     }
 
-    /// Whether it has been silent for long. A clock that is behind does not excuse it: it may be gone.
+    /// Whether it has been silent for long.
     pub(super) const fn is_silent(self) -> bool {
-        matches!(self, Self::Ago(SILENT..) | Self::Behind(_))
+        matches!(self, Self::Ago(SILENT..))
     }
 
     /// A few words for a column.
     pub(super) fn brief(self) -> String {
         match self {
             Self::Ago(ago) => format!("{} ago", seconds(ago)),
-            Self::Ahead(_) | Self::Behind(_) => "?".to_owned(),
+            Self::Ahead(_) => "?".to_owned(),
         }
     }
 
@@ -55,10 +50,6 @@ impl Heard {
                 "its clock is {} ahead, so nobody can tell when it was heard last",
                 seconds(ahead)
             )),
-            Self::Behind(ago) => Some(format!(
-                "it is silent, or its clock is at least {} behind",
-                seconds(ago)
-            )),
         }
     }
 
@@ -66,24 +57,22 @@ impl Heard {
     pub(super) const fn ahead(self) -> Option<i64> {
         match self {
             Self::Ahead(ahead) => Some(ahead),
-            Self::Ago(_) | Self::Behind(_) => None,
+            Self::Ago(_) => None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use e3_core::digest::Digest;
-    use e3_core::document::{Mesh, RootRef};
+    use e3_core::document::Mesh;
     use e3_core::key::SecretKey;
 
     use super::*;
 
     const NOW: i64 = 1_795_341_600;
-    const HEAD_SIGNED: i64 = NOW - 2 * 86_400;
 
-    /// What a party is told to be that has signed at this time, and knows this head.
-    fn heard(signed: i64, head: u64) -> Heard {
+    /// What is told of a party that has signed at this time.
+    fn heard(signed: i64) -> Heard {
         let key = SecretKey::from_seed(&[1; 32]).public();
         let presence = Presence {
             fleet: "fleet".parse().unwrap(),
@@ -98,53 +87,28 @@ mod tests {
             degraded: None,
             update: None,
             root: 1,
-            head,
+            head: 1,
             sessions: Vec::new(),
         };
-        let current = Head {
-            fleet: presence.fleet.clone(),
-            epoch: 1,
-            root: RootRef {
-                version: 1,
-                digest: Digest::of(b"root"),
-            },
-            counter: 7,
-            signed: Time::from_unix(HEAD_SIGNED),
-            expires: Time::from_unix(NOW + 86_400),
-            sessions: Vec::new(),
-            revoked: Vec::new(),
-            release: None,
-        };
-        Heard::of(&presence, &current, Time::from_unix(NOW))
+        Heard::of(&presence, Time::from_unix(NOW))
     }
 
     #[test]
     fn a_clock_that_is_nearly_right_tells_when_a_party_was_heard() {
-        assert_eq!(heard(NOW - 30, 7), Heard::Ago(30));
-        assert!(!heard(NOW - 899, 7).is_silent());
-        assert!(heard(NOW - 900, 7).is_silent());
+        assert_eq!(heard(NOW - 30), Heard::Ago(30));
+        assert!(!heard(NOW - 899).is_silent());
+        assert!(heard(NOW - 900).is_silent());
         // Somewhat ahead: as clocks are.
-        assert_eq!(heard(NOW + 60, 7), Heard::Ago(-60));
-        assert_eq!(heard(NOW + 60, 7).note(), None);
+        assert_eq!(heard(NOW + 60), Heard::Ago(-60));
+        assert_eq!(heard(NOW + 60).note(), None);
     }
 
     #[test]
     fn a_party_of_2099_was_not_heard_just_now() {
-        let heard = heard(4_083_955_200, 7);
-        assert_eq!(heard.brief(), "?");
-        assert!(!heard.is_silent());
+        let heard = heard(4_083_955_200);
+        assert_eq!((heard.brief().as_str(), heard.is_silent()), ("?", false));
+        assert_eq!(heard.ahead(), Some(4_083_955_200 - NOW));
         let note = heard.note().unwrap();
         assert!(note.starts_with("its clock is 26488 days ahead"), "{note}");
-    }
-
-    #[test]
-    fn a_party_of_1970_signs_with_the_heads_time_and_may_not_be_silent() {
-        let behind = heard(HEAD_SIGNED, 7);
-        assert_eq!(behind, Heard::Behind(2 * 86_400));
-        assert!(behind.is_silent());
-        assert!(behind.note().unwrap().contains("at least 2 days behind"));
-        // With an older head it has been away, whatever its clock.
-        assert_eq!(heard(HEAD_SIGNED, 6), Heard::Ago(2 * 86_400));
-        assert_eq!(heard(HEAD_SIGNED + 1, 7).note(), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use e3_client::files;
-use e3_core::document::{Head, Invite, Mesh, Progress};
+use e3_core::document::{Invite, Mesh, Progress};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
 use e3_core::time::Time;
@@ -70,7 +70,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
     if parties.is_empty() && invites.is_empty() {
         text.push_str("No machine has enrolled. `e3 fleet invite NAME` writes a join file.\n");
     } else {
-        let mut rows: Vec<_> = parties.iter().map(|party| row(party, head, now)).collect();
+        let mut rows: Vec<_> = parties.iter().map(|party| row(party, now)).collect();
         rows.extend(invites.iter().map(|invite| invited_row(invite, now)));
         text.push_str(&table(
             ["NAME", "STATE", "SEEN", "SESSION", "KEY", "NOTE"],
@@ -86,7 +86,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
                   "session": fleet.trust.root.session, "release": fleet.trust.root.release},
         "head": {"counter": head.counter, "signed": head.signed, "expires": head.expires, "fresh": left > 0,
                  "sessions": head.sessions.len(), "revoked": head.revoked},
-        "parties": parties.iter().map(|party| party_json(party, head, now)).collect::<Vec<_>>(),
+        "parties": parties.iter().map(|party| party_json(party, now)).collect::<Vec<_>>(),
         "invites": invites.iter().map(|i| json!({"name": i.name, "expires": i.expires})).collect::<Vec<_>>(),
         "warnings": warnings,
     });
@@ -135,9 +135,9 @@ fn note(party: &Enrolled, heard: Option<Heard>) -> String {
     notes.join("; ")
 }
 
-fn row(party: &Enrolled, head: &Head, now: Time) -> [String; 6] {
+fn row(party: &Enrolled, now: Time) -> [String; 6] {
     let presence = party.presence.as_ref();
-    let heard = presence.map(|presence| Heard::of(presence, head, now));
+    let heard = presence.map(|presence| Heard::of(presence, now));
     let seen = heard.map_or("-".to_owned(), Heard::brief);
     let last = presence.and_then(|p| p.sessions.last());
     let session = last.map_or("-".to_owned(), |s| s.progress.as_str().to_owned());
@@ -169,9 +169,9 @@ fn invited_row(invite: &Invite, now: Time) -> [String; 6] {
     ]
 }
 
-fn party_json(party: &Enrolled, head: &Head, now: Time) -> Value {
+fn party_json(party: &Enrolled, now: Time) -> Value {
     let presence = party.presence.as_ref();
-    let heard = presence.map(|presence| Heard::of(presence, head, now));
+    let heard = presence.map(|presence| Heard::of(presence, now));
     let running =
         |p: &e3_core::document::Presence| p.sessions.iter().any(|s| s.progress < Progress::Done);
     json!({
