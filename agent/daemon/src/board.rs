@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use e3_client::clock::Clock;
 use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
 use e3_core::document::{Progress, SessionPresence};
@@ -27,6 +28,8 @@ pub const SESSIONS: usize = 24;
 #[derive(Clone)]
 pub struct Board {
     content: Arc<Mutex<Content>>,
+    /// Rule 10: no signed time that was verified is later.
+    clock: Clock,
     changed: watch::Sender<u64>,
 }
 
@@ -49,8 +52,6 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Content {
     way: Phase,
-    /// Rule 10: no signed time that was verified is later.
-    floor: Time,
     troubles: BTreeMap<Source, Degraded>,
     known: Known,
     notes: Notes,
@@ -124,13 +125,13 @@ impl Default for Board {
         Self {
             content: Arc::new(Mutex::new(Content {
                 way: Phase::Starting,
-                floor: Time::MIN,
                 troubles: BTreeMap::new(),
                 known: Known::default(),
                 notes: Notes::default(),
                 counts: Counts::default(),
                 release: InEffect::of(&Entered::default(), &State::default()),
             })),
+            clock: Clock::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -215,8 +216,8 @@ impl Board {
 
     /// What is trusted now. Nobody is woken for it: a fleet of thousands must not answer every head.
     pub fn trusts(&self, trust: &Trust) {
+        self.clock.set_floor(trust.floor.time);
         let mut content = self.lock();
-        content.floor = content.floor.max(trust.floor.time);
         let known = &mut content.known;
         known.root = Some(trust.root.version);
         known.head = trust.head.as_ref().map(|head| head.counter);
@@ -226,7 +227,7 @@ impl Board {
 
     /// Rule 10: what time it is.
     pub fn now(&self) -> Time {
-        e3_core::time::now(e3_client::clock::now(), self.lock().floor)
+        self.clock.now()
     }
 
     /// Puts a session up, or changes it.

@@ -19,7 +19,7 @@ pub struct Keeper {
     ledger: Ledger,
     trust: Trust,
     journal: Journal,
-    /// Shows the floor to TLS, which judges the hub's certificate by it.
+    /// Has the floor; TLS judges the hub's certificate by it, too.
     clock: Clock,
 }
 
@@ -90,7 +90,7 @@ impl Keeper {
 
     /// Rule 10.
     pub fn now(&self) -> Time {
-        self.trust.now(e3_client::clock::now())
+        self.trust.now(self.clock.now())
     }
 
     /// Takes one step along the root chain.
@@ -103,6 +103,7 @@ impl Keeper {
     /// Takes a newer head. Returns whether it was news.
     pub fn accept_head(&mut self, bytes: &[u8]) -> Result<bool, KeeperError> {
         let mut trust = self.trust.clone();
+        // The system's clock as it is: one that is behind the floor is no measure for what is "from the future".
         match trust.accept_head(bytes, e3_client::clock::now()) {
             // The same head again, as every poll shows it: nothing to write.
             Ok(false) => Ok(false),
@@ -114,7 +115,7 @@ impl Keeper {
     /// Takes the release that the head names. The same one again is no news.
     pub fn accept_release(&mut self, bytes: &[u8]) -> Result<Release, KeeperError> {
         let mut trust = self.trust.clone();
-        match trust.accept_release(bytes, e3_client::clock::now()) {
+        match trust.accept_release(bytes, self.now()) {
             Ok(release) if trust == self.trust => Ok(release),
             Ok(release) => self.advance("release", trust, Ok(())).map(|()| release),
             Err(error) => {
@@ -122,6 +123,11 @@ impl Keeper {
                 Err(error.into())
             }
         }
+    }
+
+    /// Whether the newest head still allows new work (rules 5 and 11).
+    pub fn head_is_fresh(&self) -> bool {
+        self.trust.head_is_fresh(self.now())
     }
 
     /// The newest head.
