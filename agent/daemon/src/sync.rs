@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use e3_client::hub::{HubEvent, Topic};
 use e3_core::degraded::Degraded;
+use e3_core::session::Reason;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -137,7 +138,7 @@ async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<
     // A hub that is silent, or shows the same head for ever, is noticed all the same (rules 5 and 11).
     let expired = {
         let keeper = shared.keeper();
-        keeper.head().is_some() && !keeper.trust().head_is_fresh(e3_client::clock::now())
+        keeper.head().is_some() && !keeper.head_is_fresh()
     };
     if expired {
         let reason = unusable(shared, Degraded::HeadExpired);
@@ -147,10 +148,25 @@ async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<
 
 /// Why a head cannot be used that has been refused with `reason`: a clock that is far from the hub's explains it better.
 pub fn unusable(shared: &Shared, reason: Degraded) -> Degraded {
-    match shared.hub.clock_ahead() {
-        Some(seconds) if seconds.abs() > CLOCK_DOUBT => Degraded::ClockWrong { seconds },
-        _ => reason,
+    match clock_off(shared) {
+        Some(seconds) => Degraded::ClockWrong { seconds },
+        None => reason,
     }
+}
+
+/// The same for a session that may not begin, since the head has expired by this machine's clock.
+pub fn expired(shared: &Shared) -> Reason {
+    match clock_off(shared) {
+        // Seen from the others: it is this clock that is off.
+        Some(seconds) => Reason::ClockSkew { seconds: -seconds },
+        None => Reason::HeadExpired,
+    }
+}
+
+/// How far the hub's clock is ahead, if it is so far from this one that the clock is to be told.
+fn clock_off(shared: &Shared) -> Option<i64> {
+    let ahead = shared.hub.clock_ahead();
+    ahead.filter(|seconds| seconds.abs() > CLOCK_DOUBT)
 }
 
 /// Between three quarters and five quarters of `period`: a fleet must not ask all at once.

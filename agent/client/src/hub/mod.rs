@@ -12,7 +12,7 @@ mod write;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e3_core::digest::Digest;
 use e3_core::time::Time;
@@ -47,8 +47,8 @@ enum Way {
         base: String,
         requests: reqwest::Client,
         events: reqwest::Client,
-        /// Of the latest answer that had a date.
-        ahead: Arc<Mutex<Option<i64>>>,
+        /// Of the latest answer that had a date, and when that came.
+        date: Arc<Mutex<Option<(Time, Instant)>>>,
     },
     Folder(PathBuf),
 }
@@ -94,7 +94,7 @@ impl Hub {
                 base,
                 requests,
                 events,
-                ahead: Arc::default(),
+                date: Arc::default(),
             },
         })
     }
@@ -108,21 +108,25 @@ impl Hub {
     ///
     /// Nothing may be decided by it: a hub can say what it likes. It is for telling a wrong clock from an expired head.
     pub fn clock_ahead(&self) -> Option<i64> {
-        let Way::Http { ahead, .. } = &self.way else {
+        let Way::Http { date, .. } = &self.way else {
             return None;
         };
-        *ahead.lock().unwrap_or_else(PoisonError::into_inner)
+        let (date, came) = (*date.lock().unwrap_or_else(PoisonError::into_inner))?;
+        // As it is by now, since it is this machine's clock that may have been set meanwhile.
+        Some(
+            date.plus(came.elapsed().as_secs())
+                .since(crate::clock::now()),
+        )
     }
 
     /// Takes note of the hub's clock.
     fn note_date(&self, answer: &reqwest::Response) {
-        let date = answer.headers().get(http::header::DATE);
-        let date = date
+        let said = answer.headers().get(http::header::DATE);
+        let said = said
             .and_then(|date| date.to_str().ok())
             .and_then(Time::from_http);
-        if let (Way::Http { ahead, .. }, Some(date)) = (&self.way, date) {
-            *ahead.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(date.since(crate::clock::now()));
+        if let (Way::Http { date, .. }, Some(said)) = (&self.way, said) {
+            *date.lock().unwrap_or_else(PoisonError::into_inner) = Some((said, Instant::now()));
         }
     }
 }

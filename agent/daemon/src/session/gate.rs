@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use e3_core::document::{Machine, Ready};
 use e3_core::envelope::{Envelope, Verified};
 use e3_core::session::{Context, Reason, barrier};
+use e3_core::time::Time;
+use tokio::time::Instant;
 
 use super::folder::Folder;
 use super::stage::{self, Staging};
 use crate::party::{Listen, Spec};
 use crate::shared::Shared;
+use crate::sync;
 
 /// What the gate needs to know to run this party's program.
 pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Staging) -> Spec {
@@ -55,6 +58,15 @@ pub struct Signed {
     pub ready: Verified<Ready>,
     /// The envelope's JSON.
     pub envelope: String,
+    /// When it was signed.
+    at: Instant,
+}
+
+impl Signed {
+    /// What time it is, by the clock that this party has told the others.
+    pub fn now(&self) -> Time {
+        self.ready.document.clock.plus(self.at.elapsed().as_secs())
+    }
 }
 
 /// Looks at everything once more as it lies there, and signs.
@@ -69,6 +81,11 @@ pub fn ready(
     round_trips: &BTreeMap<usize, u64>,
 ) -> Result<Signed, Reason> {
     let session = &context.session;
+    // Rule 11, once more: it may have expired since the session was judged, or a clock that jumps says so. Better this
+    // party says that of itself than that it takes the others' clocks for wrong.
+    if !shared.keeper().head_is_fresh() {
+        return Err(sync::expired(shared));
+    }
     let program = stage::digest_of(&staging.work)?;
     let port = port.unwrap_or(session.mpyc.base_port);
     let ready = Ready {
@@ -93,7 +110,11 @@ pub fn ready(
         .verify(&[shared.me()], 1)
         .map_err(|error| unusable(&error))?;
     let envelope = String::from_utf8_lossy(&envelope.to_bytes()).into_owned();
-    Ok(Signed { ready, envelope })
+    Ok(Signed {
+        ready,
+        envelope,
+        at: Instant::now(),
+    })
 }
 
 /// Everybody's certificates, in order: the gate pins party i to the i-th. `None` without TLS.

@@ -53,14 +53,14 @@ impl Driver {
         let judged = {
             let mut keeper = self.shared.keeper();
             // Rule 11: an expired head starts nothing new.
-            if keeper.trust().head_is_fresh(e3_client::clock::now()) {
+            if keeper.head_is_fresh() {
                 Some(keeper.judge(session, &policy, &self.shared.me()))
             } else {
                 None
             }
         };
         let event = match judged {
-            None => Event::Broken(Reason::HeadExpired),
+            None => Event::Broken(crate::sync::expired(&self.shared)),
             Some(Err(error)) => Event::Broken(Reason::Disk {
                 detail: crate::text::chain(&error),
             }),

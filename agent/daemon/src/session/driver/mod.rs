@@ -18,6 +18,7 @@ use e3_core::session::{
     Action, Checkpoint, Context, Event, Failure, Reason, State, Tell, Timer, resume,
     resume_refused, step,
 };
+use e3_core::time::Time;
 use e3_core::trust::Refusal;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -167,7 +168,7 @@ pub async fn drive(
         let event = tokio::select! {
             Some(Command::Stop) = commands.recv() => Some(Event::Stop),
             Some((party, event)) = linked.recv() => {
-                let now = driver.shared.keeper().now();
+                let now = driver.now();
                 driver.talk.hear(&driver.context, party, event, now)
             }
             Some(staged) = reported.recv() => Some(driver.take_staged(staged)),
@@ -354,6 +355,13 @@ impl Driver {
         self.checkpoint == Checkpoint::Committed
     }
 
+    /// What time it is, to compare other parties' clocks with. They go by what this party has told them, so this party does,
+    /// too: whose clock jumps after that must not take theirs for wrong.
+    fn now(&self) -> Time {
+        let told = self.signed.as_ref().map(Signed::now);
+        told.unwrap_or_else(|| self.shared.keeper().now())
+    }
+
     fn is_over(&self) -> bool {
         self.state.is_final() && self.party.is_none()
     }
@@ -372,7 +380,7 @@ impl Driver {
             }
             tokio::select! {
                 Some((party, event)) = linked.recv() => {
-                    let now = self.shared.keeper().now();
+                    let now = self.now();
                     self.talk.hear(&self.context, party, event, now);
                 }
                 _ = attempts.tick(), if self.unsigned.is_some() => self.sign(),
@@ -385,7 +393,7 @@ impl Driver {
         while self.context.session.parties.len() > 1
             && let Ok(Some((party, event))) = timeout_at(until, linked.recv()).await
         {
-            let now = self.shared.keeper().now();
+            let now = self.now();
             self.talk.hear(&self.context, party, event, now);
         }
     }
