@@ -63,10 +63,11 @@ class ClockCase(unittest.TestCase):
         outcomes = [receipt and receipt["outcome"] for receipt in self.fleet.verdict(name, SESSION_SECONDS)]
         self.assertEqual(outcomes, [{"kind": "done"}] * 3)
         self.assertEqual(self.p0.run(["e3-agent", "result", name]).out, f"{sum(SALARIES)}\n")
+        self.assertEqual(self.ran(name), 1)
 
     def ran(self, name):
         """How often p0 has started this session's program."""
-        return self.p0.journal("e3-agent", "--output=json", "F_SESSION=" + name, "F_PROGRESS=running").count("\n")
+        return self.p0.journal("e3-agent", "--output=json", "E3_SESSION=" + name, "E3_PROGRESS=running").count("\n")
 
     def status(self):
         """What p0's agent says of itself."""
