@@ -80,6 +80,7 @@ def parser():
     sub.add_argument("--only", action="append", metavar="FAULT", help="only faults whose name has this in it (repeatable)")
     sub.add_argument("--state", action="append", help="only this state (repeatable)")
     sub.add_argument("--quick", action="store_true", help="each state and each fault at least once, in two minutes; all of it takes ten")
+    sub.add_argument("--emulate", action="store_true", help="jumping clocks, too, on a machine by QEMU: half an hour more")
     sub.add_argument("--markdown", action="store_true", help="print the table of ci/machines/faults/README.md")
     command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
     sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")

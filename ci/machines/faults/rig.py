@@ -5,12 +5,15 @@ journals.
 import json
 from datetime import datetime, timedelta, timezone
 
-from ..fleet import Fleet, until
+from ..fleet import ENROLMENT_SECONDS, Fleet, until
 
 # A session that nothing holds takes seconds; what an emergency adds are the agents' own deadlines (10 to 30 s).
 RECEIPTS_SECONDS = 90
 HEALTHY_SECONDS = 45
 STATE_SECONDS = 30
+# All this, and what a session's manifest allows, is so many times as long where a machine is emulated.
+EMULATED_TIMES = 4
+PREFLIGHT_SECONDS = 60
 # How long the slow program computes: long enough to be hit while it does.
 RUN_SECONDS = 8
 SALARIES = (45919, 53838, 77595)
@@ -42,7 +45,7 @@ class Violated(Exception):
 
 
 class Rig:
-    """Three machines with a fleet; one of them, the victim, is what things happen to."""
+    """Three machines with a fleet; one of them, the victim, is what things happen to. An emulated one is given more time."""
 
     def __init__(self, lab, e3, victim="p1"):
         self.lab = lab
@@ -52,14 +55,20 @@ class Rig:
         self.place = self.parties.index(victim)
         # Somebody who is not the victim.
         self.other = lab[self.parties[(self.place + 1) % len(self.parties)]]
+        self._times = EMULATED_TIMES if self.victim.kind == "emulated" else 1
         self._count = 0
+
+    def patience(self, seconds):
+        """How long to wait for what takes a machine of this computer's own speed at most so long."""
+        return self._times * seconds
 
     def start(self, prepare):
         """Prepares the victim and makes the fleet."""
         prepare(self)
-        self.fleet.start()
+        self.fleet.start(self.patience(ENROLMENT_SECONDS))
         self.fleet.give_inputs(SALARIES)
-        for name, text in (("slow.py", SLOW), ("quick.py", QUICK)):
+        slow = SLOW.replace(f"+ {RUN_SECONDS}", f"+ {self.patience(RUN_SECONDS)}")
+        for name, text in (("slow.py", slow), ("quick.py", QUICK)):
             (self.fleet.folder / name).write_text(text)
 
     def push(self, program="slow.py", not_before=None):
@@ -68,9 +77,9 @@ class Rig:
         name = f"cell-{self._count}"
         top = ""
         if not_before is not None:
-            start = datetime.now(timezone.utc) + timedelta(seconds=not_before)
+            start = datetime.now(timezone.utc) + timedelta(seconds=self.patience(not_before))
             top = f"not_before = {start:%Y-%m-%dT%H:%M:%SZ}"
-        self.fleet.sign(name, program, top=top, preflight=60)
+        self.fleet.sign(name, program, top=top, preflight=self.patience(PREFLIGHT_SECONDS))
         self.fleet.push(name)
         return name
 
@@ -86,7 +95,7 @@ class Rig:
     def reaches(self, name, state, machine=None):
         """Waits until a machine (the victim if nothing is said) is in a state."""
         machine = machine or self.victim
-        until(lambda: self.progress(machine, name) == state, STATE_SECONDS,
+        until(lambda: self.progress(machine, name) == state, self.patience(STATE_SECONDS),
               lambda: f"{machine.name} is not {state} but {self.progress(machine, name)}; {self.fleet.agent_log(machine.name)}")
 
     def units(self, machine):
@@ -95,10 +104,10 @@ class Rig:
 
     def verdict(self, name):
         """What the parties say in the end: `good`, or a list of (kind, who is to blame) for each party."""
-        receipts = self.fleet.verdict(name, RECEIPTS_SECONDS)
+        receipts = self.fleet.verdict(name, self.patience(RECEIPTS_SECONDS))
         silent = [party for party, receipt in zip(self.parties, receipts) if receipt is None]
         if silent:
-            raise Violated(f"no receipt from {', '.join(silent)} within {RECEIPTS_SECONDS} s")
+            raise Violated(f"no receipt from {', '.join(silent)} within {self.patience(RECEIPTS_SECONDS)} s")
         outcomes = [receipt["outcome"] for receipt in receipts]
         if all(outcome["kind"] == "done" for outcome in outcomes):
             return "good"
@@ -116,11 +125,12 @@ class Rig:
                 raise Violated(f"{party} ran the program {runs} times")
             if ran and not runs:
                 raise Violated(f"the journal of {party} does not say that the program ran, and it did")
-            until(lambda machine=machine: not self.units(machine), HEALTHY_SECONDS,
+            until(lambda machine=machine: not self.units(machine), self.patience(HEALTHY_SECONDS),
                   lambda machine=machine: f"left over at {machine.name}: {self.units(machine)}")
-            until(lambda machine=machine: machine.succeeds(["systemctl", "is-active", "--quiet", "e3-agent"]), HEALTHY_SECONDS,
+            until(lambda machine=machine: machine.succeeds(["systemctl", "is-active", "--quiet", "e3-agent"]),
+                  self.patience(HEALTHY_SECONDS),
                   lambda party=party: f"the agent of {party} is not active: {self.fleet.agent_log(party)}")
-        self.fleet.enrolled(self.parties)
+        self.fleet.enrolled(self.parties, self.patience(ENROLMENT_SECONDS))
         after = self.push("quick.py")
         said = self.verdict(after)
         if said != "good":

@@ -59,7 +59,7 @@ def verified(rig):
     rig.victim.run(["touch", PYTHON])
     name = rig.push()
     rig.reaches(name, "verified")
-    until(lambda: rig.victim.succeeds(["pgrep", "-f", f"^/bin/sh {PYTHON} "]), STATE_SECONDS,
+    until(lambda: rig.victim.succeeds(["pgrep", "-f", f"^/bin/sh {PYTHON} "]), rig.patience(STATE_SECONDS),
           lambda: "nothing holds the session in this state: nobody waits for Python's answer")
     return name
 
@@ -69,7 +69,7 @@ def staged(rig):
     hold(rig, GATE)
     name = rig.push()
     rig.reaches(name, "staged")
-    until(lambda: any("start-pre" in unit for unit in rig.units(rig.victim)), STATE_SECONDS,
+    until(lambda: any("start-pre" in unit for unit in rig.units(rig.victim)), rig.patience(STATE_SECONDS),
           lambda: f"nothing holds the session in this state: {rig.units(rig.victim)}")
     return name
 

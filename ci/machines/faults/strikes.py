@@ -11,7 +11,12 @@ AWAY_SECONDS = 12
 # How long where nobody is to notice.
 BRIEFLY_SECONDS = 3
 FILLER = "/var/lib/e3/filler"
-SMALL_DISK = "32m"
+SMALL_DISK_SIZE = "32m"
+YEARS_10 = 3650 * 86400
+# What the victim is. Only an emulated one has a clock of its own.
+CONTAINER = "container"
+SMALL_DISK = "container with a small disk"
+EMULATED = "emulated"
 
 
 class NotHere(Exception):
@@ -24,16 +29,17 @@ class Strike:
 
     name: str
     strike: Callable
-    # Reasons for which a running session may end; empty: it must end well.
+    # What is done about it when the parties have given their verdict; what is over at once is over in `strike`.
+    mend: Callable = lambda rig: None
+    # Reasons for which a session may end, and in which states it may; elsewhere it must end well.
     kinds: frozenset = field(default_factory=frozenset)
-    # Before the barrier opens, the session must end well all the same.
-    survives_before: bool = True
-    # A session that runs need not notice.
+    may_end: tuple = ()
+    # A session that runs need not notice. Otherwise, where it may end, it must.
     may_miss: bool = False
     # Whoever is cut off cannot know that it is not the others who are.
     blinds: bool = False
-    # Needs a victim of its own kind.
-    small_disk: bool = False
+    # What is needed as its victim.
+    victim: str = CONTAINER
     # Where it makes sense, and why not elsewhere.
     states: tuple = states.STATES
     not_here: str = ""
@@ -91,19 +97,34 @@ def bus_restarted(rig, _state):
 def small_disk(rig):
     """Gives the victim's agent a disk that can be filled: its state on a small file system."""
     rig.victim.run(["systemctl", "stop", "e3-agent"])
-    rig.victim.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=0700", "tmpfs", "/var/lib/e3"])
+    rig.victim.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_SIZE},mode=0700", "tmpfs", "/var/lib/e3"])
     rig.victim.run(["chown", "e3:e3", "/var/lib/e3"])
 
 
+def clock_forward(rig, _state=None):
+    """As a broken time server would; it stays so until the session is over."""
+    rig.victim.shift_clock(YEARS_10)
+
+
+def clock_back(rig, _state=None):
+    """The same, the other way."""
+    rig.victim.shift_clock(-YEARS_10)
+
+
 LOST = frozenset({"lost", "agent-restarted"})
+RUNNING = (states.running,)
+UNTIL_THE_END = (*states.BEFORE_BARRIER, states.running)
 STRIKES = (
-    Strike("agent killed", agent_killed, LOST),
-    Strike("program killed", party_killed, frozenset({"killed"}), survives_before=False,
+    Strike("agent killed", agent_killed, kinds=LOST, may_end=RUNNING),
+    Strike("program killed", party_killed, kinds=frozenset({"killed"}), may_end=UNTIL_THE_END,
            states=(states.preflight, states.running), not_here="no program of the session runs in this state"),
-    Strike("power cut", power_cut, LOST),
-    Strike("partition", partition, frozenset({"lost"}), blinds=True),
+    Strike("power cut", power_cut, kinds=LOST, may_end=RUNNING),
+    Strike("partition", partition, kinds=frozenset({"lost"}), may_end=RUNNING, blinds=True),
     Strike("hub gone", hub_gone),
-    Strike("disk full", disk_full, frozenset({"disk", "lost"}), survives_before=False, may_miss=True, small_disk=True),
-    Strike("clock jump", lambda *_: None, states=(), not_here="containers share the host's clock; it takes an emulated machine"),
+    Strike("disk full", disk_full, kinds=frozenset({"disk", "lost"}), may_end=UNTIL_THE_END, may_miss=True, victim=SMALL_DISK),
+    # By that clock the head that allows the session has expired. Whoever has told the others the time already goes on (rule 11).
+    Strike("clock +10 years", clock_forward, mend=clock_back, kinds=frozenset({"clock-skew"}),
+           may_end=(states.fetched, states.verified, states.staged), victim=EMULATED),
+    Strike("clock -10 years", clock_back, mend=clock_forward, victim=EMULATED),
     Strike("bus restarted", bus_restarted),
 )
