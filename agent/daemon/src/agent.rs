@@ -65,7 +65,11 @@ pub async fn run(
     let mut state = None;
     let up = OnceLock::new();
     let work = async {
-        let (shared, listener) = boot::come_up(&settings, &board, &mut state).await?;
+        let on_trial = Updater::open(&settings.state, config.to_owned(), entered.clone());
+        let (shared, listener) = tokio::select! {
+            up = boot::come_up(&settings, &board, &mut state) => up?,
+            () = on_trial.gives_up(settings.trial) => return Ok(Ended::ForUpdate),
+        };
         let updater = Updater::open(&settings.state, config.to_owned(), entered);
         let _ = up.set(updater.clone());
         serve(shared, listener, updater, &pulse).await

@@ -136,6 +136,20 @@ impl Updater {
         }
     }
 
+    /// Resolves when this agent is on trial and has not even come up for as long as it might work without a verified
+    /// head: it is set aside then, for stage 0 to choose anew. Nothing else would end it, since it answers for itself.
+    pub async fn gives_up(&self, trial: Duration) {
+        let Some(file) = self.on_trial() else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep(trial.saturating_mul(1 + PATIENCE)).await;
+        tracing::warn!("this agent is on trial and does not come up; it is set aside");
+        while let Err(error) = self.keep(Event::Unproven(file)) {
+            tracing::warn!(error = %crate::text::chain(&error), "the end of a trial cannot be noted yet");
+            tokio::time::sleep(RETRY.max(trial / 10)).await;
+        }
+    }
+
     /// Updates for ever.
     pub async fn run(self, shared: Shared) {
         self.tell(&shared);
@@ -154,7 +168,7 @@ impl Updater {
         // This clock stands still while the machine sleeps.
         tokio::time::sleep(trial).await;
         let verified = tokio::time::timeout(
-            trial * PATIENCE,
+            trial.saturating_mul(PATIENCE),
             head.wait_for(|seen| *seen != Seen::Nothing),
         );
         let event = if verified.await.is_ok_and(|seen| seen.is_ok()) {

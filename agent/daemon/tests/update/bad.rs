@@ -90,3 +90,27 @@ fn a_binary_that_cannot_reach_its_hub_is_set_aside_and_the_installed_agent_goes_
     fleet.until_committed(&init, &file);
     assert_eq!(init.starts(), 1);
 }
+
+#[test]
+fn a_binary_that_does_not_come_up_is_set_aside_and_the_installed_agent_goes_on() {
+    let mut fleet = Fleet::new();
+    let init = fleet.boot();
+    fleet.until("the installed agent is up", || fleet.status().is_some());
+    fleet.until("it is ready", || {
+        fleet
+            .status()
+            .is_some_and(|status| status["phase"]["name"] == "ready")
+    });
+    // The agent that works has it in memory. The next one answers for itself, and does nothing else.
+    let [identity, away] = ["state/identity.pem", "state/away"].map(|part| fleet.path(part));
+    fs::rename(&identity, &away).unwrap();
+    let file = fleet.release(1, "0.2.0", &agent(1));
+    fleet.until("it is on trial", || {
+        init.runs() == Some(fleet.binary(&file)) && fleet.status().is_some()
+    });
+    fleet.until("it is set aside", || init.runs() == Some(installed()));
+    assert_eq!(fleet.state().committed, None);
+    fs::rename(&away, &identity).unwrap();
+    fleet.until_committed(&init, &file);
+    assert_eq!(init.starts(), 1);
+}
