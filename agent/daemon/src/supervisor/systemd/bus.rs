@@ -1,6 +1,7 @@
 //! The way to systemd: a connection that is made again when it is lost, what of systemd's interface is used, and the
 //! errors that come back.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,15 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use zbus::connection::Builder;
 use zbus::fdo;
 use zbus::{Connection, OwnedObjectPath, Variant};
 
 use crate::supervisor::SupervisorError;
 
+/// For one answer, also of systemd, which may have to wait for polkit. A bus that takes calls and answers none looks
+/// like one that works, and whoever waits for it for ever can end no session.
+const ANSWER: Duration = Duration::from_secs(15);
 /// A restart of the bus takes about a second.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between attempts to reach a bus that is gone.
@@ -112,7 +117,10 @@ pub(super) struct Bus {
 impl Bus {
     /// Over the system bus.
     pub(super) fn system() -> Self {
-        Self::by(Arc::new(|| Connection::system().boxed()), PATIENCE)
+        Self::by(
+            Arc::new(|| dial(Builder::system(), ANSWER).boxed()),
+            PATIENCE,
+        )
     }
 
     /// By this way.
@@ -153,6 +161,15 @@ impl Bus {
         *current = Some(connection.clone());
         Ok(connection)
     }
+}
+
+/// Connects, and waits for no answer for longer than that.
+pub(super) async fn dial(builder: Builder<'static>, answer: Duration) -> zbus::Result<Connection> {
+    let connection = builder.method_timeout(answer).build();
+    let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(answer, connection)
+        .await
+        .unwrap_or_else(late)
 }
 
 /// Without it systemd sends no signals about units. Once more does no harm, and is needed when systemd was restarted.

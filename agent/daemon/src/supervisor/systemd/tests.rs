@@ -656,3 +656,57 @@ async fn a_bus_that_stays_away_is_an_error_with_a_remedy() {
     assert!(!left.exists(), "the inputs are in it");
     assert!(error.to_string().contains("is dbus running?"), "{error}");
 }
+
+/// Takes calls, and answers none.
+struct Silent;
+
+#[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
+impl Silent {
+    async fn subscribe(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bus_that_answers_nothing_is_one_that_is_gone() {
+    let answer = Duration::from_millis(200);
+    let folder = tempfile::tempdir().unwrap();
+    // It does not even say hello; or it does, and that is all.
+    let path = folder.path().join("bus");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let address = format!("unix:path={}", path.display());
+    let servers: Arc<Mutex<Vec<Connection>>> = Arc::default();
+    let deaf = move || {
+        let address = address.clone();
+        async move { bus::dial(zbus::connection::Builder::address(address.as_str()), answer).await }
+            .boxed()
+    };
+    let mute = move || {
+        let servers = servers.clone();
+        async move {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let server = zbus::connection::Builder::unix_stream(theirs)
+                .server(zbus::Guid::generate())
+                .p2p()
+                .serve_at("/org/freedesktop/systemd1", Silent);
+            let client = zbus::connection::Builder::unix_stream(ours).p2p();
+            let (server, client) = tokio::try_join!(server.build(), bus::dial(client, answer))?;
+            servers.lock().unwrap().push(server);
+            Ok(client)
+        }
+        .boxed()
+    };
+    for bus in [
+        Bus::by(Arc::new(deaf), Duration::ZERO),
+        Bus::by(Arc::new(mute), Duration::ZERO),
+    ] {
+        let systemd = Systemd {
+            bus,
+            root: folder.path().to_owned(),
+        };
+        let reaped = systemd.reap_leftovers("0123", folder.path());
+        let reaped = tokio::time::timeout(100 * answer, reaped).await;
+        let error = reaped.expect("it comes to an end").unwrap_err();
+        assert!(matches!(error, SupervisorError::NoBus(_)), "{error:?}");
+    }
+}
