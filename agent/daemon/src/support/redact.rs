@@ -151,16 +151,19 @@ fn clean_line(line: &str) -> String {
         cleaned.replace_range(at..at + length, GONE);
     }
     let lower = cleaned.to_ascii_lowercase();
-    for name in NAMES {
-        let Some(at) = lower.find(name) else { continue };
-        let after = &lower[at + name.len()..];
-        let value = after.trim_start_matches(['"', '\'', ' ']);
-        if value.starts_with(['=', ':']) && value.len() > 1 {
-            let keep = lower.len() - value.len() + 1;
-            return format!("{} {GONE}", &cleaned[..keep]);
-        }
+    // Everything from the first value on: there may be more of them, and none is worth keeping.
+    let value_of = |(at, name): (usize, &str)| {
+        let value = lower[at + name.len()..].trim_start_matches(['"', '\'', ' ']);
+        (value.starts_with(['=', ':']) && value.len() > 1).then(|| lower.len() - value.len() + 1)
+    };
+    let values = NAMES
+        .iter()
+        .flat_map(|name| lower.match_indices(name))
+        .filter_map(value_of);
+    match values.min() {
+        Some(keep) => format!("{} {GONE}", &cleaned[..keep]),
+        None => cleaned,
     }
-    cleaned
 }
 
 fn token(text: &str) -> &str {
@@ -235,6 +238,11 @@ mod tests {
             ("used e3-join-AAAA_b-c, once", "used [redacted], once"),
             ("Authorization: Basic AAAA", "Authorization: [redacted]"),
             ("the token is used", "the token is used"),
+            (
+                "the token is read, token=AAAA",
+                "the token is read, token= [redacted]",
+            ),
+            ("password: BBBB, token: AAAA", "password: [redacted]"),
             (
                 "a\n-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\nb",
                 "a\n[redacted]\nb",
