@@ -7,13 +7,16 @@ use e3_client::files;
 use e3_client::hub::HubError;
 use e3_core::digest::Digest;
 use e3_core::limits;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::session::folder::Folder;
 use crate::shared::Shared;
+use crate::sync::jitter;
 
 /// Between attempts, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(5));
+/// Receipts on their way at a time: a hub that was gone for a week gets many.
+const ATTEMPTS: usize = 8;
 
 /// Sessions whose receipts are to be published. Cheap to clone.
 #[derive(Clone)]
@@ -53,18 +56,25 @@ impl Outbox {
                 shared.outbox.push(manifest);
             }
         }
+        let places = Arc::new(Semaphore::new(ATTEMPTS));
         while let Some(manifest) = receipts.recv().await {
             // Side by side: one receipt that the hub does not take must not hold up the others.
-            tokio::spawn(publish(shared.clone(), manifest));
+            tokio::spawn(publish(shared.clone(), manifest, Arc::clone(&places)));
         }
     }
 }
 
-async fn publish(shared: Shared, manifest: Digest) {
+async fn publish(shared: Shared, manifest: Digest, places: Arc<Semaphore>) {
     let folder = Folder::of(&shared.ledger, &manifest);
     let mut pause = RETRY.0;
     loop {
-        match attempt(&shared, &folder, manifest).await {
+        let attempted = {
+            let Ok(_place) = places.acquire().await else {
+                return;
+            };
+            attempt(&shared, &folder, manifest).await
+        };
+        match attempted {
             Ok(()) => {
                 if let Err(error) = files::write_atomic(&folder.path("published"), b"") {
                     tracing::warn!(error = %crate::text::chain(&error), "cannot note that a receipt is published");
@@ -77,7 +87,7 @@ async fn publish(shared: Shared, manifest: Digest) {
             }
             Err(Problem::Passing(detail)) => {
                 tracing::debug!(%manifest, %detail, "the receipt is not published yet");
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(jitter(pause)).await;
                 pause = (pause * 2).min(RETRY.1);
             }
         }
@@ -104,6 +114,13 @@ async fn attempt(shared: &Shared, folder: &Folder, manifest: Digest) -> Result<(
     {
         // 409: it has one of ours already, the answer to the first attempt was lost.
         Ok(()) | Err(HubError::Refused { status: 409, .. }) => Ok(()),
+        // Too much at a time, or too slow: not its last word.
+        Err(
+            error @ HubError::Refused {
+                status: 408 | 425 | 429,
+                ..
+            },
+        ) => Err(Problem::Passing(crate::text::chain(&error))),
         Err(error @ (HubError::ReadOnly { .. } | HubError::Refused { .. })) => {
             Err(unreadable(&error))
         }
