@@ -1,11 +1,14 @@
 //! Where the other parties are, for a program that may reach them and nobody else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use e3_core::session::Reason;
 use e3_core::session::barrier::host_and_port;
 
 use crate::gate::talk::Go;
+
+/// Where clouds tell a machine about itself.
+const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// The addresses of all parties but this one. A name becomes the address that it stands for now: a program that may
 /// reach nobody else cannot ask who that is.
@@ -15,8 +18,9 @@ pub(super) async fn resolve(go: &mut Go) -> Result<Vec<IpAddr>, Reason> {
         if place == go.index {
             continue;
         }
+        let claimed = endpoint.clone();
         let unknown = |detail: &str| Reason::Supervisor {
-            detail: format!("party {place} is at {endpoint}, but {detail}"),
+            detail: format!("party {place} is at {claimed}, but {detail}"),
         };
         let (host, port) = host_and_port(endpoint).ok_or_else(|| unknown("that is no address"))?;
         let address = if let Ok(address) = host.parse() {
@@ -35,11 +39,24 @@ pub(super) async fn resolve(go: &mut Go) -> Result<Vec<IpAddr>, Reason> {
             };
             address.ip()
         };
+        if !may_be_another_machine(address) {
+            return Err(unknown("no other machine is there"));
+        }
         peers.push(address);
     }
     peers.sort_unstable();
     peers.dedup();
     Ok(peers)
+}
+
+/// Whether a party can be there. Each says by itself where it is, and the program may then talk to that address: it must
+/// not be one at which this machine's own services answer, or everybody at once, or a cloud's metadata service, which
+/// tells secrets to whoever asks from here.
+fn may_be_another_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_own = address.is_loopback() || address.is_unspecified();
+    let is_for_all = address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !is_own && !is_for_all && address != IpAddr::V4(METADATA)
 }
 
 #[cfg(test)]
@@ -56,23 +73,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_but_this_party_is_found_once_and_names_become_addresses() {
+    async fn everybody_but_this_party_is_found_once() {
         let mut some = go(&[
             "10.0.0.1:7000",
             "10.0.0.3:7001",
             "10.0.0.2:7002",
             "10.0.0.2:7003",
             "fd00::2:7004",
-            "localhost:7005",
         ]);
         let peers = resolve(&mut some).await.unwrap();
         let texts: Vec<String> = peers.iter().map(IpAddr::to_string).collect();
         assert_eq!(texts[texts.len() - 1], "fd00::2");
         assert!(texts.contains(&"10.0.0.2".to_owned()) && texts.contains(&"10.0.0.3".to_owned()));
         assert!(!texts.contains(&"10.0.0.1".to_owned()));
-        let (host, _) = host_and_port(&some.parties[5]).unwrap();
+        assert_eq!(peers.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_party_cannot_be_where_this_machine_or_nobody_is() {
+        for place in [
+            "127.0.0.1:22",
+            "::1:22",
+            "::ffff:127.0.0.1:22",
+            "localhost:22",
+            "0.0.0.0:22",
+            ":::22",
+            "224.0.0.251:5353",
+            "255.255.255.255:9",
+            "169.254.169.254:80",
+        ] {
+            let reason = resolve(&mut go(&["10.0.0.1:7000", place])).await;
+            let reason = reason.unwrap_err().to_string();
+            let expected = format!("party 1 is at {place}, but no other machine is there");
+            assert!(reason.contains(&expected), "{reason}");
+        }
+        // A name became the address that it stands for, before it was judged.
+        let mut named = go(&["10.0.0.1:7000", "localhost:22"]);
+        resolve(&mut named).await.unwrap_err();
+        let (host, _) = host_and_port(&named.parties[1]).unwrap();
         assert!(host.parse::<IpAddr>().unwrap().is_loopback());
-        assert_eq!(peers.len(), 4);
+        let mut plain = go(&["10.0.0.1:7000", "169.254.7.7:7000", "fe80::1:7000"]);
+        assert_eq!(resolve(&mut plain).await.unwrap().len(), 2);
     }
 
     #[tokio::test]
