@@ -1,6 +1,9 @@
 //! Keeps the trust state: every change is journalled and on the disk before anybody acts on it
 //! (rules 5 and 13). What is accepted is decided in `e3_core::trust`.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use e3_client::clock::Clock;
 use e3_core::digest::Digest;
 use e3_core::document::{Head, Release, Session, SessionRef};
@@ -12,6 +15,7 @@ use e3_core::trust::{Policy, Refusal, Trust, TrustError, floor, session_counter}
 
 use crate::journal::{Journal, JournalFileError};
 use crate::ledger::{self, Ledger, LedgerError};
+use crate::refusals::Refusals;
 use crate::reset;
 
 /// The trust state of this party, and its journal.
@@ -19,6 +23,9 @@ pub struct Keeper {
     ledger: Ledger,
     trust: Trust,
     journal: Journal,
+    refusals: Refusals,
+    /// Sessions that start later, and are asked about again and again until then.
+    postponed: BTreeSet<Digest>,
     /// Has the floor; TLS judges the hub's certificate by it, too.
     clock: Clock,
 }
@@ -69,6 +76,8 @@ impl Keeper {
             ledger: ledger.clone(),
             trust,
             journal,
+            refusals: Refusals::default(),
+            postponed: BTreeSet::new(),
             clock,
         };
         keeper.clock.set_floor(keeper.trust.floor.time);
@@ -119,7 +128,7 @@ impl Keeper {
             Ok(release) if trust == self.trust => Ok(release),
             Ok(release) => self.advance("release", trust, Ok(())).map(|()| release),
             Err(error) => {
-                self.note("release", "refused", None, &error.to_string())?;
+                self.note_refused("release", &error)?;
                 Err(error.into())
             }
         }
@@ -167,7 +176,16 @@ impl Keeper {
             Ok(Judgement::NotBefore(time)) => ("postponed", format!("not before {time}")),
             Err(refusal) => ("refused", refusal.to_string()),
         };
-        self.note("session", verdict, Some(session.digest), &detail)?;
+        let is_known = match &judged {
+            Ok(Judgement::NotBefore(_)) => !self.postponed.insert(session.digest),
+            _ => {
+                self.postponed.remove(&session.digest);
+                false
+            }
+        };
+        if !is_known {
+            self.note("session", verdict, Some(session.digest), &detail)?;
+        }
         Ok(judged)
     }
 
@@ -192,6 +210,17 @@ impl Keeper {
         Ok(self.journal.append(now, subject, verdict, digest, detail)?)
     }
 
+    /// Adds a line for something of the hub's that the rules refuse, unless there are too many of them.
+    fn note_refused(&mut self, subject: &str, error: &TrustError) -> Result<(), KeeperError> {
+        match self
+            .refusals
+            .tell(Instant::now(), subject, &error.to_string())
+        {
+            Some(detail) => self.note(subject, "refused", None, &detail),
+            None => Ok(()),
+        }
+    }
+
     fn advance(
         &mut self,
         subject: &str,
@@ -199,7 +228,7 @@ impl Keeper {
         result: Result<(), TrustError>,
     ) -> Result<(), KeeperError> {
         if let Err(error) = result {
-            self.note(subject, "refused", None, &error.to_string())?;
+            self.note_refused(subject, &error)?;
             return Err(error.into());
         }
         // Rule 5: on the disk first, believed second.
@@ -217,5 +246,86 @@ impl Keeper {
             (_, None) => (None, String::new()),
         };
         self.note(subject, "accepted", digest, &detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e3_core::digest::Blob;
+    use e3_core::document::{Role, Root};
+    use e3_core::envelope::Envelope;
+    use e3_core::key::SecretKey;
+    use e3_testkit::sim::{manifest, party_key};
+
+    use super::*;
+
+    /// A machine that has just met its fleet; the owner has every role but the release's.
+    fn keeper(folder: &std::path::Path) -> (Keeper, SecretKey) {
+        let owner = SecretKey::from_seed(&[1; 32]);
+        let of = |key: &SecretKey| Role {
+            keys: vec![key.public()],
+            threshold: 1,
+        };
+        let root = Root {
+            fleet: manifest(1).fleet,
+            version: 1,
+            epoch: 1,
+            signed: Time::MIN,
+            root: of(&owner),
+            head: of(&owner),
+            session: of(&owner),
+            release: of(&SecretKey::from_seed(&[2; 32])),
+        };
+        let root = Envelope::sign(&root, &[&owner]).unwrap();
+        let ledger = Ledger::open(folder).unwrap();
+        let trust = Keeper::first(&ledger, &root.to_bytes(), &root.digest(), Time::MIN).unwrap();
+        let keeper = Keeper::open(&ledger, trust, Clock::default()).unwrap();
+        (keeper, owner)
+    }
+
+    /// How many lines of the journal have this verdict; the journal is whole.
+    fn lines(keeper: &Keeper, verdict: &str) -> usize {
+        let mut found = 0;
+        let count = |entry: e3_core::journal::Entry| found += usize::from(entry.verdict == verdict);
+        crate::journal::read(&keeper.ledger.journal(), count).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_hub_that_sends_nonsense_does_not_fill_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut keeper, _) = keeper(folder.path());
+        for n in 0..300_u32 {
+            let nonsense = [b'x'; 300][..n as usize].to_vec();
+            keeper.accept_head(&nonsense).unwrap_err();
+            keeper.accept_root(&nonsense).unwrap_err();
+            keeper.accept_release(&nonsense).unwrap_err();
+        }
+        assert!((1..40).contains(&lines(&keeper, "refused")));
+    }
+
+    #[test]
+    fn a_session_that_starts_later_is_noted_once_however_often_it_is_asked_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut keeper, owner) = keeper(folder.path());
+        let mut later = manifest(1);
+        later.not_before = keeper.now().plus(86_400);
+        let envelope = Envelope::sign(&later, &[&owner]).unwrap();
+        let named = SessionRef {
+            name: later.name.clone(),
+            counter: later.counter,
+            manifest: envelope.digest(),
+            envelope: Blob::of(&envelope.to_bytes()),
+        };
+        let session = keeper.open_session(&named, &envelope.to_bytes()).unwrap();
+        let policy = toml::from_str(&format!("owner = \"{}\"", owner.public())).unwrap();
+        for _ in 0..100 {
+            let judged = keeper.judge(&session, &policy, &party_key(0).public());
+            assert!(
+                matches!(judged, Ok(Ok(Judgement::NotBefore(_)))),
+                "{judged:?}"
+            );
+        }
+        assert_eq!(lines(&keeper, "postponed"), 1);
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`boot`], [`agent`] | comes up; takes heads, starts sessions |
 //! | [`config`], [`join`] | settings; what finds the fleet |
-//! | [`ledger`], [`keeper`], [`journal`], [`store`] | what is on the disk |
+//! | [`ledger`], [`keeper`], [`journal`], [`refusals`], [`store`] | what is on the disk |
 //! | [`enrol`], [`sync`], [`presence`], [`outbox`], [`book`] | what goes to and comes from the hub |
 //! | [`peer`] | the channel between agents |
 //! | [`session`] | one session, carried out |
@@ -47,6 +47,7 @@ pub mod peer;
 pub mod phase;
 pub mod presence;
 pub mod pulse;
+pub mod refusals;
 pub mod reset;
 pub mod runtime;
 pub mod session;
