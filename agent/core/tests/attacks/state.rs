@@ -80,7 +80,7 @@ fn a_hub_cannot_run_up_a_partys_presence_counter() {
     bent.insert(bent.len() - 8, 'A');
     refuses(bent.as_bytes(), "broken");
     refuses(b"{\"counter\":18446744073709551615}", "a number alone");
-    refuses(&[b' '; e3_core::limits::ENVELOPE + 1], "endless");
+    refuses(&vec![b' '; e3_core::limits::ENVELOPE + 1], "endless");
     // An older one of its own, shown again: things stay as they are.
     refuses(&bytes(&presence(7), &["p0"]), "an older one");
 }
