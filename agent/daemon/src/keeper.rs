@@ -176,12 +176,11 @@ impl Keeper {
             Ok(Judgement::NotBefore(time)) => ("postponed", format!("not before {time}")),
             Err(refusal) => ("refused", refusal.to_string()),
         };
-        let is_known = match &judged {
-            Ok(Judgement::NotBefore(_)) => !self.postponed.insert(session.digest),
-            _ => {
-                self.postponed.remove(&session.digest);
-                false
-            }
+        let is_known = if let Ok(Judgement::NotBefore(_)) = &judged {
+            !self.postponed.insert(session.digest)
+        } else {
+            self.postponed.remove(&session.digest);
+            false
         };
         if !is_known {
             self.note("session", verdict, Some(session.digest), &detail)?;

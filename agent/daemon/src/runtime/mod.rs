@@ -205,12 +205,11 @@ fn prepare_files(
         ),
     };
     let is_there = root.symlink_metadata().is_ok();
-    let (listing, files) = match known.filter(|_| is_there) {
-        Some(listing) => (listing, None),
-        None => {
-            let files = wheel::read(bytes).map_err(unusable)?;
-            (Arc::new(Listing::of(&files)), Some(files))
-        }
+    let (listing, files) = if let Some(listing) = known.filter(|_| is_there) {
+        (listing, None)
+    } else {
+        let files = wheel::read(bytes).map_err(unusable)?;
+        (Arc::new(Listing::of(&files)), Some(files))
     };
     if listing.version != version {
         return Err(Reason::MpycMismatch {
