@@ -14,6 +14,7 @@ use e3_cli::demo::local::{LocalFleet, Options};
 use e3_cli::demo::plan::Plan;
 use e3_client::files;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Sessions, unless somebody wants another number.
 const SESSIONS: u64 = 1000;
@@ -65,10 +66,16 @@ async fn soak(wanted: u64) -> Result<Value, Error> {
     let began = Instant::now();
     let mut looks = vec![look(&fleet, 0)?];
     let mut done = 0;
+    // Once for all: a signal that comes while nobody listens must not be lost. The agents hear it, too, and end.
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut whole = true;
     while done < wanted {
         tokio::select! {
             ran = session(&mut fleet, &plan, done) => ran?,
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupted.recv() => {
+                whole = false;
+                break;
+            }
         }
         done += 1;
         // 1, 2, 5, 10, 20, 50, 100, 200, 300, …
@@ -78,9 +85,12 @@ async fn soak(wanted: u64) -> Result<Value, Error> {
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    println!("{done} sessions in {seconds:.0} s; and when all is quiet again:");
-    tokio::time::sleep(SETTLE).await;
-    looks.push(look(&fleet, done)?);
+    println!("{done} sessions in {seconds:.0} s");
+    if whole {
+        println!("and when all is quiet again:");
+        tokio::time::sleep(SETTLE).await;
+        looks.push(look(&fleet, done)?);
+    }
     fleet.stop().await;
     let looks: Vec<Value> = looks
         .iter()
