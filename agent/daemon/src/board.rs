@@ -244,8 +244,11 @@ impl Board {
                 Some(other) => *other = note,
                 None => sessions.push(note),
             }
-            let surplus = sessions.len().saturating_sub(SESSIONS);
-            sessions.drain(..surplus);
+            while sessions.len() > SESSIONS {
+                // What goes on is not forgotten for what has ended, however long it takes.
+                let ended = sessions.iter().position(|s| is_over(s.progress));
+                sessions.remove(ended.unwrap_or(0));
+            }
         });
     }
 
@@ -320,5 +323,33 @@ impl SessionNote {
             "{progress}: party {} ({name}): {}",
             failure.party, failure.reason
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_session_is_shown_for_as_long_as_it_goes_on() {
+        let board = Board::default();
+        let note = |manifest: usize, progress| SessionNote {
+            name: "count".parse().unwrap(),
+            manifest: Digest::of(&manifest.to_be_bytes()),
+            progress,
+            failure: None,
+            parties: Vec::new(),
+        };
+        board.session(note(0, Progress::Running));
+        for short in 1..=2 * SESSIONS {
+            board.session(note(short, Progress::Running));
+            board.session(note(short, Progress::Done));
+        }
+        let shown = board.notes().sessions;
+        assert_eq!(shown.len(), SESSIONS);
+        assert_eq!(shown[0], note(0, Progress::Running));
+        assert_eq!(shown[SESSIONS - 1], note(2 * SESSIONS, Progress::Done));
+        board.session(note(0, Progress::Done));
+        assert_eq!(board.counts().ended[&None], 1 + 2 * SESSIONS as u64);
     }
 }
