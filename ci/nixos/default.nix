@@ -1,6 +1,6 @@
 # `nix flake check`: what a hosted CI with a binary cache and KVM builds and runs. One file per behaviour and per
-# attack, each one virtual network of machines. Machines of the other kind have no KVM there, so those have no
-# virtual machines here either.
+# attack, each one virtual network: `owner`, with the owner's key and the hub, and the parties p0, p1, ... Computers of
+# the other kind have no KVM at GitHub, so there are no virtual machines for those.
 {
   pkgs,
   nixosModules,
@@ -8,23 +8,42 @@
 }:
 let
   inherit (pkgs) lib;
-  files = lib.filterAttrs (
-    name: _: lib.hasSuffix ".nix" name && name != "default.nix" && name != "fleet.nix"
-  ) (builtins.readDir ./.);
-  run =
-    name: _:
+  # What is in this folder besides tests.
+  others = [
+    "default.nix"
+    "owner.nix"
+    "party.nix"
+  ];
+  files = lib.filter (name: lib.hasSuffix ".nix" name && !lib.elem name others) (
+    lib.attrNames (builtins.readDir ./.)
+  );
+
+  # Handed to each test: machines, and a script with the words of fleet.py.
+  fleet = {
+    machines =
+      number:
+      {
+        owner = ./owner.nix;
+      }
+      // lib.genAttrs (lib.genList (n: "p${toString n}") number) (_: ./party.nix);
+    script = text: builtins.readFile ./fleet.py + "\n" + text;
+  };
+
+  test =
+    name:
     lib.nameValuePair "vm-${lib.removeSuffix ".nix" name}" (
       pkgs.testers.runNixOSTest {
-        imports = [ (./. + "/${name}") ];
-        # The owner's computer, with the fleet and the hub; and what every machine of a test is.
-        extraBaseModules.imports = [
-          nixosModules.default
-          ./fleet.nix
-        ];
+        imports = [ (import (./. + "/${name}") { inherit fleet lib pkgs; }) ];
+        extraBaseModules = {
+          imports = [ nixosModules.default ];
+          documentation.enable = false;
+        };
+        # What works takes seconds; what hangs must not take an hour.
+        globalTimeout = 15 * 60;
       }
     );
 in
 {
   inherit (packages) e3 e3-agent mpyc;
 }
-// lib.optionalAttrs pkgs.stdenv.hostPlatform.isx86_64 (lib.mapAttrs' run files)
+// lib.optionalAttrs pkgs.stdenv.hostPlatform.isx86_64 (lib.listToAttrs (map test files))
