@@ -17,18 +17,20 @@ let
     ps.gmpy2
     ps.numpy
   ]);
-  settings = writeTextDir "etc/e3/agent.toml" (toml {
-    supervisor = "process";
-    python = "${python}/bin/python3";
-    stores = [ "${mpycStore}" ];
-    # A file that is mounted, or what `e3-import` made of the environment.
-    join = [
-      "/etc/e3/e3.toml"
-      "/run/e3/e3.toml"
-    ];
-    # The image is replaced, not the program in it.
-    update = false;
-  });
+  importer = ../agent/dist/share/import/container.toml;
+  settings = writeTextDir "etc/e3/agent.toml" (
+    toml (
+      {
+        supervisor = "process";
+        python = "${python}/bin/python3";
+        stores = [ "${mpycStore}" ];
+        # The image is replaced, not the program in it.
+        update = false;
+      }
+      # A variable of the environment, or a file that is mounted.
+      // lib.optionalAttrs (lib.pathExists importer) (lib.importTOML importer)
+    )
+  );
   folders = runCommand "e3-container-folders" { } ''
     mkdir -p $out/var/lib/e3 $out/run/e3 $out/tmp
   '';

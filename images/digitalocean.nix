@@ -1,6 +1,7 @@
 # qcow2 for DigitalOcean's custom images: the join file comes as user data, ssh keys as the droplet's, the root file
 # system grows to the disk.
 {
+  config,
   lib,
   pkgs,
   modulesPath,
@@ -25,14 +26,12 @@
   services.do-agent.enable = lib.mkOverride 800 false;
 
   e3.appliance.sshKeysFromMetadata = lib.mkOverride 800 true;
-  e3.join.sources = [
-    {
-      kind = "user-data";
-      # digitalocean-metadata.service leaves it there. It cannot be burnt: the token is void after its first use.
-      path = "/run/do-metadata/v1.json";
-      field = "user_data";
-    }
-  ];
+  # The user data that digitalocean-metadata.service fetches. They cannot be burnt: the token is void after its first use.
+  e3.join.place = "digitalocean";
+  systemd.services.e3-import = lib.mkIf config.e3.join.import {
+    wants = [ "digitalocean-metadata.service" ];
+    after = [ "digitalocean-metadata.service" ];
+  };
 
   system.name = "digitalocean";
   networking.hostName = ""; # what the droplet is called

@@ -25,12 +25,7 @@ in
       "x-systemd.device-timeout=1s"
     ];
   };
-  e3.join.sources = [
-    {
-      kind = "user-data";
-      path = "${nocloud}/user-data";
-    }
-  ];
+  e3.join.place = lib.mkOverride 800 "nocloud";
 
   # Looked at by itself, a system needs a root and a boot loader; weaker than what any variant says.
   fileSystems."/" = lib.mkOverride 1400 {
@@ -42,13 +37,7 @@ in
   image.modules = {
     amazon = variant {
       image.baseName = lib.mkForce (name "amazon");
-      e3.join.sources = lib.mkBefore [
-        {
-          kind = "user-data";
-          # fetch-ec2-metadata.service leaves it there.
-          path = "/etc/ec2-metadata/user-data";
-        }
-      ];
+      e3.join.place = "amazon";
       e3.appliance.sshKeysFromMetadata = true;
       # User data is a join file, never the machine's next system; and nobody but the owner gets in.
       virtualisation.amazon-init.enable = false;

@@ -160,7 +160,6 @@ in
       }
     ];
     systemd.paths = enabled "path" (_: { });
-    systemd.timers = enabled "timer" (_: { });
 
     users.users.${dist.user.name} = {
       isSystemUser = true;

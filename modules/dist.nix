@@ -20,16 +20,19 @@ let
     "sysusers.d/" = null; # users.users
     "polkit-1/" = null; # environment.etc, which polkit reads first
     "etc/" = null; # environment.etc
+    "share/" = null; # what each image takes of it
   };
 
   # What stands in agent/dist -> what stands there on NixOS. Comments stay as they are.
   everywhere = {
     "/usr/lib/e3/e3-agent" = lib.getExe agent;
     "/usr/bin/python3" = "${python}/bin/python3";
-    "=systemd-tmpfiles " = "=${systemd}/bin/systemd-tmpfiles ";
     # Of the store a session sees Python and what it needs (`closure` below), not all that is on the machine.
     "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store" =
       "BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64";
+  }
+  // lib.optionalAttrs (lib.elem "systemd/e3-join.service" files) {
+    "=systemd-tmpfiles " = "=${systemd}/bin/systemd-tmpfiles ";
   };
 
   lines =
@@ -78,18 +81,24 @@ assert lib.assertMsg (stale == [ ])
   # The text of each file, by its path in agent/dist.
   inherit texts;
 
-  # What [Install] of each unit says, which NixOS does not read: "e3-agent.service" -> [ "multi-user.target" ].
-  wantedBy = lib.filterAttrs (_: targets: targets != [ ]) (
-    lib.mapAttrs' (
-      file: text:
-      lib.nameValuePair (removePrefix "systemd/" file) (
+  # What `systemctl enable e3-agent.service` would enable, since NixOS does not read [Install]: each unit, and what wants
+  # it, "e3-agent.service" -> [ "multi-user.target" ].
+  wantedBy =
+    let
+      install =
+        key: unit:
         lib.concatMap (
-          line:
-          lib.optionals (hasPrefix "WantedBy=" line) (lib.splitString " " (removePrefix "WantedBy=" line))
-        ) (lib.splitString "\n" text)
+          line: lib.optionals (hasPrefix "${key}=" line) (lib.splitString " " (removePrefix "${key}=" line))
+        ) (lib.splitString "\n" (builtins.readFile (root + "/systemd/${unit}")));
+    in
+    lib.listToAttrs (
+      map ({ key }: lib.nameValuePair key (install "WantedBy" key)) (
+        lib.genericClosure {
+          startSet = [ { key = "e3-agent.service"; } ];
+          operator = { key }: map (also: { key = also; }) (install "Also" key);
+        }
       )
-    ) (lib.filterAttrs (file: _: hasPrefix "systemd/" file) texts)
-  );
+    );
 
   # For systemd.packages, services.dbus.packages and systemd.tmpfiles.packages.
   package = pkgs.runCommand "e3-dist" { } (

@@ -85,7 +85,10 @@ in
     systemd.services.e3-fleet = {
       description = "E3 join file of the fleet in this system's configuration";
       wantedBy = [ "e3-agent.service" ];
-      before = [ "e3-agent.service" ];
+      before = [
+        "e3-agent.service"
+        "e3-import.service"
+      ];
       after = [ "systemd-tmpfiles-setup.service" ];
       unitConfig.ConditionPathExists = "!${joinFile}";
       serviceConfig = {

@@ -1,81 +1,59 @@
-# Where this machine finds its join file. The image says where its medium is; `e3-agent import` looks there, at boot and
-# whenever something changes, and brings what it finds to the agent.
+# Where this machine finds its join file. The places of each kind of machine are in agent/dist/share/import; the
+# importer, a unit of agent/dist, looks there at boot and whenever something changes, and brings what it finds to the agent.
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
   cfg = config.e3.join;
-  given = lib.filterAttrs (_: value: value != null);
-  optional =
-    description:
-    mkOption {
-      type = types.nullOr types.str;
-      default = null;
-      inherit description;
-    };
-  source = types.submodule {
-    options = {
-      kind = mkOption {
-        type = types.enum [
-          "credential"
-          "environment"
-          "file"
-          "user-data"
-        ];
-        description = ''
-          A systemd credential of this machine; a variable of the environment (containers); a file on a medium that its
-          user can write to; user data that the cloud's own tools have fetched, which may be something else.
-        '';
-      };
-      name = optional "The name of the credential or the variable.";
-      path = optional "The file; a folder in the path may be `*`.";
-      mount = optional "Where something has to be mounted for the file to be there.";
-      field = optional "If user data are in a JSON object: the field.";
-      burn = mkOption {
-        type = types.nullOr types.bool;
-        default = null;
-        description = "Whether the secrets in a file are burnt after their first use; they are if null.";
-      };
-    };
-  };
-  mistaken = lib.filter (
-    source:
-    (source.path == null) != lib.elem source.kind [
-      "credential"
-      "environment"
-    ]
-  ) cfg.sources;
+  dist = ../agent/dist;
+  places = dist + "/share/import";
+  known =
+    if lib.pathExists places then
+      map (lib.removeSuffix ".toml") (lib.attrNames (builtins.readDir places))
+    else
+      [ ];
+  # Without a place of its own a machine has what every system has.
+  ofPlace =
+    if cfg.place == null then
+      lib.getAttrs [ "import" ] (lib.importTOML (dist + "/etc/e3/agent.toml"))
+    else if lib.elem cfg.place known then
+      lib.importTOML (places + "/${cfg.place}.toml")
+    else
+      throw "e3.join.place is `${cfg.place}`, which agent/dist/share/import has not; it has ${lib.concatStringsSep ", " known}";
 in
 {
   options.e3.join = {
     import = mkOption {
       type = types.bool;
-      # The importer is a unit of agent/dist like any.
-      default = lib.pathExists ../agent/dist/systemd/e3-import.service;
+      default = lib.pathExists (dist + "/systemd/e3-import.service");
       defaultText = lib.literalMD "whether agent/dist has the importer";
-      description = "Whether join files are imported from {option}`e3.join.sources`. Otherwise only `files` count.";
+      description = "Whether join files are imported. Otherwise the agent looks for them by itself, in `files`.";
+    };
+    place = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "raspberrypi";
+      description = "The kind of machine, a file in agent/dist/share/import: where its user can put a join file.";
     };
     sources = mkOption {
-      type = types.listOf source;
+      type = types.listOf (types.attrsOf types.raw);
       default = [ ];
-      description = ''
-        Where a join file may lie, in order. Every machine has the credential `e3.join` before these, and
-        /etc/e3/e3.toml after them.
-      '';
+      example = [
+        {
+          kind = "file";
+          path = "/mnt/usb/e3.toml";
+        }
+      ];
+      description = "More places to look at, as `[[import]]` in agent/dist/etc/e3/agent.toml explains them.";
+    };
+    watch = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether to look again every few seconds: for media that tell nobody when a file appears.";
     };
     files = mkOption {
       type = types.nullOr (types.nonEmptyListOf (types.strMatching "/.+"));
       default = null;
       description = "Where the agent itself looks for a join file; its own default if null.";
-    };
-    wifi = mkOption {
-      type = types.enum [
-        "iwd"
-        "network-manager"
-        "none"
-        "wpa-supplicant"
-      ];
-      default = "none";
-      description = "For whom the wireless network in a join file is written down.";
     };
     settings = mkOption {
       type = types.attrsOf types.raw;
@@ -83,29 +61,15 @@ in
       readOnly = true;
       description = "What of this stands in agent.toml.";
       default =
-        given { join = cfg.files; }
-        // lib.optionalAttrs cfg.import {
-          import = map given cfg.sources;
-          inherit (cfg) wifi;
-        };
+        lib.optionalAttrs (cfg.files != null) { join = cfg.files; }
+        // lib.optionalAttrs cfg.import (ofPlace // { import = ofPlace.import ++ cfg.sources; });
     };
   };
 
   config = lib.mkIf config.e3.agent.enable {
-    e3.join.sources = lib.mkMerge [
-      (lib.mkBefore [
-        {
-          kind = "credential";
-          name = "e3.join";
-        }
-      ])
-      (lib.mkAfter [
-        {
-          kind = "file";
-          path = "/etc/e3/e3.toml";
-        }
-      ])
-    ];
+    systemd.timers = lib.mkIf (cfg.import && cfg.watch) {
+      e3-import.wantedBy = [ "timers.target" ];
+    };
     assertions = [
       {
         assertion = cfg.files == null || !lib.any (lib.hasPrefix builtins.storeDir) cfg.files;
@@ -115,8 +79,8 @@ in
         '';
       }
       {
-        assertion = mistaken == [ ];
-        message = "e3.join.sources: files and user data need a `path`, credentials and variables a `name` instead; look at ${builtins.toJSON (map given mistaken)}.";
+        assertion = lib.all (source: source ? kind) cfg.sources;
+        message = ''e3.join.sources has a place without a `kind`; write it like { kind = "file"; path = "/mnt/usb/e3.toml"; }.'';
       }
     ];
   };

@@ -29,10 +29,12 @@ let
       ) config.environment.etc;
     in
     lib.mapAttrs (_: normalise) (
-      removeAttrs dist.texts [
-        "etc/e3/agent.toml"
-        "sysusers.d/e3.conf"
-      ]
+      lib.filterAttrs (path: _: !lib.hasPrefix "share/" path) (
+        removeAttrs dist.texts [
+          "etc/e3/agent.toml"
+          "sysusers.d/e3.conf"
+        ]
+      )
       // lib.filterAttrs (_: text: text != null) units
       // lib.mapAttrs' (path: file: lib.nameValuePair "etc/${path}" file.text) etc
       // {

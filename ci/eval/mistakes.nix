@@ -111,8 +111,8 @@ let
       module.e3.join.files = [ "${builtins.storeDir}/e3.toml" ];
       says = [ "e3.join.files" ];
     };
-    "a source without a path" = {
-      module.e3.join.sources = [ { kind = "file"; } ];
+    "a source without a kind" = {
+      module.e3.join.sources = [ { path = "/mnt/usb/e3.toml"; } ];
       says = [ "e3.join.sources" ];
     };
     "all of the memory" = {

@@ -3,9 +3,13 @@
 {
   config,
   lib,
+  pkgs,
   modulesPath,
   ...
 }:
+let
+  example = ../../agent/dist/share/e3.toml.example;
+in
 {
   imports = [
     (modulesPath + "/installer/sd-card/sd-image-aarch64.nix")
@@ -16,7 +20,7 @@
     type = lib.types.lines;
     readOnly = true;
     description = "The command that puts E3's files on the FAT partition.";
-    default = "cp ${./e3.toml.example} firmware/e3.toml.example\n";
+    default = lib.optionalString (lib.pathExists example) "cp ${example} firmware/e3.toml.example\n";
   };
 
   config = {
@@ -45,12 +49,11 @@
         "errors=remount-ro"
       ];
     };
-    e3.join.sources = [
-      {
-        kind = "file";
-        path = "/boot/firmware/e3.toml";
-        mount = "/boot/firmware";
-      }
+    e3.join.place = "raspberrypi";
+    systemd.packages = lib.mkIf config.e3.join.import [
+      (pkgs.writeTextDir "lib/systemd/system/e3-import.service.d/raspberrypi.conf"
+        config.e3.agent.dist.texts."share/raspberrypi/e3-import.conf"
+      )
     ];
 
     networking.hostName = lib.mkOverride 800 "e3-pi";

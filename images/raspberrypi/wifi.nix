@@ -13,8 +13,6 @@ let
 in
 {
   config = lib.mkIf config.networking.wireless.enable {
-    e3.join.wifi = "wpa-supplicant";
-
     # NixOS lets everybody read that file, and a password is in it.
     systemd.tmpfiles.rules = [ "d /etc/wpa_supplicant 0700 wpa_supplicant wpa_supplicant" ];
 

@@ -33,17 +33,11 @@
   e3.appliance.watchdog = null;
 
   # The drive of Windows is a file system that anybody on Windows can write to, so its join file is checked like any.
-  e3.join.sources =
-    map
-      (path: {
-        kind = "file";
-        inherit path;
-        mount = "/mnt/c";
-      })
-      [
-        "/mnt/c/Users/*/e3.toml"
-        "/mnt/c/ProgramData/e3/e3.toml"
-      ];
+  e3.join = {
+    place = "wsl";
+    # Windows tells nobody of a new file.
+    watch = true;
+  };
 
   # Windows' clock stands still while the computer sleeps, and WSL's stays behind for a while; the agent's floor
   # (rule 10) keeps the trust rules right meanwhile. WSL's own clock is corrected by Windows.
