@@ -30,10 +30,22 @@ let
     # Of the store a session sees Python and what it needs (`closure` below), not all that is on the machine.
     "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store" =
       "BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64";
-  }
-  // lib.optionalAttrs (lib.elem "systemd/e3-join.service" files) {
-    "=systemd-tmpfiles " = "=${systemd}/bin/systemd-tmpfiles ";
   };
+  # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
+  programs = {
+    agetty = pkgs.util-linux;
+    systemd-tmpfiles = systemd;
+  };
+  named =
+    line:
+    let
+      parsed = builtins.match "(Exec[A-Za-z]*=[-@:+!]*)([A-Za-z][^ ]*)(.*)" line;
+      program = lib.elemAt parsed 1;
+    in
+    if parsed == null || !(programs ? ${program}) then
+      line
+    else
+      "${lib.elemAt parsed 0}${programs.${program}}/bin/${program}${lib.elemAt parsed 2}";
 
   lines =
     f: text:
@@ -47,11 +59,12 @@ let
       builtins.match ".*=[^ ]*/usr/(s?bin|lib|libexec)/.*" line != null
       || builtins.match "Exec[A-Za-z]*=[-@:+!]*[A-Za-z].*" line != null
     then
-      throw "agent/dist/${file} has `${line}`, a path that NixOS has not; add it to `everywhere` in modules/dist.nix"
+      throw "agent/dist/${file} has `${line}`, a path that NixOS has not; add it to `everywhere` or `programs` in modules/dist.nix"
     else
       line;
   adapt = lib.replaceStrings (lib.attrNames everywhere) (lib.attrValues everywhere);
-  adapted = file: lines (line: checked file (adapt line)) (builtins.readFile (root + "/${file}"));
+  adapted =
+    file: lines (line: checked file (named (adapt line))) (builtins.readFile (root + "/${file}"));
 
   files = map (path: removePrefix "${toString root}/" (toString path)) (
     lib.filesystem.listFilesRecursive root
