@@ -6,7 +6,6 @@
   dockerTools,
   e3-agent,
   python3,
-  runCommand,
   writeTextDir,
   # MPyC's wheels, each named by its SHA-256.
   mpycStore,
@@ -31,9 +30,6 @@ let
       // lib.optionalAttrs (lib.pathExists importer) (lib.importTOML importer)
     )
   );
-  folders = runCommand "e3-container-folders" { } ''
-    mkdir -p $out/var/lib/e3 $out/run/e3 $out/tmp
-  '';
 in
 dockerTools.buildLayeredImage {
   name = "e3-agent";
@@ -42,13 +38,16 @@ dockerTools.buildLayeredImage {
   contents = [
     e3-agent
     settings
-    folders
     cacert
     dockerTools.fakeNss
   ];
-  # Owned by the user that it runs as, whom a rootless engine maps to nobody in particular.
-  uid = 65534;
-  gid = 65534;
+  # What is in the store cannot be written to; these can.
+  fakeRootCommands = ''
+    mkdir -p var/lib/e3 run/e3 tmp
+    chown 65534:65534 var/lib/e3 run/e3
+    chmod 700 var/lib/e3
+    chmod 1777 tmp
+  '';
   config = {
     Entrypoint = [ (lib.getExe e3-agent) ];
     Cmd = [ "run" ];

@@ -122,7 +122,7 @@ in
     nix = {
       # Half of what a machine needs for its next system may be its disk's last: garbage goes by itself.
       gc = {
-        automatic = mkBase true;
+        automatic = mkBase config.nix.enable;
         dates = mkBase "weekly";
         options = mkBase "--delete-older-than 30d";
       };

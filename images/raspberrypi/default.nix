@@ -16,6 +16,9 @@ in
     ./wifi.nix
   ];
 
+  # A rescue system's tools and file systems, which nobody sits in front of here.
+  disabledModules = [ (modulesPath + "/profiles/base.nix") ];
+
   options.e3.raspberrypi.firmwareFiles = lib.mkOption {
     type = lib.types.lines;
     readOnly = true;
