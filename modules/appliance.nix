@@ -11,6 +11,10 @@ let
   # Before nixpkgs' own defaults (1000), after an image's (800) and after what an owner writes (100).
   mkBase = lib.mkOverride 900;
   cfg = config.e3.appliance;
+  # What a machine is born with must not be in its image.
+  born = lib.filter (
+    path: builtins.match "ssh/ssh_host_.*_key|e3/(identity|key).*|machine-id" path != null
+  ) (lib.attrNames config.environment.etc);
   sshPossible = cfg.sshKeys != [ ] || cfg.sshKeysFromMetadata;
 in
 {
@@ -54,6 +58,10 @@ in
     };
 
     assertions = [
+      {
+        assertion = born == [ ];
+        message = "environment.etc has ${lib.head (born ++ [ "" ])} in it, which would be the same on every machine made of this image: remove it; each machine makes its own.";
+      }
       {
         assertion = !(lib.any (lib.hasInfix "PRIVATE KEY") cfg.sshKeys);
         message = "e3.appliance.sshKeys has a private key in it. Put the public one there (the file that ends in .pub), and make a new key.";
