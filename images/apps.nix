@@ -38,6 +38,7 @@ rec {
     lib.getExe (
       pkgs.writeShellApplication {
         name = "e3-vm";
+        runtimeInputs = [ pkgs.coreutils ];
         text = ''
           if [[ -n ''${E3_JOIN:-} ]]; then
             if [[ ! -r $E3_JOIN ]]; then

@@ -80,7 +80,7 @@ in
     users.allowNoPasswordLogin = true;
     security.sudo.enable = mkBase false;
     services.openssh = {
-      enable = sshPossible;
+      enable = mkBase sshPossible;
       settings = {
         PasswordAuthentication = false;
         KbdInteractiveAuthentication = false;
