@@ -33,6 +33,9 @@ pub enum Command {
         #[arg(long)]
         while_stdin: bool,
     },
+    /// Bring the join file from where its user has put it to where the agent reads it, and burn its secrets there. For root;
+    /// the places are `[[import]]` in the configuration.
+    Import,
     /// Show how the running agent stands.
     Status,
     /// Look at the journal of what was accepted and refused.

@@ -6,7 +6,7 @@
 
 pub(crate) mod trouble;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -205,7 +205,7 @@ async fn wait_for_join(settings: &Settings, board: &Board, clock: &Clock) -> (Pa
         };
         if said.as_ref() != Some(&problem) {
             let phase = Phase::WaitingForJoinFile {
-                places: settings.join.clone(),
+                places: settings.join_places(),
                 problem: problem.clone(),
             };
             tracing::warn!(%phase, remedy = phase.remedy(), "not joined");
@@ -222,16 +222,8 @@ fn find_join(places: &[PathBuf], clock: &Clock) -> Result<Option<(PathBuf, Join,
     let Some((path, join)) = Join::find(places)? else {
         return Ok(None);
     };
-    let hub = open_hub(&path, &join, clock)?;
+    let hub = join.open_hub(&path, clock)?;
     Ok(Some((path, join, hub)))
-}
-
-fn open_hub(path: &Path, join: &Join, clock: &Clock) -> Result<Hub, JoinError> {
-    let ca = join.hub_ca.as_deref().map(str::as_bytes);
-    Hub::open_at(&join.hub, ca, clock).map_err(|source| JoinError::Hub {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// First contact, however long it takes, unless the join file changes.

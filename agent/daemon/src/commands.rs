@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::config::Settings;
 use crate::error::AgentError;
+use crate::import::Folders;
+use crate::import::report::Report;
 use crate::join::Join;
 use crate::journal;
 use crate::ledger::Ledger;
@@ -18,7 +20,7 @@ use crate::session::folder::Folder;
 use crate::status::{Status, socket};
 
 /// What a command has to say: JSON, and the same for people.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answer {
     /// For scripts.
     pub json: Value,
@@ -33,10 +35,21 @@ pub async fn status(settings: &Settings) -> Result<Answer, AgentError> {
         path: socket(&settings.run),
         source,
     })?;
-    Ok(Answer {
+    let mut answer = Answer {
         json: serde_json::to_value(&status).unwrap_or_default(),
         text: status.screen(),
-    })
+    };
+    // The importer is another program; what it has said last lies open.
+    if let Some(report) = Report::read(&Folders::of(settings).run) {
+        if let Some(taken) = &report.taken {
+            answer.text += "join     ";
+            answer.text += taken;
+            answer.text.push('\n');
+        }
+        answer.text.push_str(&report.screen());
+        answer.json["import"] = json!(report);
+    }
+    Ok(answer)
 }
 
 /// `e3-agent journal verify`

@@ -12,6 +12,8 @@ use e3_client::index::{IndexError, IndexUrl};
 use e3_core::limits;
 use serde::Deserialize;
 
+use crate::import::source::Source;
+use crate::import::wifi::Format;
 use crate::toml_file::Mistake;
 
 /// A configuration file is small; anything larger is a mistake.
@@ -38,6 +40,8 @@ struct Fragment {
     update: Option<bool>,
     trial_seconds: Option<u64>,
     metrics: Option<String>,
+    wifi: Option<Format>,
+    import: Option<Vec<Source>>,
 }
 
 /// Complete settings.
@@ -47,7 +51,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// What need not: sockets. Default `/run/e3`.
     pub run: PathBuf,
-    /// Where a join file may lie, in order. Default `/etc/e3/e3.toml`.
+    /// Where the agent itself looks for a join file, in order. Default `/etc/e3/e3.toml`; where join files are
+    /// imported, the copy in `state`.
     pub join: Vec<PathBuf>,
     /// The owner's policy. Default `/etc/e3/policy.toml`; the join file's `[policy]` if that is not there.
     pub policy: PathBuf,
@@ -76,6 +81,10 @@ pub struct Settings {
     /// Where to show metrics besides the socket in `run`: an address of the mesh, whose firewall says
     /// who may read them. Default nowhere, `""`.
     pub metrics: Option<SocketAddr>,
+    /// For whom Wi-Fi settings in a join file are written. Default nobody, `none`.
+    pub wifi: Format,
+    /// Where `e3-agent import` looks for join files, in order ([`crate::import`]). Default nowhere.
+    pub import: Vec<Source>,
 }
 
 /// Who starts and stops programs.
@@ -164,10 +173,16 @@ impl Settings {
 
     fn complete(file: Fragment, index: Option<IndexUrl>, metrics: Option<SocketAddr>) -> Self {
         let or = |path: Option<PathBuf>, default: &str| path.unwrap_or_else(|| default.into());
+        let state = or(file.state, "/var/lib/e3");
+        let import = file.import.unwrap_or_default();
+        let usual = if import.is_empty() {
+            "/etc/e3/e3.toml".into()
+        } else {
+            imported(&state)
+        };
         Self {
-            state: or(file.state, "/var/lib/e3"),
             run: or(file.run, "/run/e3"),
-            join: file.join.unwrap_or_else(|| vec!["/etc/e3/e3.toml".into()]),
+            join: file.join.unwrap_or_else(|| vec![usual]),
             policy: or(file.policy, "/etc/e3/policy.toml"),
             listen: file.listen.unwrap_or_else(|| format!("[::]:{PORT}")),
             advertise: file.advertise.unwrap_or_default(),
@@ -182,8 +197,27 @@ impl Settings {
             // A trial of nothing would prove nothing.
             trial: Duration::from_secs(file.trial_seconds.unwrap_or(limits::TRIAL).max(1)),
             metrics,
+            wifi: file.wifi.unwrap_or_default(),
+            import,
+            state,
         }
     }
+
+    /// Where people put a join file: what is imported, or what the agent reads by itself.
+    pub fn join_places(&self) -> Vec<PathBuf> {
+        let imported: Vec<PathBuf> = self.import.iter().filter_map(Source::place).collect();
+        if imported.is_empty() {
+            self.join.clone()
+        } else {
+            imported
+        }
+    }
+}
+
+/// Where the importer puts its copy of a join file: in the agent's own folder, since the agent burns the
+/// token in it.
+pub fn imported(state: &Path) -> PathBuf {
+    state.join("e3.toml")
 }
 
 #[cfg(test)]

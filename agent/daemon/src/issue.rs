@@ -106,6 +106,7 @@ mod tests {
             owner: key,
             token: None,
             policy: None,
+            wifi: None,
         });
         board.identity(key);
         board.phase_is(Phase::Ready);

@@ -1,19 +1,27 @@
 //! The join file `e3.toml`: what a fresh machine needs to find its fleet.
 //!
-//! It holds one secret, the token, which is burnt after the first use; everything else may lie open.
+//! It holds one or two secrets, which are burnt after their first use: the token, and a Wi-Fi password. Everything else
+//! may lie open.
 
 use std::path::{Path, PathBuf};
 
+use e3_client::clock::Clock;
 use e3_client::files;
+use e3_client::hub::Hub;
 use e3_core::digest::Digest;
+use e3_core::document::Token;
 use e3_core::key::PublicKey;
 use e3_core::name::Name;
 use e3_core::trust::Policy;
 use serde::{Deserialize, Serialize};
 
+use crate::import::secrets::{self, is_burnt};
+use crate::import::wifi::Wifi;
+use crate::text::chain;
 use crate::toml_file::Mistake;
 
-const LIMIT: usize = 512 * 1024;
+/// A policy for hundreds of inputs has 100 KiB.
+pub const LIMIT: usize = 512 * 1024;
 
 /// A join file.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +46,9 @@ pub struct Join {
     /// The owner's policy, unless it lies in a file of its own; without `owner`, which stands above.
     #[serde(default, skip_serializing)]
     pub policy: Option<toml::Table>,
+    /// The wireless network to join, which is the importer's business: the agent's copy has no password.
+    #[serde(default, skip_serializing)]
+    pub wifi: Option<Wifi>,
 }
 
 /// Why a join file or policy cannot be used.
@@ -64,6 +75,15 @@ pub enum JoinError {
         #[source]
         source: e3_client::hub::HubError,
     },
+    /// What it holds as a token is none.
+    #[error("{path} is broken")]
+    Token {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and what is wrong.
+        #[source]
+        source: Mistake,
+    },
 }
 
 impl Join {
@@ -72,10 +92,65 @@ impl Join {
         for path in paths {
             match files::read_bounded(path, LIMIT) {
                 Err(error) if error.is_not_found() => {}
-                bytes => return Ok(Some((path.clone(), parse(path, &bytes?)?))),
+                bytes => return Ok(Some((path.clone(), Self::parse(path, &bytes?)?))),
             }
         }
         Ok(None)
+    }
+
+    /// The join file with these bytes; `path` is for people.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, JoinError> {
+        let mut join: Self = parse(path, bytes)?;
+        join.token = join.token.filter(|token| !is_burnt(token));
+        Ok(join)
+    }
+
+    /// The same, and everything in it that is looked at later is looked at now.
+    pub fn check(path: &Path, bytes: &[u8], clock: &Clock) -> Result<Self, JoinError> {
+        let join = Self::parse(path, bytes)?;
+        let text = String::from_utf8_lossy(bytes);
+        let at = |key: &str, message: &dyn std::error::Error| {
+            Mistake::at(bytes, secrets::place(&text, key), &chain(message))
+        };
+        join.open_hub(path, clock)?;
+        if let Some(Err(error)) = join.token.as_deref().map(Token::from_text) {
+            return Err(JoinError::Token {
+                path: path.to_owned(),
+                source: at("token", &error),
+            });
+        }
+        // A file of the owner's, if there is one, is looked at by the agent.
+        match join.policy(Path::new(""), path) {
+            Err(JoinError::Syntax { source, .. }) => Err(JoinError::Syntax {
+                path: path.to_owned(),
+                source: at("policy", &source),
+            }),
+            _ => Ok(join),
+        }
+    }
+
+    /// The hub that it names.
+    pub fn open_hub(&self, path: &Path, clock: &Clock) -> Result<Hub, JoinError> {
+        let ca = self.hub_ca.as_deref().map(str::as_bytes);
+        Hub::open_at(&self.hub, ca, clock).map_err(|source| JoinError::Hub {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Whether following the one is following the other. A secret that one of them has no more makes no difference.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let plain = |join: &Self| Self {
+            token: None,
+            wifi: None,
+            ..join.clone()
+        };
+        let wifi = match (&self.wifi, &other.wifi) {
+            (Some(one), Some(two)) => one.agrees_with(two),
+            _ => true,
+        };
+        let token = self.token.is_none() || other.token.is_none() || self.token == other.token;
+        wifi && token && plain(self) == plain(other)
     }
 
     /// The policy: the file `path` if it is there, else the join file's, else the owner alone decides.
@@ -98,20 +173,13 @@ impl Join {
     }
 }
 
-/// Takes the token out of a join file that has served, if the medium can be written. Everything else
-/// in the file, comments included, stays.
+/// Burns the token in a join file that has served, if the medium can be written. Everything else in the file, comments
+/// included, stays.
 pub fn burn_token(path: &Path) -> Result<(), JoinError> {
     let bytes = files::read_bounded(path, LIMIT)?;
     let text = String::from_utf8_lossy(&bytes);
-    let kept = text.lines().filter(|line| !is_token(line));
-    let burnt: String = kept.flat_map(|line| [line, "\n"]).collect();
+    let burnt = secrets::burn(&text, &secrets::tokens(&text));
     Ok(files::write_private(path, burnt.as_bytes())?)
-}
-
-fn is_token(line: &str) -> bool {
-    line.trim_start()
-        .strip_prefix("token")
-        .is_some_and(|rest| rest.trim_start().starts_with('='))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, JoinError> {

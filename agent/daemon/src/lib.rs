@@ -3,7 +3,7 @@
 //! | where | what |
 //! |---|---|
 //! | [`boot`], [`agent`] | comes up; takes heads, starts sessions |
-//! | [`config`], [`join`] | settings; what finds the fleet |
+//! | [`config`], [`join`], [`import`] | settings; what finds the fleet, and how it gets here |
 //! | [`ledger`], [`keeper`], [`journal`], [`refusals`], [`store`] | what is on the disk |
 //! | [`enrol`], [`sync`], [`presence`], [`outbox`], [`book`] | what goes to and comes from the hub |
 //! | [`peer`] | the channel between agents |
@@ -32,6 +32,7 @@ pub mod error;
 pub mod fitness;
 pub mod gate;
 pub mod housekeeping;
+pub mod import;
 pub mod issue;
 pub mod join;
 pub mod journal;

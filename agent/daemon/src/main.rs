@@ -11,20 +11,36 @@ use e3_agent::commands::{self, Answer};
 use e3_agent::config::Settings;
 use e3_agent::error::AgentError;
 use e3_agent::update::{Entered, stage0};
-use e3_agent::{agent, logging, support, text};
+use e3_agent::{agent, import, logging, support, text};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let is_run = matches!(args.command, Command::Run { .. });
-    if is_run {
+    if is_run || matches!(args.command, Command::Import) {
         logging::start();
     }
     let settings = match settings(&args) {
         Ok(Some(settings)) => settings,
         Ok(None) => return ExitCode::SUCCESS,
+        // The agent says it, too, and on the console. Nothing that boots has to wait for it.
+        Err(error) if matches!(args.command, Command::Import) => {
+            tracing::error!(error = %text::chain(&error), "no join file is imported");
+            return ExitCode::SUCCESS;
+        }
         Err(error) => return fail(&args, &error),
     };
+    if matches!(args.command, Command::Import) {
+        e3_client::tls::install();
+        let report = import::run(&settings);
+        if args.json {
+            println!("{}", serde_json::json!(report));
+        }
+        return ExitCode::SUCCESS;
+    }
+    if is_run && let Some(error) = import::before_run(&settings) {
+        return fail(&args, &error);
+    }
     // Before there are threads, and before anything is opened.
     let entered = if is_run {
         stage0::enter(&settings)
@@ -80,6 +96,8 @@ async fn act(args: &Args, settings: Settings, entered: Entered) -> Result<Done, 
             let ended = agent::run(settings, &args.config, entered, ended).await?;
             return Ok(Done::Run(ended));
         }
+        // Has been done: it needs no runtime.
+        Command::Import => Ok(Answer::default()),
         Command::Status => commands::status(&settings).await,
         Command::Journal(Journal::Verify) => commands::journal_verify(&settings),
         Command::Trust(Trust::Reset { confirm }) => {

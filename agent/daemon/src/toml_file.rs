@@ -13,16 +13,36 @@ pub struct Mistake {
 impl Mistake {
     /// What `error` says about the file with these bytes.
     pub fn of(error: &toml::de::Error, bytes: &[u8]) -> Self {
-        let place = error.span().map(|span| {
-            let before = &bytes[..span.start.min(bytes.len())];
-            let lines: Vec<&[u8]> = before.split(|byte| *byte == b'\n').collect();
-            let last = String::from_utf8_lossy(lines.last().copied().unwrap_or_default());
-            (lines.len(), last.chars().count() + 1)
-        });
+        let message = without_value(error.message()).replace('\n', ", ");
         Self {
-            place,
-            message: e3_core::text::clean(&error.message().replace('\n', ", "), 300),
+            place: error.span().map(|span| place(bytes, span.start)),
+            message: e3_core::text::clean(&message, 300),
         }
+    }
+
+    /// `message` about what begins at `offset`, if it is known where that is.
+    pub fn at(bytes: &[u8], offset: Option<usize>, message: &str) -> Self {
+        Self {
+            place: offset.map(|offset| place(bytes, offset)),
+            message: e3_core::text::clean(message, 300),
+        }
+    }
+}
+
+fn place(bytes: &[u8], offset: usize) -> (usize, usize) {
+    let before = &bytes[..offset.min(bytes.len())];
+    let lines: Vec<&[u8]> = before.split(|byte| *byte == b'\n').collect();
+    let last = String::from_utf8_lossy(lines.last().copied().unwrap_or_default());
+    (lines.len(), last.chars().count() + 1)
+}
+
+/// Serde says which string stands where something else should; it may be a password.
+fn without_value(message: &str) -> String {
+    match (message.find("string \""), message.rfind("\", expected")) {
+        (Some(from), Some(upto)) if from < upto => {
+            format!("{}a string{}", &message[..from], &message[upto + 1..])
+        }
+        _ => message.to_owned(),
     }
 }
 
@@ -48,5 +68,12 @@ mod tests {
         let mistake = Mistake::of(&error, text).to_string();
         assert!(mistake.starts_with("line 2, column "), "{mistake}");
         assert!(!mistake.contains("secret"), "{mistake}");
+        let text = b"\nwifi = \"very secret\"";
+        let error = toml::from_slice::<std::collections::BTreeMap<String, toml::Table>>(text);
+        let mistake = Mistake::of(&error.unwrap_err(), text).to_string();
+        assert_eq!(
+            mistake,
+            "line 2, column 8: invalid type: a string, expected a map"
+        );
     }
 }

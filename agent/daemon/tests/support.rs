@@ -102,6 +102,7 @@ fn no_planted_secret_is_in_the_bundle() {
         ),
         ("the index's password", text("index-hunter2-index")),
         ("the hub's password", text("hub-hunter3-hub")),
+        ("the Wi-Fi password", text("wifi hunter4 wifi")),
     ]);
     let get = |n: usize| String::from_utf8(planted.0[n].1.clone()).unwrap();
     let manifest = "ab".repeat(32);
@@ -126,9 +127,10 @@ fn no_planted_secret_is_in_the_bundle() {
     write(&at("state/jobs/x/.config/party_0.key"), tls, 0o600);
     let owner = SecretKey::from_seed(&[1; 32]).public();
     let join = format!(
-        "fleet = \"demo\"\nhub = \"https://user:{}@hub.example\"\nroot = \"sha256:{manifest}\"\nname = \"alice\"\nowner = \"{owner}\"\ntoken = \"{}\"\n",
+        "fleet = \"demo\"\nhub = \"https://user:{}@hub.example\"\nroot = \"sha256:{manifest}\"\nname = \"alice\"\nowner = \"{owner}\"\ntoken = \"{}\"\n[wifi]\nssid = \"home\"\npassword = \"{}\"\n",
         get(9),
-        get(0)
+        get(0),
+        get(10)
     );
     write(&at("e3.toml"), join, 0o600);
     let policy = format!("[inputs.salary]\nfile = {:?}\n", at("salary"));

@@ -5,7 +5,7 @@ mod newer;
 mod state;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use e3_core::degraded::Degraded;

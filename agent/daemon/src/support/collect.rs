@@ -11,6 +11,8 @@ use e3_core::digest::Digest;
 use serde_json::json;
 
 use crate::config::Settings;
+use crate::import::Folders;
+use crate::import::report::Report;
 use crate::join::Join;
 use crate::journal;
 use crate::ledger::Ledger;
@@ -58,6 +60,7 @@ pub(super) async fn all(
         ("status.json", status(settings).await),
         ("settings.toml", own_settings(config, problem)),
         ("join.json", join(settings)),
+        ("import.json", import(settings)),
         ("policy.json", policy(settings)),
         ("decisions.jsonl", decisions(&ledger)),
         ("sessions.json", sessions(&ledger)),
@@ -111,6 +114,14 @@ fn join(settings: &Settings) -> String {
         Ok(Some((path, join))) => pretty(&json!({ "path": path, "join": join })),
         Ok(None) => "there is no join file\n".to_owned(),
         Err(error) => format!("{}\n", chain(&error)),
+    }
+}
+
+/// What the importer has said last.
+fn import(settings: &Settings) -> String {
+    match Report::read(&Folders::of(settings).run) {
+        Some(report) => pretty(&json!(report)),
+        None => "no join file was imported\n".to_owned(),
     }
 }
 

@@ -24,10 +24,12 @@ const PEM: (&str, &str) = ("-----BEGIN ", "-----END ");
 /// How a join token begins.
 const TOKEN: &str = "e3-join-";
 /// Names after which a secret follows, in settings, environments and headers.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "token",
     "password",
     "passwd",
+    "passphrase",
+    "psk",
     "secret",
     "authkey",
     "auth_key",
@@ -92,9 +94,17 @@ impl Redactor {
             }
         }
         let mut texts: BTreeSet<Vec<u8>> = BTreeSet::new();
-        for path in settings.join.iter().chain([&config.to_owned()]) {
+        let places = settings.join_places();
+        for path in settings
+            .join
+            .iter()
+            .chain(&places)
+            .chain([&config.to_owned()])
+        {
             let bytes = files::read_bounded(path, LIMIT * 8).unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
+            let passwords = crate::import::secrets::passwords(&text);
+            texts.extend(passwords.into_iter().map(|at| text[at].as_bytes().to_vec()));
             texts.extend(
                 text.match_indices(TOKEN)
                     .map(|(at, _)| token(&text[at..]).into()),
@@ -247,6 +257,7 @@ mod tests {
             ("token = \"e3-join-AAAA_b-c\" # mine", "token = [redacted]"),
             ("used e3-join-AAAA_b-c, once", "used [redacted], once"),
             ("Authorization: Basic AAAA", "Authorization: [redacted]"),
+            ("  psk=\"correct horse\"", "  psk= [redacted]"),
             ("the token is used", "the token is used"),
             (
                 "the token is read, token=AAAA",
