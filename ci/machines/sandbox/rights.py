@@ -41,7 +41,7 @@ class Rights(unittest.TestCase):
         self.assertRegex(done.err, "Interactive authentication required|Access denied|Permission denied")
 
     def test_no_other_unit(self):
-        names = ["dbus.service", "e3-agent.service", "e3-party.slice", "ssh.service", "multi-user.target", "e3-join.service",
+        names = ["dbus.service", "e3-agent.service", "e3-party.slice", "ssh.service", "multi-user.target", "e3-import.service",
                  f"e3-party@{HEX[1:]}.service", f"e3-party@{HEX}0.service", f"e3-party@{HEX.upper()}.service",
                  f"xe3-party@{HEX}.service", f"e3-party@{HEX}.socket", "e3-party@x.service", "e3-party@../x.service",
                  "e3-mesh-try.service", "e3-update.service"]
@@ -150,8 +150,8 @@ class Rights(unittest.TestCase):
         for unit in ["e3-agent.service", UNIT]:
             with self.subTest(unit):
                 self.machine.run(["systemd-analyze", "security", "--no-pager", "--threshold=15", unit])
-        units = ["e3-agent.service", UNIT, "e3.slice", "e3-party.slice", "run-e3party.mount", "e3-join.path",
-                 "e3-join.service", "e3-issue.path", "e3-issue.service"]
+        units = ["e3-agent.service", UNIT, "e3.slice", "e3-party.slice", "run-e3party.mount", "e3-import.path",
+                 "e3-import.service", "e3-issue.path", "e3-issue.service"]
         done = self.machine.run(["systemd-analyze", "verify", *units])
         self.assertEqual(done.out + done.err, "")
 

@@ -164,7 +164,7 @@ class Trouble(FleetCase):
             self.p0.write(path, f"# {turn}\n{kept}")
             self.p0.run(["chown", "root:root", path])
             until("it is the agent's", lambda: self.p0.run(["stat", "--format=%U %a", path]).out.strip() == "e3 600")
-        self.assertEqual(self.p0.run(["systemctl", "is-failed", "e3-join.path", "e3-join.service"], check=False).out.split(),
+        self.assertEqual(self.p0.run(["systemctl", "is-failed", "e3-import.path", "e3-import.service"], check=False).out.split(),
                          ["active", "inactive"])
 
     def test_an_agent_that_stands_still_is_started_again(self):
