@@ -140,7 +140,11 @@ pub(super) async fn run(args: &FleetInvite, global: &Global) -> Result<Answer, E
     let shown = path.display();
     let text = format!(
         "The join file of {name} is {shown}\n\
-         It holds a secret that works once, until {expires}. Put it on the machine as e3.toml, and nowhere else.\n\n\
+         It holds a secret that works once, until {expires}. Put it on the machine as e3.toml, and nowhere else:\n  \
+         Raspberry Pi       e3.toml on the card's FAT partition\n  \
+         droplet, cloud     its text as user data\n  \
+         WSL                %USERPROFILE%\\e3.toml\n  \
+         anything else      /etc/e3/e3.toml\n\n\
          Next, when the machine has enrolled:\n  e3 fleet status\n  e3 fleet accept {name}\n"
     );
     Ok(Answer::new(
