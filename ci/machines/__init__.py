@@ -17,6 +17,7 @@
 | `container`, `emulated` | a machine by systemd-nspawn, and one by QEMU |
 | `fleet`, `demo` | a fleet of E3 in a laboratory, made as a person would, and what it is shown to do |
 | `sandbox`, `faults` | what the agent and a session's program may do, and what they survive |
+| `media` | how a join file gets to the agent from the media of the images |
 | `clocks` | what a machine does whose clock is wrong |
 | `updates` | releases of the agent that work, that do not, and that are not the fleet's |
 | `byhand`, `bench` | how it was done before E3, to compare with |

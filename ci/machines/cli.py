@@ -83,6 +83,7 @@ def parser():
     sub.add_argument("--emulate", action="store_true", help="jumping clocks, too, on a machine by QEMU: half an hour more")
     sub.add_argument("--markdown", action="store_true", help="print the table of ci/machines/faults/README.md")
     command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
+    command(media_, "join files on the media of each image: a card, user data, Windows' folders, a credential, a variable")
     sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")
     sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, bad, foreign or full (default: all)")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
@@ -243,6 +244,17 @@ def sandbox_(_args):
 
 
 sandbox_.__name__ = "sandbox"
+
+
+def media_(_args):
+    """`ci/lab media`."""
+    from . import media
+
+    if not media.run():
+        raise LabError("a join file does not get to the agent as it should")
+
+
+media_.__name__ = "media"
 
 
 def updates_(args):

@@ -38,6 +38,10 @@ class Container(Machine):
         self.layer = Layer(folder, lowers)
         self.group = group
         self.holder = holder
+        # What it has besides its disk when it boots: file systems (shell commands that mount them below the folder in $root),
+        # and more options for nspawn.
+        self.media = []
+        self.options = []
 
     def create(self, files):
         """Makes its disk, with `files` (path without leading slash -> text) on it."""
@@ -74,14 +78,14 @@ class Container(Machine):
     def _launch(self):
         """Starts nspawn as a child of the holder, in a group and a mount namespace of its own."""
         self.group.create()
-        nspawn = [*NSPAWN, f"--machine={self.name}", f"--directory={self.layer.root}",
+        nspawn = [*NSPAWN, *self.options, f"--machine={self.name}", f"--directory={self.layer.root}",
                   f"--network-namespace-path=/run/netns/{self.name}"]
         # What is started in the background has the group of its parents, whose end makes it the holder's. Nothing but nspawn
         # stays in the group: it can pass on memory limits and the like only if all processes are further inside.
         script = 'echo 0 >"$1/cgroup.procs"; console=$2; shift 2; exec "$@" >>"$console" 2>&1'
         command = ["sh", "-c", script, "sh", self.group.path, self.layer.folder / "console.log",
                    *enter(self.holder.pid), "setsid", "--fork", "unshare", "--mount", "--propagation", "private",
-                   "sh", "-c", f'set -e\n{self.layer.script()}\nexec "$@"', "sh", *nspawn]
+                   "sh", "-c", "\n".join(["set -e", self.layer.script(), f"root='{self.layer.root}'", *self.media, 'exec "$@"']), "sh", *nspawn]
         environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.layer.folder / "notify")}
         subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=True)
 

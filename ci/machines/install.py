@@ -21,6 +21,7 @@ PLACES = {
     "dbus-1/system.d": "usr/share/dbus-1/system.d",
     "dbus-1/interfaces": "usr/share/dbus-1/interfaces",
     "etc/e3": "etc/e3",
+    "share": "usr/share/e3",
 }
 # What an image's builder does after copying.
 FINISH = """
