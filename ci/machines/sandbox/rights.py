@@ -1,7 +1,6 @@
 """The agent's user manages its own units and nothing else: what somebody could do who has taken the agent over."""
 
 import os
-import shlex
 import unittest
 
 from ..lab import Lab
@@ -89,6 +88,22 @@ class Rights(unittest.TestCase):
                 done = self.call(method, *args)
                 self.assertEqual(done.status, 0, done)
 
+    def test_no_property_makes_a_session_root(self):
+        # systemd would write what is set into a drop-in, and a description as it is given: with whatever lines it has.
+        lines = ["a session", "[Service]", "DynamicUser=no", "User=root", "PrivateUsers=no", "RootDirectory=", "BindReadOnlyPaths=",
+                 "TemporaryFileSystem=", "LoadCredential=", "WorkingDirectory=", "StandardOutput=null", "StandardError=null",
+                 "ProtectSystem=no", "ProtectHome=no", "PrivateTmp=no", "SystemCallFilter=", "CapabilityBoundingSet=~",
+                 "ExecStart=", f"ExecStart=/bin/touch {OWNED}"]
+        for digit, only_now in [("5", "true"), ("6", "false")]:
+            with self.subTest(only_now=only_now):
+                unit = f"e3-party@{digit * 32}.service"
+                self.addCleanup(self.machine.run, ["systemctl", "reset-failed", unit], check=False)
+                self.call("SetUnitProperties", "sba(sv)", unit, only_now, "1", "Description", "s", "\n".join(lines))
+                self.call("StartUnit", "ss", unit, "replace")
+                self.machine.run(["systemctl", "stop", unit], check=False)
+                self.assertNotIn(self.machine.run(["systemctl", "show", "-P", "User", unit]).out.strip(), ("root", "0"))
+                self.assertFalse(self.machine.succeeds(["test", "-e", OWNED]))
+
     def test_only_the_agents_user_may(self):
         self.assert_refused(self.call("StopUnit", "ss", UNIT, "replace", user="nobody"))
 
@@ -154,19 +169,3 @@ class Rights(unittest.TestCase):
                  "e3-import.service", "e3-issue.path", "e3-issue.service"]
         done = self.machine.run(["systemd-analyze", "verify", *units])
         self.assertEqual(done.out + done.err, "")
-
-    def test_old_settings_of_sessions_are_removed_and_those_of_others_are_not(self):
-        folder = "/run/systemd/system.control"
-        self.addCleanup(self.machine.run, ["rm", "-rf", "/etc/tmpfiles.d/e3.conf", folder])
-        for unit in [UNIT, "dbus.service", "e3-party.slice", "e3-agent.service", "user-0.slice"]:
-            self.machine.write(f"{folder}/{unit}.d/50-x.conf", "[Service]\n")
-        aged = ["sh", "-c", f"find {shlex.quote(folder)} -exec touch -d '40 days ago' {{}} +"]
-        self.machine.run(aged)
-        # The time of the last change cannot be set back, so it does not count here.
-        before = self.machine.run(["ls", folder]).out.split()
-        self.assertIn(f"{UNIT}.d", before)
-        conf = self.machine.read("/usr/lib/tmpfiles.d/e3.conf").replace("32d", "amAM:32d")
-        self.machine.write("/etc/tmpfiles.d/e3.conf", conf)
-        self.machine.run(["systemd-tmpfiles", "--clean", "/etc/tmpfiles.d/e3.conf"])
-        left = self.machine.run(["ls", folder]).out.split()
-        self.assertEqual(sorted(set(before) - set(left)), [f"{UNIT}.d"])

@@ -38,6 +38,7 @@ use futures_util::stream::BoxStream;
 use self::bus::Bus;
 use self::folder::Folder;
 use self::instance::Instance;
+use self::limits::Wanted;
 use super::{Job, Place, Started, Supervisor, SupervisorError, View};
 
 /// Where the units find their folders. It stands in them, so it is no setting.
@@ -56,6 +57,7 @@ const VIEW: View = View {
 pub struct Systemd {
     bus: Bus,
     root: PathBuf,
+    wanted: Wanted,
 }
 
 /// The unit of the job with this id.
@@ -75,6 +77,7 @@ impl Systemd {
         Self {
             bus: Bus::system(),
             root: PathBuf::from(ROOT),
+            wanted: Wanted::default(),
         }
     }
 
@@ -97,12 +100,14 @@ impl Systemd {
         let (stdout, stderr) = folder.pipes()?;
         // While systemd makes the unit's file system: what it loads for properties alone it forgets again, and reads
         // twice for each call. Until it is let go, the unit runs nothing but the gate.
-        let limits = limits::set(&self.bus, &unit, limits::of_job(&job.limits));
+        let kept = self.wanted.keep(&unit, job.limits);
+        let limits = limits::set(&self.bus, &unit, limits::of_job(&job.limits, &[]));
         let main_pid = unit::start(&self.bus, &unit, limits).await?;
         let running = Box::new(Instance {
             bus: self.bus.clone(),
             unit,
             folder: folder.clone(),
+            kept,
             main_pid,
             watch: None,
             exit: None,
@@ -152,11 +157,13 @@ impl Supervisor for Systemd {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SupervisorError>> {
-        // Any instance: it need not exist, and is not started.
-        unit::check(
-            &self.bus,
-            "e3-party@00000000000000000000000000000000.service",
-        )
+        async {
+            // This is asked whenever systemd has read its units anew.
+            self.wanted.set_again(&self.bus).await;
+            // Any instance: it need not exist, and is not started.
+            let unit = unit_name("00000000000000000000000000000000");
+            unit::check(&self.bus, &unit).await
+        }
         .boxed()
     }
 

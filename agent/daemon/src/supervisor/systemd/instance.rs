@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::bus::Bus;
 use super::folder::Folder;
-use super::{limits, unit};
+use super::limits::Kept;
+use super::unit;
 use crate::supervisor::{Running, SupervisorError};
 
 /// `waitid`'s code for a process that exited by itself; the others are signals.
@@ -19,6 +20,7 @@ pub(super) struct Instance {
     pub(super) bus: Bus,
     pub(super) unit: String,
     pub(super) folder: Folder,
+    pub(super) kept: Kept,
     pub(super) main_pid: Option<u32>,
     /// The wait for its main process, once somebody waits. It goes on where it was when they are interrupted: to begin
     /// anew takes a dozen messages.
@@ -53,6 +55,7 @@ impl Instance {
         // Nobody listens to it any more, and signals that nobody takes hold up the connection.
         self.watch = None;
         if !self.finished {
+            self.kept.forget();
             let ended = unit::end(&self.bus, &self.unit).await;
             self.folder.clear()?;
             ended?;
@@ -85,7 +88,7 @@ impl Running for Instance {
     }
 
     fn allow<'a>(&'a mut self, peers: &'a [IpAddr]) -> BoxFuture<'a, Result<(), SupervisorError>> {
-        limits::set(&self.bus, &self.unit, limits::of_peers(peers)).boxed()
+        self.kept.allow(&self.bus, peers).boxed()
     }
 
     fn ended(&mut self) -> BoxFuture<'_, Result<Exit, SupervisorError>> {

@@ -3,7 +3,9 @@
 //! systemd takes these for a unit that is loaded, at any time. They can only be made stricter than the machine's own
 //! caps: those are `e3-party.slice`'s, and the kernel keeps both.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use e3_core::document::Limits;
 use zbus::Variant;
@@ -20,8 +22,79 @@ const CONTROLLERS: &str = "/sys/fs/cgroup/cgroup.controllers";
 
 type Properties = Vec<(&'static str, Variant<'static>)>;
 
-/// The manifest's limits, and nobody to talk to.
-pub(super) fn of_job(limits: &Limits) -> Properties {
+/// What is set for each unit that runs. systemd has no file of it (`run-systemd-system.control.mount` says why), so it
+/// forgets when it reads its units anew, and is told again.
+#[derive(Clone, Default)]
+pub(super) struct Wanted(Arc<Mutex<BTreeMap<String, Setting>>>);
+
+/// What is set for one unit; nothing is wanted for it any more when this is dropped.
+pub(super) struct Kept {
+    wanted: Wanted,
+    unit: String,
+}
+
+struct Setting {
+    limits: Limits,
+    peers: Vec<IpAddr>,
+}
+
+impl Wanted {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Setting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These limits, for the unit, and nobody to talk to.
+    pub(super) fn keep(&self, unit: &str, limits: Limits) -> Kept {
+        let setting = Setting {
+            limits,
+            peers: Vec::new(),
+        };
+        self.lock().insert(unit.to_owned(), setting);
+        Kept {
+            wanted: self.clone(),
+            unit: unit.to_owned(),
+        }
+    }
+
+    /// Sets all of it again.
+    pub(super) async fn set_again(&self, bus: &Bus) {
+        let settings: Vec<_> = {
+            let units = self.lock();
+            let all = units.iter();
+            all.map(|(unit, setting)| (unit.clone(), of_job(&setting.limits, &setting.peers)))
+                .collect()
+        };
+        for (unit, properties) in settings {
+            if let Err(error) = set(bus, &unit, properties).await {
+                tracing::warn!(%unit, error = %crate::text::chain(&error), "limits cannot be set again");
+            }
+        }
+    }
+}
+
+impl Kept {
+    /// Lets the unit reach these addresses, and no other.
+    pub(super) async fn allow(&self, bus: &Bus, peers: &[IpAddr]) -> Result<(), SupervisorError> {
+        if let Some(setting) = self.wanted.lock().get_mut(&self.unit) {
+            setting.peers = peers.to_vec();
+        }
+        set(bus, &self.unit, of_peers(peers)).await
+    }
+
+    /// The unit has ended.
+    pub(super) fn forget(&self) {
+        self.wanted.lock().remove(&self.unit);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// The manifest's limits, and whom to talk to.
+pub(super) fn of_job(limits: &Limits, peers: &[IpAddr]) -> Properties {
     vec![
         ("MemoryMax", limits.memory.into()),
         (
@@ -29,13 +102,13 @@ pub(super) fn of_job(limits: &Limits) -> Properties {
             (u64::from(limits.cpu) * PERCENT_USEC).into(),
         ),
         ("TasksMax", u64::from(limits.tasks).into()),
-        // Empties it: an earlier attempt at the same session may have left its own.
-        ("IPAddressAllow", addresses(&[])),
+        // Empties it, at first: an earlier attempt at the same session may have left its own.
+        ("IPAddressAllow", addresses(peers)),
     ]
 }
 
 /// These addresses and no others.
-pub(super) fn of_peers(peers: &[IpAddr]) -> Properties {
+fn of_peers(peers: &[IpAddr]) -> Properties {
     vec![("IPAddressAllow", addresses(peers))]
 }
 

@@ -304,7 +304,11 @@ impl Bench {
         let bus = Bus::by(dial, Duration::from_mins(1));
         let root = folder.path().join("run");
         fs::create_dir(&root).unwrap();
-        let systemd = Systemd { bus, root };
+        let systemd = Systemd {
+            bus,
+            root,
+            wanted: Wanted::default(),
+        };
         let dir = folder.path().to_owned();
         let inputs = dir.join("inputs");
         fs::create_dir(&inputs).unwrap();
@@ -485,6 +489,16 @@ async fn the_manifests_limits_are_set_and_nobody_may_be_reached_before_the_barri
             (nix::libc::AF_INET6, v6, 128)
         ]
     );
+    // systemd reads its units anew, and forgets: each look at whether all is well sets it again.
+    bench.script.lock().unwrap().set.clear();
+    bench.systemd.check().await.unwrap();
+    assert_eq!(number("TasksMax"), 64);
+    assert_eq!(allowed().len(), 2);
+    // What has ended is not made anew.
+    started.running.kill().await.unwrap();
+    bench.script.lock().unwrap().set.clear();
+    bench.systemd.check().await.unwrap();
+    assert!(bench.script.lock().unwrap().set.is_empty());
 }
 
 #[tokio::test]
@@ -646,6 +660,7 @@ async fn a_bus_that_stays_away_is_an_error_with_a_remedy() {
             Duration::ZERO,
         ),
         root: folder.path().to_owned(),
+        wanted: Wanted::default(),
     };
     let left = folder.path().join("0123");
     fs::create_dir(&left).unwrap();
@@ -703,6 +718,7 @@ async fn a_bus_that_answers_nothing_is_one_that_is_gone() {
         let systemd = Systemd {
             bus,
             root: folder.path().to_owned(),
+            wanted: Wanted::default(),
         };
         let reaped = systemd.reap_leftovers("0123", folder.path());
         let reaped = tokio::time::timeout(100 * answer, reaped).await;
