@@ -7,6 +7,15 @@
   modulesPath,
   ...
 }:
+let
+  # Whoever needs the metadata waits for them, and nobody else. nixpkgs has the network's target wait, and so the agent:
+  # on a droplet whose metadata do not answer it would never start.
+  late = {
+    wantedBy = lib.mkForce [ "multi-user.target" ];
+    unitConfig.Before = lib.mkForce [ ];
+    serviceConfig.TimeoutStartSec = "1min";
+  };
+in
 {
   imports = [ (modulesPath + "/virtualisation/digital-ocean-image.nix") ];
 
@@ -22,15 +31,22 @@
       rebuildFromUserData = false;
     };
   };
+  systemd.services.digitalocean-metadata = {
+    wantedBy = [ "multi-user.target" ];
+    serviceConfig.TimeoutStartSec = "2min";
+  };
+  systemd.services.digitalocean-set-hostname = late;
+  systemd.services.digitalocean-entropy-seed = lib.mkIf config.virtualisation.digitalOcean.seedEntropy late;
+
   # Metrics for DigitalOcean; nobody asked for them.
   services.do-agent.enable = lib.mkOverride 800 false;
 
   e3.appliance.sshKeysFromMetadata = lib.mkOverride 800 true;
   # The user data that digitalocean-metadata.service fetches. They cannot be burnt: the token is void after its first use.
   e3.join.place = "digitalocean";
-  systemd.services.e3-import = lib.mkIf config.e3.join.import {
-    wants = [ "digitalocean-metadata.service" ];
-    after = [ "digitalocean-metadata.service" ];
+  # The importer is told when they are there: the agent is ordered behind it, so it must not wait for them either.
+  systemd.paths.e3-import = lib.mkIf config.e3.join.import {
+    pathConfig.PathChanged = "/run/do-metadata/v1.json";
   };
 
   system.name = "digitalocean";

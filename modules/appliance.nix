@@ -88,8 +88,9 @@ in
       };
     };
     users.users.root.openssh.authorizedKeys.keys = cfg.sshKeys;
-    systemd.services.sshd.unitConfig = lib.mkIf (cfg.sshKeysFromMetadata && cfg.sshKeys == [ ]) {
-      ConditionFileNotEmpty = "/root/.ssh/authorized_keys";
+    # Not only its `unitConfig`: that would be a unit, an empty one, where there is no ssh.
+    systemd.services.sshd = lib.mkIf (cfg.sshKeysFromMetadata && cfg.sshKeys == [ ]) {
+      unitConfig.ConditionFileNotEmpty = "/root/.ssh/authorized_keys";
     };
 
     networking = {
