@@ -15,10 +15,12 @@ def until(what, look, seconds=PATIENCE):
 class Sessions:
     """What tests do with a fleet of all machines of a laboratory."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, joined=None):
+        """`joined`: the fleet of its machines, if they have one."""
         self.lab = lab
-        self.fleet = fleet.Fleet(lab, fleet.need_binary())
-        self.fleet.start()
+        self.fleet = joined or fleet.Fleet(lab, fleet.need_binary())
+        if joined is None:
+            self.fleet.start()
         self._count = 0
 
     def e3(self, *args, **how):
