@@ -21,17 +21,18 @@ BOOT_SECONDS = 30
 # Without the first two and `bpf`, systemd ignores IPAddressDeny= and the like in there, and says nothing.
 CAPABILITIES = "CAP_BPF,CAP_NET_ADMIN"
 NSPAWN = [
-    "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no", "--link-journal=no",
+    "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--link-journal=no",
     "--resolv-conf=off", "--timezone=off", "--console=read-only", "--notify-ready=yes",
     f"--capability={CAPABILITIES}", "--system-call-filter=bpf",
 ]
-ENVIRONMENT = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LANG=C.UTF-8", "HOME=/root"]
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 
 class Container(Machine):
     """One of a laboratory's machines."""
 
     kind = "container"
+    path = PATH
 
     def __init__(self, node, folder, lowers, group, holder):
         self.name = node.name
@@ -79,7 +80,7 @@ class Container(Machine):
         """Starts nspawn as a child of the holder, in a group and a mount namespace of its own."""
         self.group.create()
         nspawn = [*NSPAWN, *self.options, f"--machine={self.name}", f"--directory={self.layer.root}",
-                  f"--network-namespace-path=/run/netns/{self.name}"]
+                  f"--network-namespace-path=/run/netns/{self.name}", *self.init()]
         # What is started in the background has the group of its parents, whose end makes it the holder's. Nothing but nspawn
         # stays in the group: it can pass on memory limits and the like only if all processes are further inside.
         script = 'echo 0 >"$1/cgroup.procs"; console=$2; shift 2; exec "$@" >>"$console" 2>&1'
@@ -88,6 +89,10 @@ class Container(Machine):
                    "sh", "-c", "\n".join(["set -e", self.layer.script(), f"root='{self.layer.root}'", *self.media, 'exec "$@"']), "sh", *nspawn]
         environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.layer.folder / "notify")}
         subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=True)
+
+    def init(self):
+        """What nspawn is told to start."""
+        return ["--boot"]
 
     def _wait(self, ready, end):
         """Returns when systemd says that it is up; fails as soon as nothing runs any more."""
@@ -135,14 +140,15 @@ class Container(Machine):
 
     def command(self, argv, user=None, terminal=False):
         """In the running machine; in the one that is off, from its disk."""
+        environment = ["env", "-i", f"PATH={self.path}", "LANG=C.UTF-8", "HOME=/root"]
         as_user = ["runuser", "-u", user, "--"] if user else []
         leader = self.group.leader()
         if leader is None:
             if self.is_on():
                 raise LabError(f"{self.name} is about to start or to stop")
-            return self.layer.chroot(self.holder.pid, [*ENVIRONMENT, *as_user, *argv])
+            return self.layer.chroot(self.holder.pid, [*environment, *as_user, *argv])
         pty = ["TERM=" + os.environ.get("TERM", "linux")] if terminal else []
-        return ["nsenter", "--target", str(leader), "--all", "--", *TOGETHER, *ENVIRONMENT, *pty, *as_user, *argv]
+        return ["nsenter", "--target", str(leader), "--all", "--", *TOGETHER, *environment, *pty, *as_user, *argv]
 
 
 class Hub(Machine):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from . import cgroup, cuts, install, network, plan, record, rootfs, sweep
@@ -18,6 +19,7 @@ from .emulated import Emulated
 from .failure import LabError, NotUpInTime
 from .inside import Holder
 from .layer import Layer
+from .nixos import Nixos, shape
 from .place import DEFAULT, clone_prefix, full_name, locked
 
 
@@ -28,7 +30,8 @@ def silent(_line):
 class Lab:
     """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
 
-    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), detached=False, say=silent):
+    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None,
+                 detached=False, say=silent):
         if not 1 <= count <= plan.MOST_MACHINES:
             raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
         self.name = full_name(name or f"held-{os.getpid()}-{secrets.token_hex(2)}")
@@ -39,9 +42,11 @@ class Lab:
         self.network = plan.make(network_kind, count)
         # The names of the machines that have a kernel of their own.
         self.emulated = sorted(set(emulated))
-        for machine in self.emulated:
+        # The NixOS system (a toplevel, by `realise`) of each machine that runs one.
+        self.nixos = dict(nixos or {})
+        for machine in [*self.emulated, *self.nixos]:
             if self.network.node(machine) not in self.network.machines:
-                raise LabError(f"there is no machine `{machine}` to emulate; there are: "
+                raise LabError(f"there is no machine `{machine}`; there are: "
                                + ", ".join(node.name for node in self.network.machines))
         self.cuts = []
         self.lowers = {}
@@ -63,7 +68,8 @@ class Lab:
             others = [other.removeprefix(clone_prefix()) for other in sweep.names() if sweep.is_live(other)]
             what = f"{name} is not up, but there is --name {' or '.join(others)}" if others else "no laboratory is up"
             raise LabError(f"{what}; make it: ci/lab up 3{again}")
-        lab = cls(kept.machines, network_kind=kept.network, name=name, emulated=kept.emulated, detached=True)
+        lab = cls(kept.machines, network_kind=kept.network, name=name, emulated=kept.emulated, nixos=kept.nixos,
+                  detached=True)
         lab.cuts = kept.cuts
         lab.lowers = {recipe: [Path(path) for path in paths] for recipe, paths in kept.lowers.items()}
         lab._populate(lab.group.child("holder").leader())
@@ -112,8 +118,13 @@ class Lab:
 
     def _recipes(self):
         """The systems that its machines are made of."""
-        recipes = [rootfs.EMULATED] if self.emulated else []
-        return recipes + ([rootfs.CONTAINER] if len(self.emulated) < len(self.network.machines) else [])
+        return list(dict.fromkeys(self._kind(node)[1] for node in self.network.machines))
+
+    def _kind(self, node):
+        """What a machine is, and what it is made of."""
+        if node.name in self.nixos:
+            return partial(Nixos, system=self.nixos[node.name]), rootfs.NIXOS
+        return (Emulated, rootfs.EMULATED) if node.name in self.emulated else (Container, rootfs.CONTAINER)
 
     def _make(self, roots):
         self.folder.mkdir(mode=0o700)
@@ -122,14 +133,17 @@ class Lab:
         network.build(self.holder, self.network, self.emulated)
         for recipe, root in roots:
             self.lowers[recipe.name] = [root]
-            if self.agent:
+            if recipe is rootfs.NIXOS:
+                # The agent is part of the system.
+                self.lowers[recipe.name] = [*shape(self.folder / "nixos"), root]
+            elif self.agent:
                 layer = Layer(self.folder / f"installed-{recipe.name}", [root])
                 layer.create()
                 install.install(self.holder, layer, self.agent)
                 self.lowers[recipe.name].insert(0, layer.upper)
         self._populate(self.holder.pid)
         for machine in self.machines.values():
-            machine.create(self._identity(machine.name))
+            machine.create({} if machine.name in self.nixos else self._identity(machine.name))
 
     def _first_boot(self):
         try:
@@ -164,7 +178,7 @@ class Lab:
         self.machines = {node.name: self._machine(node) for node in self.network.machines}
 
     def _machine(self, node):
-        kind, recipe = (Emulated, rootfs.EMULATED) if node.name in self.emulated else (Container, rootfs.CONTAINER)
+        kind, recipe = self._kind(node)
         lowers = self.lowers.get(recipe.name, [])
         return kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
 
@@ -181,7 +195,7 @@ class Lab:
         record.save(self.folder, record.Record(
             name=self.name, clone=str(Path(__file__).parents[2]), network=self.network.kind, machines=len(self.machines),
             lowers={recipe: [str(path) for path in paths] for recipe, paths in self.lowers.items()},
-            emulated=self.emulated, detached=self.detached, cuts=self.cuts))
+            emulated=self.emulated, nixos=self.nixos, detached=self.detached, cuts=self.cuts))
 
     def boot(self, names=None):
         """Boots these machines (default: all) at the same time."""

@@ -18,6 +18,8 @@ class Record:
     # For each recipe in use, what machines made by it are layered on.
     lowers: dict
     emulated: list
+    # Machine -> the NixOS system that it runs.
+    nixos: dict
     # Whether it stays when the command that brought it up ends.
     detached: bool
     cuts: list = field(default_factory=list)

@@ -62,7 +62,23 @@ class Recipe:
         return cache() / f"{SUITE}-{self.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
 
 
+# Nix, the tools of its `native` build environment (lndir is in xutils-dev), and what a NixOS machine runs, which is linked
+# to from its store (ci/offline/farms.nix).
+NIX_PACKAGES = (
+    "nix-bin", "git", "gcc", "libc6-dev", "make", "patch", "gawk", "file", "cpio", "xutils-dev", "xsltproc", "libxml2-utils",
+    "patchelf", "libfile-slurp-perl", "libjson-perl", "jq", "xxd", "zstd", "xz-utils", "bzip2", "sqlite3", "gettext-base",
+    "procps", "kmod", "less", "nano", "iptables", "util-linux-extra", "e2fsprogs", "dosfstools", "login", "passwd",
+    "python3-uvloop",
+)
+# The scripts of that build environment want bash. A NixOS machine has this system's /usr and nothing of its /etc, so no link
+# may go through /etc/alternatives: numpy's libraries do.
+NIX_FINISH = """
+ln -sf bash /usr/bin/sh
+find /usr -type l -lname '/etc/alternatives/*' | while read -r link; do ln -sf "$(readlink -f "$link")" "$link"; done
+"""
+
 CONTAINER = Recipe("container", PACKAGES, FINISH)
+NIXOS = Recipe("nixos", (*PACKAGES, *NIX_PACKAGES), FINISH + NIX_FINISH)
 EMULATED = Recipe("emulated", (*PACKAGES, "linux-image-cloud-amd64"), FINISH + KERNEL_FINISH)
 
 
