@@ -86,6 +86,7 @@ def parser():
     command(media_, "join files on the media of each image: a card, user data, Windows' folders, a credential, a variable")
     sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")
     sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, bad, foreign or full (default: all)")
+    command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     sub = command(clocks_, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")
     sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: past or future (default: both)")
@@ -266,6 +267,14 @@ def updates_(args):
 
 
 updates_.__name__ = "updates"
+
+
+def nixos(args):
+    """`ci/lab nixos`."""
+    from . import images
+
+    if not images.run(say, args.json):
+        raise LabError("an image does not boot as it should")
 
 
 def bench_(args):

@@ -1,0 +1,34 @@
+"""The NixOS systems of our images, realised without a cache and booted: `ci/nix boot`, or `ci/lab nixos`.
+
+| file | idea |
+|---|---|
+| `rig` | three machines, a droplet, a Raspberry Pi and one of WSL, each with what its users know it by: metadata, a card, Windows |
+| `metadata` | the droplet's metadata service |
+| `system` | what runs on each: everything that should, nothing that failed, nobody as root who need not be |
+| `alone` | a droplet whose metadata do not answer |
+| `session` | the three compute something together; what the program may see on NixOS |
+| `rights` | polkit on NixOS: the agent's own units and no others, tried as in `sandbox.rights` |
+"""
+
+import json
+import unittest
+
+from . import rig
+
+# In this order: a machine that computes is not attacked before.
+TESTS = ("system", "session", "rights", "alone")
+
+
+def run(say, as_json):
+    """Runs all tests; True if all passed. Says what could not be tried, and how long things took."""
+    sources = rig.sources(say)
+    if sources is None:
+        return True
+    with rig.Rig(sources, say) as rig.current:
+        suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in TESTS)
+        passed = unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+        for line in rig.current.told():
+            say(line)
+        if as_json:
+            print(json.dumps(rig.current.seconds))
+    return passed
