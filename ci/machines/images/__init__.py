@@ -5,6 +5,7 @@
 | `rig` | three machines, a droplet, a Raspberry Pi and one of WSL, each with what its users know it by: metadata, a card, Windows |
 | `metadata` | the droplet's metadata service |
 | `system` | what runs on each: everything that should, nothing that failed, nobody as root who need not be |
+| `joining` | a join file in each image's own place has made it a party, and its secrets are gone |
 | `alone` | a droplet whose metadata do not answer |
 | `session` | the three compute something together; what the program may see on NixOS |
 | `rights` | polkit on NixOS: the agent's own units and no others, tried as in `sandbox.rights` |
@@ -16,7 +17,7 @@ import unittest
 from . import rig
 
 # In this order: a machine that computes is not attacked before.
-TESTS = ("system", "session", "rights", "alone")
+TESTS = ("system", "joining", "session", "rights", "alone")
 
 
 def run(say, as_json):

@@ -1,4 +1,5 @@
-"""Three machines with the systems of three images, a fleet for them, and the metadata that a droplet asks for."""
+"""Three machines with the systems of three images, a fleet for them, and what the user of each image puts a join file in: the
+metadata of a droplet, the card of a Raspberry Pi, the files of Windows."""
 
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from .. import fleet
 from ..failure import LabError
 from ..lab import Lab
+from ..media.case import Card
 from ..realise import Sources, realise
 from .metadata import ADDRESS
 
@@ -39,6 +41,8 @@ class Rig:
     def __init__(self, found, say):
         self.images = found.images()
         self.machines = {image: f"p{i}" for i, image in enumerate(self.images)}
+        # The join files, as they were put in their places.
+        self.join_files = {}
         self.seconds = {}
         self._sources = found
         self._say = say
@@ -55,7 +59,7 @@ class Rig:
             self._stack.callback(self.lab.down)
             self.fleet = fleet.Fleet(self.lab, fleet.need_binary())
             self.fleet.found()
-            self._metadata()
+            self._prepare()
             began = time.monotonic()
             self.lab.boot()
             self.seconds["booted"] = {image: self.lab.booted[name] for image, name in self.machines.items()}
@@ -77,12 +81,28 @@ class Rig:
         begun = self[image].run(["systemctl", "show", "-P", "UserspaceTimestampMonotonic"]).out
         return (int(shown) - int(begun)) / 1e6
 
+    def _prepare(self):
+        """Puts a join file in the place of each image, before the first boot."""
+        for image, name in self.machines.items():
+            self.fleet.e3("fleet", "invite", name, "-o", f"{name}.toml")
+            self.join_files[image] = (self.fleet.folder / f"{name}.toml").read_text(encoding="utf-8")
+        self._metadata()
+        self.card = Card(self.lab.folder)
+        self.card.write(self.join_files["raspberrypi"])
+        self.card.insert(self["raspberrypi"])
+        if "wsl" in self.images:
+            drive = self.lab.folder / "windows"
+            self.on_windows = drive / "Users/alice/e3.toml"
+            self.on_windows.parent.mkdir(parents=True)
+            self.on_windows.write_text(self.join_files["wsl"], encoding="utf-8")
+            self["wsl"].media = ['mkdir -p "$root/mnt/c"', f"mount --bind '{drive}' \"$root/mnt/c\""]
+
     def _metadata(self):
         """Starts the service that tells a droplet what it is."""
         self.metadata = self.lab.folder / "metadata"
         folder = self.metadata / self.lab.network.node(self.machines["digitalocean"]).address / "metadata/v1"
         folder.mkdir(parents=True)
-        told = {"droplet_id": 1, "hostname": HOSTNAME, "public_keys": [SSH_KEY]}
+        told = {"droplet_id": 1, "hostname": HOSTNAME, "public_keys": [SSH_KEY], "user_data": self.join_files["digitalocean"]}
         (folder.parent / "v1.json").write_text(json.dumps(told), encoding="utf-8")
         (folder / "hostname").write_text(HOSTNAME, encoding="utf-8")
         self.lab.hub.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "internet"])
@@ -95,14 +115,12 @@ class Rig:
             raise LabError("the metadata service of the laboratory does not start")
 
     def _enrol(self):
-        """Gives each its join file, waits until all are parties, and accepts them as their owner."""
+        """Waits until all are parties, and accepts them as their owner."""
         names = list(self.machines.values())
-        for name in names:
-            self.fleet.join(name)
         try:
             self.fleet.enrolled(names)
         except LabError as error:
-            logs = [f"{image}: {self[image].journal('e3-agent')[-2000:]}" for image in self.images]
+            logs = [f"{image}: {self[image].journal('e3-import')[-2000:]}" for image in self.images]
             raise LabError("\n".join([str(error), *logs])) from error
         self.fleet.accept()
 
