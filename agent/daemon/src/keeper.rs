@@ -105,8 +105,10 @@ impl Keeper {
     /// Takes one step along the root chain.
     pub fn accept_root(&mut self, bytes: &[u8]) -> Result<(), KeeperError> {
         let mut trust = self.trust.clone();
-        let result = trust.accept_root(bytes);
-        self.advance("root", trust, result)
+        match trust.accept_root(bytes) {
+            Ok(()) => self.advance("root", trust),
+            Err(error) => Err(self.refuse("root", bytes, error)),
+        }
     }
 
     /// Takes a newer head. Returns whether it was news.
@@ -116,8 +118,8 @@ impl Keeper {
         match trust.accept_head(bytes, e3_client::clock::now()) {
             // The same head again, as every poll shows it: nothing to write.
             Ok(false) => Ok(false),
-            Ok(true) => self.advance("head", trust, Ok(())).map(|()| true),
-            Err(error) => self.advance("head", trust, Err(error)).map(|()| false),
+            Ok(true) => self.advance("head", trust).map(|()| true),
+            Err(error) => Err(self.refuse("head", bytes, error)),
         }
     }
 
@@ -126,11 +128,8 @@ impl Keeper {
         let mut trust = self.trust.clone();
         match trust.accept_release(bytes, self.now()) {
             Ok(release) if trust == self.trust => Ok(release),
-            Ok(release) => self.advance("release", trust, Ok(())).map(|()| release),
-            Err(error) => {
-                self.note_refused("release", &error)?;
-                Err(error.into())
-            }
+            Ok(release) => self.advance("release", trust).map(|()| release),
+            Err(error) => Err(self.refuse("release", bytes, error)),
         }
     }
 
@@ -209,27 +208,25 @@ impl Keeper {
         Ok(self.journal.append(now, subject, verdict, digest, detail)?)
     }
 
-    /// Adds a line for something of the hub's that the rules refuse, unless there are too many of them.
-    fn note_refused(&mut self, subject: &str, error: &TrustError) -> Result<(), KeeperError> {
-        match self
+    /// Adds a line for something of the hub's that the rules refuse, unless there are too many of them; returns the error.
+    fn refuse(&mut self, subject: &str, bytes: &[u8], error: TrustError) -> KeeperError {
+        let digest = Digest::of(bytes);
+        let told = self
             .refusals
-            .tell(Instant::now(), subject, &error.to_string())
-        {
-            Some(detail) => self.note(subject, "refused", None, &detail),
+            .tell(Instant::now(), &digest, &format!("{subject}: {error}"));
+        let noted = match told {
+            Some(untold) => self.note(
+                subject,
+                "refused",
+                Some(digest),
+                &format!("{error}{untold}"),
+            ),
             None => Ok(()),
-        }
+        };
+        noted.err().unwrap_or_else(|| error.into())
     }
 
-    fn advance(
-        &mut self,
-        subject: &str,
-        trust: Trust,
-        result: Result<(), TrustError>,
-    ) -> Result<(), KeeperError> {
-        if let Err(error) = result {
-            self.note_refused(subject, &error)?;
-            return Err(error.into());
-        }
+    fn advance(&mut self, subject: &str, trust: Trust) -> Result<(), KeeperError> {
         // Rule 5: on the disk first, believed second.
         ledger::save(&self.ledger.trust(), &trust)?;
         self.clock.set_floor(trust.floor.time);

@@ -2,10 +2,12 @@
 //!
 //! How often a party refuses something is decided by its hub, and each line lasts for ever: a hub that sends nonsense
 //! as fast as it can must not fill the disk, nor one that shows the same expired head for a year. So the same refusal
-//! again is told once an hour, others once a minute when there have been many, and each line tells how many came
+//! of the same document is told once an hour, others once a minute when there have been many, and each line tells how many came
 //! since the one before. Time is the caller's.
 
 use std::time::{Duration, Instant};
+
+use e3_core::digest::Digest;
 
 /// Lines in a row, as long as they differ.
 const ROOM: u32 = 32;
@@ -18,7 +20,7 @@ const AGAIN: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Refusals {
     /// The last line, and when it was written.
-    last: Option<(String, Instant)>,
+    last: Option<(Digest, String, Instant)>,
     room: u32,
     refilled: Option<Instant>,
     /// Refusals since the last line.
@@ -37,27 +39,26 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// The detail to write for a refusal of `subject`, if a line is due for it.
-    pub fn tell(&mut self, now: Instant, subject: &str, detail: &str) -> Option<String> {
+    /// What to add to the line for this refusal of this document, if a line is due for it.
+    pub fn tell(&mut self, now: Instant, document: &Digest, reason: &str) -> Option<String> {
         let since = now.saturating_duration_since(*self.refilled.get_or_insert(now));
         let more = u32::try_from(since.as_secs() / REFILL.as_secs()).unwrap_or(u32::MAX);
         if more > 0 {
             self.room = self.room.saturating_add(more).min(ROOM);
             self.refilled = Some(now);
         }
-        let line = format!("{subject}: {detail}");
-        let is_again = |(last, when): &(String, Instant)| {
-            *last == line && now.saturating_duration_since(*when) < AGAIN
+        let is_again = |(digest, told, when): &(Digest, String, Instant)| {
+            digest == document && told == reason && now.saturating_duration_since(*when) < AGAIN
         };
         if self.room == 0 || self.last.as_ref().is_some_and(is_again) {
             self.untold += 1;
             return None;
         }
         self.room -= 1;
-        self.last = Some((line, now));
+        self.last = Some((*document, reason.to_owned(), now));
         Some(match std::mem::take(&mut self.untold) {
-            0 => detail.to_owned(),
-            untold => format!("{detail} (and {untold} other refusals since the last line)"),
+            0 => String::new(),
+            untold => format!(" (and {untold} other refusals since the last line)"),
         })
     }
 }
@@ -72,14 +73,17 @@ mod tests {
         let mut lines = Vec::new();
         for n in 0..=240 {
             let now = begin + n * Duration::from_secs(30);
-            lines.extend(refusals.tell(now, "head", "it has expired"));
+            lines.extend(refusals.tell(now, &Digest::of(b"a head"), "it has expired"));
         }
         assert_eq!(lines.len(), 3, "{lines:?}");
-        assert_eq!(lines[0], "it has expired");
+        assert_eq!(lines[0], "");
         assert!(lines[1].contains("119 other refusals"), "{}", lines[1]);
         // Something else is told at once.
-        let other = refusals.tell(begin + 2 * AGAIN, "head", "it is older");
-        assert_eq!(other.as_deref(), Some("it is older"));
+        let now = begin + 2 * AGAIN;
+        for (document, reason) in [("a head", "it is older"), ("another", "it is older")] {
+            let told = refusals.tell(now, &Digest::of(document.as_bytes()), reason);
+            assert_eq!(told.as_deref(), Some(""));
+        }
     }
 
     #[test]
@@ -88,7 +92,11 @@ mod tests {
         let mut lines = 0;
         for n in 0..100_000_u32 {
             let now = begin + n * Duration::from_millis(36);
-            lines += usize::from(refusals.tell(now, "head", &n.to_string()).is_some());
+            lines += usize::from(
+                refusals
+                    .tell(now, &Digest::of(&n.to_le_bytes()), "it is broken")
+                    .is_some(),
+            );
         }
         assert!((32..=32 + 60).contains(&lines), "{lines} in an hour");
     }
