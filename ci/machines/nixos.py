@@ -35,15 +35,22 @@ def shape(folder):
 class NixosLayer(Layer):
     """A machine's disk: `lowers` are what `shape` returned, and the Debian system."""
 
+    # The store is the one that things were built in; with False it is what is on the disk.
+    shared_store = True
+
     def script(self):
         """See `Layer`."""
         root, hides, debian = self.lowers
-        return "\n".join([
+        mounts = [
             Layer(self.folder, [root]).script(),
             f"mount -t overlay -o 'ro,lowerdir={hides}/usr:{debian}/usr' overlay '{self.root}/usr'",
-            f"mount --bind '{store()}/store' '{self.root}/nix/store'",
-            f"mount -o remount,bind,ro,nosuid,nodev '{self.root}/nix/store'",
-        ])
+        ]
+        if self.shared_store:
+            mounts += [
+                f"mount --bind '{store()}/store' '{self.root}/nix/store'",
+                f"mount -o remount,bind,ro,nosuid,nodev '{self.root}/nix/store'",
+            ]
+        return "\n".join(mounts)
 
 
 class Nixos(Container):

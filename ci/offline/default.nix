@@ -1,4 +1,5 @@
-# The systems of our images, realised over Debian's programs: { digitalocean, raspberrypi, wsl } -> the system's toplevel.
+# The systems of our images, realised over Debian's programs: { digitalocean, raspberrypi, wsl } -> the system's toplevel; and
+# `wsl-file`, which is made of the last.
 # What is real in them: NixOS' module system, every module of ours, activation, units, users, settings. What is not: see
 # farms.nix, and lab.nix for what is switched off.
 {
@@ -35,22 +36,30 @@ let
         ./lab.nix
       ]
       ++ modules;
-    }).config.system.build.toplevel;
+    }).config.system.build;
+  toplevel = modules: (system modules).toplevel;
 in
 {
-  digitalocean = system [
+  digitalocean = toplevel [
     (e3 + "/images/digitalocean.nix")
     ./digitalocean.nix
   ];
-  raspberrypi = system [
+  raspberrypi = toplevel [
     (e3 + "/images/raspberrypi/mainline.nix")
     ./raspberrypi.nix
   ];
 }
-// lib.optionalAttrs (nixos-wsl != null) {
-  wsl = system [
-    (nixos-wsl + "/modules")
-    (e3 + "/images/wsl")
-    ./wsl.nix
-  ];
-}
+// lib.optionalAttrs (nixos-wsl != null) (
+  let
+    wsl = system [
+      (nixos-wsl + "/modules")
+      (e3 + "/images/wsl")
+      ./wsl.nix
+    ];
+  in
+  {
+    wsl = wsl.toplevel;
+    # The file that Windows installs, around that system.
+    wsl-file = wsl.image;
+  }
+)

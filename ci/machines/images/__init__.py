@@ -7,6 +7,7 @@
 | `system` | what runs on each: everything that should, nothing that failed, nobody as root who need not be |
 | `joining` | a join file in each image's own place has made it a party, and its secrets are gone |
 | `alone` | a droplet whose metadata do not answer |
+| `wsl_file` | `e3.wsl` as Windows unpacks it: what has to be in it, and that it boots |
 | `session` | the three compute something together; what the program may see on NixOS |
 | `rights` | polkit on NixOS: the agent's own units and no others, tried as in `sandbox.rights` |
 """
@@ -17,7 +18,7 @@ import unittest
 from . import rig
 
 # In this order: a machine that computes is not attacked before.
-TESTS = ("system", "joining", "session", "rights", "alone")
+TESTS = ("system", "joining", "session", "rights", "alone", "wsl_file")
 
 
 def run(say, as_json):

@@ -51,9 +51,10 @@ class Rig:
     def __enter__(self):
         with self._stack:
             began = time.monotonic()
-            self.systems = realise(self.images, self._sources, os.environ["E3_AGENT"], self._say)
+            wanted = [*self.images, *(["wsl-file"] if "wsl" in self.images else [])]
+            self.systems = realise(wanted, self._sources, os.environ["E3_AGENT"], self._say)
             self.seconds["realised"] = time.monotonic() - began
-            nixos = {self.machines[image]: system for image, system in self.systems.items()}
+            nixos = {name: self.systems[image] for image, name in self.machines.items()}
             self.lab = Lab(len(nixos), name="images", nixos=nixos, say=self._say)
             self.lab.up(boot=False)
             self._stack.callback(self.lab.down)
