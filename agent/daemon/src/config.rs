@@ -18,6 +18,8 @@ use crate::toml_file::Mistake;
 
 /// A configuration file is small; anything larger is a mistake.
 const LIMIT: usize = 64 * 1024;
+/// The longest that may be waited for anything, in seconds.
+const MONTH: u64 = 30 * 24 * 3600;
 /// The port on which agents meet.
 pub const PORT: u16 = 7332;
 
@@ -187,7 +189,7 @@ impl Settings {
             listen: file.listen.unwrap_or_else(|| format!("[::]:{PORT}")),
             advertise: file.advertise.unwrap_or_default(),
             // A second at least: a typing mistake must not become an attack on the hub.
-            poll: Duration::from_secs(file.poll_seconds.unwrap_or(300).max(1)),
+            poll: Duration::from_secs(file.poll_seconds.unwrap_or(300).clamp(1, MONTH)),
             python: or(file.python, "python3"),
             stores: file.stores.unwrap_or_default(),
             index,
@@ -195,7 +197,7 @@ impl Settings {
             unfiltered: file.unfiltered.unwrap_or(false),
             update: file.update.unwrap_or(true),
             // A trial of nothing would prove nothing.
-            trial: Duration::from_secs(file.trial_seconds.unwrap_or(limits::TRIAL).max(1)),
+            trial: Duration::from_secs(file.trial_seconds.unwrap_or(limits::TRIAL).clamp(1, MONTH)),
             metrics,
             wifi: file.wifi.unwrap_or_default(),
             import,
@@ -269,6 +271,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.toml");
         assert_eq!(Settings::load(&path).unwrap().poll, Duration::from_mins(5));
+        files::write_atomic(&path, b"poll_seconds = 9223372036854775807\n").unwrap();
+        assert_eq!(
+            Settings::load(&path).unwrap().poll,
+            Duration::from_hours(720)
+        );
         files::write_atomic(&path, b"pol_seconds = 5\n").unwrap();
         let error = Settings::load(&path).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();

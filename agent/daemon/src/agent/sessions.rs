@@ -26,7 +26,9 @@ impl Agent {
             return;
         };
         match folder.create(named, bytes) {
-            Ok(()) => self.begin(named.clone(), Standing::Accepted(session), place),
+            Ok(true) => self.begin(named.clone(), Standing::Accepted(session), place),
+            // It is driven, or has ended.
+            Ok(false) => {}
             Err(error) => {
                 let detail = crate::text::chain(&error);
                 tracing::error!(error = %detail, "a session cannot be kept");

@@ -101,6 +101,10 @@ impl Drive {
             End::Ended(exit) => (Ok(exit), None, None),
             End::Kill(reason, reply) => {
                 let killed = self.running.kill().await;
+                if let Err(error) = &killed {
+                    // Whoever has it killed does not listen any more.
+                    tracing::error!(error = %crate::text::chain(error), "a program cannot be ended");
+                }
                 (
                     killed.map(|()| Exit::Signal(nix::libc::SIGKILL)),
                     reason,

@@ -38,12 +38,16 @@ impl Folder {
     }
 
     /// Makes the folder of a session that was just fetched. The checkpoint comes last: without one
-    /// there is no session.
-    pub fn create(&self, named: &SessionRef, envelope: &[u8]) -> Result<(), LedgerError> {
+    /// there is no session. Returns false if there is one: whatever is fetched twice runs once.
+    pub fn create(&self, named: &SessionRef, envelope: &[u8]) -> Result<bool, LedgerError> {
+        if self.checkpoint()?.is_some() {
+            return Ok(false);
+        }
         files::private_folder(&self.0)?;
         files::write_private(&self.path("envelope.json"), envelope)?;
         ledger::save(&self.path("session.json"), named)?;
-        self.save(&Checkpoint::Fetched)
+        self.save(&Checkpoint::Fetched)?;
+        Ok(true)
     }
 
     /// How the head named the session.
@@ -108,5 +112,30 @@ impl Folder {
     /// Whether the receipt still has to reach the hub.
     pub fn is_unpublished(&self) -> bool {
         self.has_receipt() && !self.path("published").exists()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e3_core::digest::Blob;
+
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_twice_does_not_begin_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder(root.path().join("session"));
+        let named = SessionRef {
+            name: "salaries".parse().unwrap(),
+            counter: 1,
+            manifest: Digest::of(b"manifest"),
+            envelope: Blob::of(b"{}"),
+        };
+        assert!(folder.create(&named, b"{}").unwrap());
+        let done = Checkpoint::Committed;
+        folder.save(&done).unwrap();
+        assert!(!folder.create(&named, b"other").unwrap());
+        assert_eq!(folder.checkpoint().unwrap(), Some(done));
+        assert_eq!(folder.envelope().unwrap(), b"{}");
     }
 }
