@@ -269,7 +269,9 @@ impl Rig {
         let path = self.fleet.parties[place].state().join("trust.json");
         let mut json: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         // The file's own, not the trust state's.
-        json.as_object_mut()?.remove("format");
+        for own in ["format", "writer"] {
+            json.as_object_mut()?.remove(own);
+        }
         Some(serde_json::from_value(json).unwrap())
     }
 
