@@ -105,14 +105,8 @@ impl Drop for Instance {
         if self.finished {
             return;
         }
-        // Nobody waits for it; if the agent itself goes, systemd ends the unit with it.
-        let (bus, unit) = (self.bus.clone(), self.unit.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = unit::end(&bus, &unit).await {
-                    tracing::warn!(error = %crate::text::chain(&error), "a unit is left");
-                }
-            });
-        }
+        unit::end_later(&self.bus, &self.unit);
+        // There are secrets in it. What the unit has opened it keeps.
+        let _ = self.folder.clear();
     }
 }

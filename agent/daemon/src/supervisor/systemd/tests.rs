@@ -726,3 +726,41 @@ async fn a_bus_that_answers_nothing_is_one_that_is_gone() {
         assert!(matches!(error, SupervisorError::NoBus(_)), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_unit_is_ended_when_the_bus_is_back_however_long_it_was_gone() {
+    let script = Shared::default();
+    let servers = Arc::new(Mutex::new(Vec::new()));
+    let tries = Arc::new(Mutex::new(0));
+    let (behind, kept, counted) = (script.clone(), servers.clone(), tries.clone());
+    let dial = Arc::new(move || {
+        let (behind, kept, counted) = (behind.clone(), kept.clone(), counted.clone());
+        async move {
+            let count = {
+                let mut count = counted.lock().unwrap();
+                *count += 1;
+                *count
+            };
+            if count < 4 {
+                return Err(zbus::Error::Address("nowhere".to_owned()));
+            }
+            let (server, client) = pair(behind).await;
+            kept.lock().unwrap().push(server);
+            Ok(client)
+        }
+        .boxed()
+    });
+    unit::end_later(&Bus::by(dial, Duration::ZERO), "e3-party@0.service");
+    let is_stopped = || {
+        script
+            .lock()
+            .unwrap()
+            .calls
+            .iter()
+            .any(|call| call.starts_with("StopUnit"))
+    };
+    while !is_stopped() {
+        tokio::task::yield_now().await;
+    }
+    assert!(*tries.lock().unwrap() >= 4);
+}

@@ -58,10 +58,8 @@ pub(super) async fn start(
         meanwhile.await
     };
     if let Err(error) = tokio::try_join!(job(bus, "start", unit, &asked), meanwhile) {
-        if asked.initialized()
-            && let Err(error) = end(bus, unit).await
-        {
-            tracing::warn!(error = %crate::text::chain(&error), "a unit is left");
+        if asked.initialized() && end(bus, unit).await.is_err() {
+            end_later(bus, unit);
         }
         return Err(error);
     }
@@ -78,6 +76,29 @@ pub(super) async fn end(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
     stop(bus, unit).await?;
     forget(bus, unit).await;
     Ok(())
+}
+
+/// The same when nobody waits for it, however long the bus is gone: a unit must not outlive its session.
+pub(super) fn end_later(bus: &Bus, unit: &str) {
+    let (bus, unit) = (bus.clone(), unit.to_owned());
+    // If the agent itself goes, systemd ends the unit with it.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    runtime.spawn(async move {
+        loop {
+            match end(&bus, &unit).await {
+                Err(SupervisorError::NoBus(error)) => {
+                    tracing::debug!(%error, %unit, "the bus is gone; its unit will be ended when it is back");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => {
+                    return tracing::error!(%unit, error = %crate::text::chain(&error), "a unit is left");
+                }
+                Ok(()) => return,
+            }
+        }
+    });
 }
 
 /// Stops the unit; if its stop job does not end well, kills everything in it and stops it once more.
