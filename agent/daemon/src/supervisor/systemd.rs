@@ -13,14 +13,16 @@
 //! | `large` | `/run/e3/large` | link to inputs that are too large for a credential |
 //!
 //! systemd opens the first two rows as root. They cannot lead it anywhere: the file system knows no symbolic links
-//! (`run-e3party.mount`). The links below are resolved by systemd itself, for mounts, which give nobody a permission.
+//! (`run-e3party.mount`). The links below it resolves by itself, also as root, for read-only mounts that only the
+//! session's own user sees. What that leaves to an agent that was taken over: to show a session any folder of the
+//! machine, also one behind a closed parent, of which the session then reads what everybody may read.
 //!
 //! All members of a job are in the unit's cgroup, so nothing escapes: [`super::Running::ended`] and
 //! [`super::Running::kill`] resolve when systemd says that the unit is inactive, which with
 //! `KillMode=control-group` means that the cgroup is empty.
 //!
-//! `bus` is the way to systemd, `unit` what is asked of it, `changes` what it and polkit tell unasked, `folder` what lies below [`ROOT`], `instance` one unit
-//! from its start to its end, `limits` what is set for it.
+//! `bus` is the way to systemd, `unit` what is asked of it, `changes` what it and polkit tell unasked, `folder` what
+//! lies below [`ROOT`], `instance` one unit from its start to its end, `limits` what is set for it.
 
 mod bus;
 mod changes;
