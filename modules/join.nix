@@ -45,11 +45,6 @@ in
       ];
       description = "More places to look at, as `[[import]]` in agent/dist/etc/e3/agent.toml explains them.";
     };
-    watch = mkOption {
-      type = types.bool;
-      default = false;
-      description = "Whether to look again every few seconds: for media that tell nobody when a file appears.";
-    };
     files = mkOption {
       type = types.nullOr (types.nonEmptyListOf (types.strMatching "/.+"));
       default = null;
@@ -67,9 +62,6 @@ in
   };
 
   config = lib.mkIf config.e3.agent.enable {
-    systemd.timers = lib.mkIf (cfg.import && cfg.watch) {
-      e3-import.wantedBy = [ "timers.target" ];
-    };
     assertions = [
       {
         assertion = cfg.files == null || !lib.any (lib.hasPrefix builtins.storeDir) cfg.files;

@@ -33,11 +33,7 @@
   e3.appliance.watchdog = null;
 
   # The drive of Windows is a file system that anybody on Windows can write to, so its join file is checked like any.
-  e3.join = {
-    place = "wsl";
-    # Windows tells nobody of a new file.
-    watch = true;
-  };
+  e3.join.place = "wsl";
 
   # Windows' clock stands still while the computer sleeps, and WSL's stays behind for a while; the agent's floor
   # (rule 10) keeps the trust rules right meanwhile. WSL's own clock is corrected by Windows.

@@ -27,9 +27,6 @@ class Places(MediaCase):
         self.image("p1", "digitalocean")
         self.unit("p1", "path", "[Path]\nPathChanged=/run/do-metadata/v1.json\n")
         self.image("p2", "wsl")
-        wants = self.lab["p2"].layer.upper / "etc/systemd/system/timers.target.wants"
-        wants.mkdir(parents=True)
-        (wants / "e3-import.timer").symlink_to("/usr/lib/systemd/system/e3-import.timer")
         self.image("p3", "nocloud")
         credential = self.lab.folder / "credential"
         credential.write_text(self.invite("p3"))
