@@ -137,14 +137,13 @@ impl Writable {
         let of_it = |folder: &&Path| folder.metadata().is_ok_and(|m| m.dev() == device);
         let root = folder.ancestors().take_while(of_it).last();
         let root = root.unwrap_or(folder).to_owned();
-        // The flags of the mount stay; a remount would take away what is not repeated.
+        // The flags of the mount stay; a remount would take away what is not repeated, but for how access times are kept.
         let now = statvfs(&root)?.flags();
         let flags = [
             (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
             (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
             (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
             (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-            (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
         ];
         let flags = flags.into_iter().filter(|(is, _)| now.contains(*is));
         let flags = flags.fold(MsFlags::MS_REMOUNT, |all, (_, flag)| all | flag);
