@@ -71,14 +71,25 @@ async fn bring(
         } => reason,
         error => error.to_string(),
     })?;
-    let (disk, root, image, release) =
-        (disk.clone(), root.clone(), image.clone(), release.to_vec());
+    take_in(disk, root, image, release).await
+}
+
+/// Makes of what lies in the binary's place what can be executed, beside its release, and says whether it is what was
+/// signed. Also for what was there already: a power cut may have come right after it was put there.
+pub async fn take_in(
+    disk: &Disk,
+    root: &Root,
+    image: &Image,
+    release: &[u8],
+) -> std::result::Result<(), String> {
+    let (disk, root, file, release) = (disk.clone(), root.clone(), image.file, release.to_vec());
     super::aside(move || {
+        let binary = disk.binary(&file.digest);
         let cannot = |error: io::Error| format!("cannot keep {}: {error}", binary.display());
         settle(&binary).map_err(cannot)?;
-        let adopted = disk.adopt(&image.file.digest, &release);
+        let adopted = disk.adopt(&file.digest, &release);
         adopted.map_err(|error| crate::text::chain(&error))?;
-        verify(&root, &release, &image.file, &binary)
+        verify(&root, &release, &file, &binary)
     })
     .await?
 }

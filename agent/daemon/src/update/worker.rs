@@ -289,13 +289,8 @@ impl Updater {
         let root = shared.keeper().trust().root.clone();
         let (file, version) = (image.file.digest, image.version.clone());
         // It may lie there already: fetched just before a restart, or kept from an earlier release.
-        let (disk, wanted, signed) = (self.0.disk.clone(), image.clone(), release.to_vec());
-        let trusted = root.clone();
-        let looked = super::aside(move || {
-            disk.adopt(&wanted.file.digest, &signed).is_ok() && disk.open(&trusted, &wanted).is_ok()
-        });
-        let at_hand = looked.await == Ok(true);
-        if !at_hand {
+        let at_hand = fetch::take_in(&self.0.disk, &root, image, release).await;
+        if at_hand.is_err() {
             tracing::info!(%version, %file, "fetches an update");
             let fetched = fetch::fetch(&shared.hub, &self.0.disk, &root, image, release).await;
             if let Err(trouble) = fetched {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use e3_core::update::Stage;
+use e3_agent::update::disk::Disk;
+use e3_core::digest::Blob;
+use e3_core::update::{Candidate, Image, Stage, State};
 
-use crate::fleet::{Fleet, PATIENCE, agent};
+use crate::fleet::{Fleet, PATIENCE, agent, target};
 
 /// One release after the other; in each the agent is killed once, a little later than in the one
 /// before, until one was committed before its time had come.
@@ -79,4 +81,29 @@ fn an_agent_killed_at_each_stage_ends_with_the_update() {
     }
     init.stop();
     assert_eq!(fleet.journal()["update committed"], 3);
+}
+
+/// What a power cut leaves that comes when the binary is in its place, and nothing is done with it yet.
+#[test]
+fn a_binary_that_was_only_put_in_its_place_is_made_ready() {
+    let mut fleet = Fleet::new();
+    let bytes = agent(1);
+    let draft = fleet.draft(1, "0.2.1", Blob::of(&bytes));
+    let state = State {
+        candidate: Some(Candidate {
+            image: Image::of(&draft, &target()).unwrap(),
+            stage: Stage::Wanted,
+            starts: 0,
+        }),
+        ..State::default()
+    };
+    e3_client::files::private_folder(&fleet.path("state")).unwrap();
+    Disk::new(&fleet.path("state")).save(&state).unwrap();
+    let path = fleet.binary(&draft.binaries[0].file.digest);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let file = fleet.release(1, "0.2.1", &bytes);
+    let init = fleet.boot();
+    fleet.until_committed(&init, &file);
+    init.stop();
 }
