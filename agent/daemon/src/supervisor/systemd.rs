@@ -103,8 +103,7 @@ impl Systemd {
         // While systemd makes the unit's file system: what it loads for properties alone it forgets again, and reads
         // twice for each call. Until it is let go, the unit runs nothing but the gate.
         let kept = self.wanted.keep(&unit, job.limits);
-        let limits = limits::set(&self.bus, &unit, limits::of_job(&job.limits, &[]));
-        let main_pid = unit::start(&self.bus, &unit, limits).await?;
+        let main_pid = unit::start(&self.bus, &unit, kept.set(&self.bus)).await?;
         let running = Box::new(Instance {
             bus: self.bus.clone(),
             unit,

@@ -30,6 +30,16 @@ const EMPTY_LOOKS: u32 = 2;
 /// Between two looks at processes that were killed and have not gone yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
+/// How far a killing has come.
+#[derive(Debug, Default)]
+struct Hunt {
+    /// Whoever has been stopped or killed so far.
+    stopped: BTreeSet<u32>,
+    rounds: u32,
+    /// Looks in a row that found nobody.
+    empty: u32,
+}
+
 /// The members of one job.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -141,8 +151,9 @@ impl Tree {
         }
     }
 
-    /// One round of killing: stops whoever is new, kills all when nobody is, and reaps. Returns who is left.
-    fn round(&mut self, stopped: &mut BTreeSet<u32>, round: u32) -> Vec<u32> {
+    /// One round of killing: stops whoever is new, kills all when nobody is, and reaps. Returns who is left, or `None` when
+    /// it is certain that nobody is.
+    fn round(&mut self, hunt: &mut Hunt) -> Option<Vec<u32>> {
         let members = self.members();
         for member in &members {
             self.reap_one(member);
@@ -152,12 +163,15 @@ impl Tree {
         // on the list.
         let groups: BTreeSet<u32> = members.iter().map(|member| member.group).collect();
         let alive: Vec<Process> = members.into_iter().filter(Process::is_alive).collect();
-        let is_new = alive.iter().any(|member| !stopped.contains(&member.pid));
-        let signal = if is_new && round < STOPPING_ROUNDS {
+        let is_new = alive
+            .iter()
+            .any(|member| !hunt.stopped.contains(&member.pid));
+        let signal = if is_new && hunt.rounds < STOPPING_ROUNDS {
             Signal::SIGSTOP
         } else {
             Signal::SIGKILL
         };
+        hunt.rounds += 1;
         // A whole group at once first: processes that fork and die faster than a list is read do not get away from
         // that. Only groups that members lead: anybody may enter the group of somebody else.
         for group in groups.intersection(&pids) {
@@ -165,42 +179,34 @@ impl Tree {
         }
         for member in &alive {
             send(member, signal);
-            stopped.insert(member.pid);
+            hunt.stopped.insert(member.pid);
         }
-        alive.iter().map(|member| member.pid).collect()
+        // One look can miss who is just being born.
+        hunt.empty = if alive.is_empty() { hunt.empty + 1 } else { 0 };
+        (hunt.empty < EMPTY_LOOKS).then(|| alive.iter().map(|member| member.pid).collect())
     }
 
     /// Kills every member and resolves when none is left. Returns how many there were.
     pub(super) async fn kill(&mut self) -> Result<usize, SupervisorError> {
         let begin = tokio::time::Instant::now();
-        let mut stopped = BTreeSet::new();
-        let mut empty = 0;
-        for round in 0.. {
-            let pids = self.round(&mut stopped, round);
-            // One look can miss who is just being born.
-            empty = if pids.is_empty() { empty + 1 } else { 0 };
-            if empty == EMPTY_LOOKS {
-                break;
-            }
+        let mut hunt = Hunt::default();
+        while let Some(pids) = self.round(&mut hunt) {
             if begin.elapsed() > DEADLINE {
                 return Err(SupervisorError::Survivors { pids });
             }
-            if round > 0 {
+            if hunt.rounds > 1 {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
-        Ok(stopped.len())
+        Ok(hunt.stopped.len())
     }
 
     /// The same without waiting for anybody else, for when the agent itself goes.
     pub(super) fn kill_blocking(&mut self, patience: Duration) {
         let begin = Instant::now();
-        let mut stopped = BTreeSet::new();
-        for round in 0.. {
-            if self.round(&mut stopped, round).is_empty() || begin.elapsed() > patience {
-                break;
-            }
-            if round > 0 {
+        let mut hunt = Hunt::default();
+        while self.round(&mut hunt).is_some() && begin.elapsed() <= patience {
+            if hunt.rounds > 1 {
                 std::thread::sleep(LOOK_AGAIN);
             }
         }

@@ -38,6 +38,21 @@ struct Setting {
     peers: Vec<IpAddr>,
 }
 
+impl Setting {
+    fn properties(&self) -> Properties {
+        vec![
+            ("MemoryMax", self.limits.memory.into()),
+            (
+                "CPUQuotaPerSecUSec",
+                (u64::from(self.limits.cpu) * PERCENT_USEC).into(),
+            ),
+            ("TasksMax", u64::from(self.limits.tasks).into()),
+            // Empties it, at first: an earlier attempt at the same session may have left its own.
+            ("IPAddressAllow", addresses(&self.peers)),
+        ]
+    }
+}
+
 impl Wanted {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Setting>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,7 +76,7 @@ impl Wanted {
         let settings: Vec<_> = {
             let units = self.lock();
             let all = units.iter();
-            all.map(|(unit, setting)| (unit.clone(), of_job(&setting.limits, &setting.peers)))
+            all.map(|(unit, setting)| (unit.clone(), setting.properties()))
                 .collect()
         };
         for (unit, properties) in settings {
@@ -73,12 +88,19 @@ impl Wanted {
 }
 
 impl Kept {
+    /// Sets the limits, and that nobody may be reached yet.
+    pub(super) async fn set(&self, bus: &Bus) -> Result<(), SupervisorError> {
+        let properties = self.wanted.lock().get(&self.unit).map(Setting::properties);
+        set(bus, &self.unit, properties.unwrap_or_default()).await
+    }
+
     /// Lets the unit reach these addresses, and no other.
     pub(super) async fn allow(&self, bus: &Bus, peers: &[IpAddr]) -> Result<(), SupervisorError> {
         if let Some(setting) = self.wanted.lock().get_mut(&self.unit) {
             setting.peers = peers.to_vec();
         }
-        set(bus, &self.unit, of_peers(peers)).await
+        let only = vec![("IPAddressAllow", addresses(peers))];
+        set(bus, &self.unit, only).await
     }
 
     /// The unit has ended.
@@ -93,25 +115,6 @@ impl Drop for Kept {
     }
 }
 
-/// The manifest's limits, and whom to talk to.
-pub(super) fn of_job(limits: &Limits, peers: &[IpAddr]) -> Properties {
-    vec![
-        ("MemoryMax", limits.memory.into()),
-        (
-            "CPUQuotaPerSecUSec",
-            (u64::from(limits.cpu) * PERCENT_USEC).into(),
-        ),
-        ("TasksMax", u64::from(limits.tasks).into()),
-        // Empties it, at first: an earlier attempt at the same session may have left its own.
-        ("IPAddressAllow", addresses(peers)),
-    ]
-}
-
-/// These addresses and no others.
-fn of_peers(peers: &[IpAddr]) -> Properties {
-    vec![("IPAddressAllow", addresses(peers))]
-}
-
 fn addresses(peers: &[IpAddr]) -> Variant<'static> {
     let entry = |peer: &IpAddr| match peer {
         IpAddr::V4(v4) => (FAMILIES.0, v4.octets().to_vec(), 32),
@@ -122,11 +125,7 @@ fn addresses(peers: &[IpAddr]) -> Variant<'static> {
 }
 
 /// Sets them, also over a bus that is just being restarted: set twice they are the same.
-pub(super) async fn set(
-    bus: &Bus,
-    unit: &str,
-    properties: Properties,
-) -> Result<(), SupervisorError> {
+async fn set(bus: &Bus, unit: &str, properties: Properties) -> Result<(), SupervisorError> {
     let mut lost = None;
     loop {
         match set_once(bus, unit, &properties).await {

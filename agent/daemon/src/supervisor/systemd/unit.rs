@@ -103,14 +103,14 @@ pub(super) fn end_later(bus: &Bus, unit: &str) {
 
 /// Stops the unit; if its stop job does not end well, kills everything in it and stops it once more.
 async fn stop(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
-    let Err(error) = job(bus, "stop", unit, &SetOnce::new()).await else {
+    let Err(error) = stop_job(bus, unit).await else {
         return Ok(());
     };
     tracing::warn!(error = %crate::text::chain(&error), "killing everything in it");
     let manager = manager(&bus.connection().await?).await?;
     let killed = manager.kill_unit(unit, "all", nix::libc::SIGKILL).await;
     killed.map_err(|source| failed("kill", unit, source))?;
-    job(bus, "stop", unit, &SetOnce::new()).await
+    stop_job(bus, unit).await
 }
 
 /// A failed unit stays loaded until somebody says that they have seen it; one that is gone has no error left.
@@ -134,7 +134,7 @@ pub(super) async fn check(bus: &Bus, unit: &str) -> Result<(), SupervisorError> 
     let state = proxy.load_state().await;
     let state = state.map_err(|source| failed("look at", unit, source))?;
     if state == "loaded" {
-        return job(bus, "stop", unit, &SetOnce::new()).await;
+        return stop_job(bus, unit).await;
     }
     let unit = unit.to_owned();
     Err(SupervisorError::NoUnit { unit, state })
@@ -187,6 +187,11 @@ async fn end_of(service: &ServiceProxy<'_>, unit: &str) -> Result<End, Superviso
         })
     };
     read.await.map_err(|source| failed("look at", unit, source))
+}
+
+/// Has systemd stop the unit, and waits until that is done.
+async fn stop_job(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
+    job(bus, "stop", unit, &SetOnce::new()).await
 }
 
 /// Has systemd start or stop the unit, and waits until that is done. `asked` is its job, once it is known: it outlives a
