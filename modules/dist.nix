@@ -33,7 +33,6 @@ let
   };
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
-    agetty = pkgs.util-linux;
     systemd-tmpfiles = systemd;
   };
   named =

@@ -1,15 +1,18 @@
 //! What the console shows before anybody logs in: identity, phase, addresses, the last session.
 //!
-//! A file in the form that agetty reads (issue(5)), in the run folder; a tmpfiles rule links it to
-//! where agetty looks, and `e3-issue.path` has the prompts that wait show it anew when it changes. Words of others cannot write to the console: everything is cleaned, and the
-//! backslash, which agetty obeys, is doubled.
+//! A file in the form that agetty reads (issue(5)), in the run folder. `tmpfiles.d/e3-issue.conf` links it to where agetty
+//! looks, and lets the agent tell the prompts that wait when it has changed. Words of others cannot write to the console:
+//! everything is cleaned, and the backslash, which agetty obeys, is doubled.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e3_client::files;
 use e3_core::text::clean;
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
 
 use crate::board::Board;
 
@@ -18,6 +21,24 @@ const LINE: usize = 300;
 
 /// Between two changes, at least: nobody reads faster, and each one is shown on every console.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What agetty shows, by `tmpfiles.d/e3-issue.conf`; agents of demos have theirs elsewhere.
+const SHOWN: [&str; 2] = ["/run/e3/issue", "/run/e3-import/issue"];
+/// agetty reads its banner when it starts, and again when this is touched (`agetty --reload` does no more than that). The
+/// file is the agent's, by the same tmpfiles rule.
+const RELOAD: &str = "/run/agetty.reload";
+
+/// Has every prompt that waits for somebody to log in show the banner at `written` anew.
+pub fn show(written: &Path) {
+    if !SHOWN.iter().any(|shown| Path::new(shown) == written) {
+        return;
+    }
+    let touch = |file| Ok(futimens(&file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?);
+    if let Err(error) = File::options().write(true).open(RELOAD).and_then(touch) {
+        // Such as on a system without that rule. A prompt shows the banner when it starts, whatever happens.
+        tracing::debug!(%error, "login prompts keep their banner");
+    }
+}
 
 /// Where it lies.
 pub fn path(run: &Path) -> PathBuf {
@@ -34,6 +55,7 @@ pub async fn run(board: Board, run: PathBuf) {
         if text != written {
             match files::write_volatile(&path, text.as_bytes()) {
                 Ok(()) => {
+                    show(&path);
                     written = text;
                     tokio::time::sleep(PAUSE).await;
                 }

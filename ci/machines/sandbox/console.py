@@ -27,6 +27,11 @@ class WithoutFleet(unittest.TestCase):
     def test_no_join_file(self):
         with Lab(1, name="sandbox-console", agent=os.environ["E3_AGENT"]) as lab:
             shows(lab["p0"], "E3 machine without identity yet", "waiting for a join file", "e3 fleet invite", "/etc/e3/e3.toml")
+            # What the importer has to say is shown, too, and no longer than it is true.
+            lab["p0"].write("/etc/e3/e3.toml", "no join file\n")
+            shows(lab["p0"], "E3 join file:", "/etc/e3/e3.toml is broken", "waiting for a join file")
+            lab["p0"].run(["rm", "/etc/e3/e3.toml"])
+            until("the console shows no trouble any more", lambda: "E3 join file:" not in banner(lab["p0"]), 30)
 
 
 class Console(FleetCase):

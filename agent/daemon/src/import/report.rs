@@ -8,6 +8,8 @@ use e3_client::files::{self, FileError};
 use e3_core::text::clean;
 use serde::{Deserialize, Serialize};
 
+use crate::issue;
+
 /// Characters in one line.
 const LINE: usize = 400;
 /// Lines on the console; all of them are in the log.
@@ -84,16 +86,23 @@ impl Report {
         text
     }
 
-    /// Writes `report.json`, and `issue` for agetty(8), which obeys backslashes.
+    /// Writes `report.json`, and `issue` for agetty(8), which obeys backslashes; that is shown if it is new.
     pub fn write(&self, folder: &Path) -> Result<(), FileError> {
         let json = serde_json::to_vec(self).unwrap_or_default();
         files::write_volatile(&folder.join("report.json"), &json)?;
-        let mut issue = self.screen().replace('\\', "\\\\");
-        if !issue.is_empty() {
-            issue.insert_str(0, "E3 join file:\n");
-            issue.push('\n');
+        let mut text = self.screen().replace('\\', "\\\\");
+        if !text.is_empty() {
+            text.insert_str(0, "E3 join file:\n");
+            text.push('\n');
         }
-        files::write_volatile(&folder.join("issue"), issue.as_bytes())
+        let path = folder.join("issue");
+        // An importer looks every few seconds, and mostly has nothing new to say.
+        if files::read_bounded(&path, LIMIT).is_ok_and(|bytes| bytes == text.as_bytes()) {
+            return Ok(());
+        }
+        files::write_volatile(&path, text.as_bytes())?;
+        issue::show(&path);
+        Ok(())
     }
 
     /// The last one that was written, if there is one.
