@@ -28,17 +28,36 @@ pub fn provider() -> Arc<CryptoProvider> {
         .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
 }
 
-/// How a client of HTTPS judges servers: by the authorities in `ca`, a PEM text, and nobody else, or by the machine's own
-/// if there is none; and by the time of `clock`. The error is a sentence about `ca`.
-pub fn client(ca: Option<&[u8]>, clock: Clock) -> Result<ClientConfig, String> {
+/// Whose word a client of HTTPS takes for who a server is.
+#[derive(Debug, Clone, Copy)]
+pub enum Authorities<'a> {
+    /// The machine's own. They are read at once: some hundred files.
+    Machine,
+    /// Those in this PEM text, and nobody else's.
+    Pem(&'a [u8]),
+    /// Nobody's: for a client that never speaks TLS.
+    None,
+}
+
+/// How a client of HTTPS judges servers: by these authorities, and by the time of `clock`. The error is a sentence about the
+/// authorities.
+pub fn client(authorities: Authorities<'_>, clock: Clock) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let Some(pem) = ca else {
-        let builder = builder.with_platform_verifier();
-        return Ok(builder
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth());
+    let pem = match authorities {
+        Authorities::Pem(pem) => pem,
+        Authorities::Machine => {
+            let builder = builder.with_platform_verifier();
+            return Ok(builder
+                .map_err(|error| error.to_string())?
+                .with_no_client_auth());
+        }
+        Authorities::None => {
+            return Ok(builder
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth());
+        }
     };
     let mut authorities = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -18,6 +18,7 @@ use e3_core::digest::Digest;
 use e3_core::time::Time;
 
 use crate::clock::Clock;
+use crate::tls::Authorities;
 
 pub use self::download::Download;
 pub use self::error::HubError;
@@ -84,9 +85,16 @@ impl Hub {
         if !is_web || parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(address());
         }
-        let requests = client(ca, clock, SILENCE)?;
+        let authorities = match ca {
+            Some(pem) => Authorities::Pem(pem),
+            // A redirect to `https` is not followed either.
+            None if parsed.scheme() == "http" => Authorities::None,
+            None => Authorities::Machine,
+        };
+        let tls = crate::tls::client(authorities, clock.clone()).map_err(certificate)?;
+        let requests = client(tls.clone(), SILENCE)?;
         // The hub breaks an event stream's silence every 30 s.
-        let events = client(ca, clock, 3 * SILENCE + CONNECT)?;
+        let events = client(tls, 3 * SILENCE + CONNECT)?;
         let base = url.trim_end_matches('/').to_owned();
         Ok(Self {
             url: e3_core::text::without_credentials(&base),
@@ -131,16 +139,14 @@ impl Hub {
     }
 }
 
-fn client(
-    ca: Option<&[u8]>,
-    clock: &Clock,
-    silence: Duration,
-) -> Result<reqwest::Client, HubError> {
-    let certificate = |detail: String| HubError::Certificate {
+fn certificate(detail: String) -> HubError {
+    HubError::Certificate {
         url: "hub_ca".to_owned(),
         detail,
-    };
-    let tls = crate::tls::client(ca, clock.clone()).map_err(certificate)?;
+    }
+}
+
+fn client(tls: rustls::ClientConfig, silence: Duration) -> Result<reqwest::Client, HubError> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT)
