@@ -22,6 +22,7 @@
 | `updates` | releases of the agent that work, that do not, and that are not the fleet's |
 | `byhand`, `bench` | how it was done before E3, to compare with |
 | `selftest` | what the laboratory itself promises, tried |
+| `suite` | how tests are run, and what becomes of them when a signal ends that |
 | `cli` | the commands of `ci/lab` |
 """
 

@@ -311,20 +311,32 @@ def test(_args):
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ends the command. It is of this kind because unittest takes everything else for an error of the test that
+    runs, and goes on with the next."""
+
+    def __init__(self, number):
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
 def stop(number, _frame):
     """What was begun is taken down on the way out, and a second signal must not end that."""
     for other in STOPS:
         signal.signal(other, signal.SIG_IGN)
-    sys.exit(128 + number)
+    raise Stopped(number)
 
 
 def main():
     """Runs one command; its exit status is returned."""
-    for number in STOPS:
-        signal.signal(number, stop)
-    args = arguments(sys.argv[1:])
     try:
+        for number in STOPS:
+            signal.signal(number, stop)
+        args = arguments(sys.argv[1:])
         args.action(args)
+    except Stopped as error:
+        say(f"error: {error}")
+        return error.status
     except LabError as error:
         say(f"error: {error}")
         return 1

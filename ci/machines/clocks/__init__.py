@@ -8,17 +8,11 @@ the clock of their host, so this takes minutes.
 | `future` | p0 lives in 2099: it runs nothing, says why, and recovers when its clock is set right |
 """
 
-import unittest
-
-from ..failure import LabError
+from .. import suite
 
 TESTS = ("past", "future")
 
 
 def run(names):
     """Runs these tests (none: all); True if all passed."""
-    unknown = set(names) - set(TESTS)
-    if unknown:
-        raise LabError(f"there are no tests called {', '.join(sorted(unknown))}; there are: {', '.join(TESTS)}")
-    suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names or TESTS)
-    return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+    return suite.run(__name__, suite.chosen(names, TESTS))

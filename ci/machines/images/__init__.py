@@ -13,8 +13,8 @@
 """
 
 import json
-import unittest
 
+from .. import suite
 from . import rig
 
 # In this order: a machine that computes is not attacked before.
@@ -27,8 +27,7 @@ def run(say, as_json):
     if sources is None:
         return True
     with rig.Rig(sources, say) as rig.current:
-        suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in TESTS)
-        passed = unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+        passed = suite.run(__name__, TESTS)
         for line in rig.current.told():
             say(line)
         if as_json:

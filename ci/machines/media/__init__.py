@@ -8,10 +8,9 @@ images ship: `ci/lab media`.
 | `bad` | broken files, files that disagree, a card that is missing: said on the console, and the machine boots |
 """
 
-import unittest
+from .. import suite
 
 
 def run(names=("places", "bad")):
     """Runs all tests; True if all passed."""
-    suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names)
-    return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+    return suite.run(__name__, names)

@@ -10,10 +10,9 @@ polkit: `ci/lab sandbox`.
 | `trouble` | the bus, systemd, polkit, the unit or the agent goes away in the middle |
 """
 
-import unittest
+from .. import suite
 
 
 def run(names=("rights", "inside", "console", "trouble")):
     """Runs all tests; True if all passed."""
-    suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names)
-    return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+    return suite.run(__name__, names)

@@ -19,6 +19,34 @@ with Lab(1, name=sys.argv[1]) as lab:
     print("up", flush=True)
     sys.stdin.read()
 """
+# `ci/lab test`, with these tests instead of its own.
+SUITE = """
+import sys
+import unittest
+from machines import Lab, cli, suite
+
+name = sys.argv[1]
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(Lab(1, name=name))
+
+    def test_1_of_two(self):
+        self.addCleanup(print, "cleaned", flush=True)
+        print("up", flush=True)
+        sys.stdin.read()
+
+    def test_2_of_two(self):
+        print("went on", flush=True)
+
+def test(_args):
+    suite.run("__main__", ["Case"])
+
+cli.test = test
+sys.argv[1:] = ["test"]
+sys.exit(cli.main())
+"""
 
 
 def host():
@@ -90,6 +118,14 @@ class LeftOvers(unittest.TestCase):
             process.send_signal(signal.SIGTERM)
             self.assertIn(process.wait(30), (128 + number, 128 + signal.SIGTERM))
             self.assert_gone("interrupted")
+
+    def test_a_signal_ends_tests_and_takes_their_laboratory_down(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.spawn("tests", SUITE)
+            process.send_signal(number)
+            self.assertEqual(process.communicate(timeout=30)[0], "cleaned\n")
+            self.assertEqual(process.returncode, 128 + number)
+            self.assert_gone("tests")
 
     def test_sigkill_while_it_is_brought_up_is_cleaned_up_by_the_next_command(self):
         process = self.up("half")

@@ -10,17 +10,11 @@ away. `ci/lab updates`.
 | `full` | a disk without room |
 """
 
-import unittest
-
-from ..failure import LabError
+from .. import suite
 
 TESTS = ("good", "bad", "foreign", "full")
 
 
 def run(names):
     """Runs these tests (none: all); True if all passed."""
-    unknown = set(names) - set(TESTS)
-    if unknown:
-        raise LabError(f"there are no tests called {', '.join(sorted(unknown))}; there are: {', '.join(TESTS)}")
-    suite = unittest.defaultTestLoader.loadTestsFromNames(f"{__name__}.{name}" for name in names or TESTS)
-    return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+    return suite.run(__name__, suite.chosen(names, TESTS))
