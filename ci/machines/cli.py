@@ -85,7 +85,7 @@ def parser():
     command(sandbox_, "try what the agent may do on a machine, what a session's program may, and what they survive")
     command(media_, "join files on the media of each image: a card, user data, Windows' folders, a credential, a variable")
     sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")
-    sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, bad, foreign or full (default: all)")
+    sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, busy, bad, foreign or full (default: all)")
     command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     sub = command(clocks_, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")

@@ -5,6 +5,7 @@ away. `ci/lab updates`.
 |---|---|
 | `case`, `releases`, `programs` | what the tests share: a machine, releases as an owner makes them, bad binaries |
 | `good` | a release that works is fetched, tried and kept |
+| `busy` | one that comes while a session runs waits for its end |
 | `bad` | one that does not is taken back, and never tried again |
 | `foreign` | one that the release keys have not signed, or an older one, is refused |
 | `full` | a disk without room |
@@ -12,7 +13,7 @@ away. `ci/lab updates`.
 
 from .. import suite
 
-TESTS = ("good", "bad", "foreign", "full")
+TESTS = ("good", "busy", "bad", "foreign", "full")
 
 
 def run(names):

@@ -20,10 +20,11 @@ DROP_IN = "[Service]\nTimeoutStartSec=6s\nWatchdogSec=6s\n"
 class UpdateCase(unittest.TestCase):
     """Has `self.machine`, with the installed agent, and `self.releases`."""
 
+    machines = 1
     trial_seconds = 2
 
     def setUp(self):
-        self.lab = self.enterContext(Lab(1, agent=os.environ["E3_AGENT"]))
+        self.lab = self.enterContext(Lab(self.machines, agent=os.environ["E3_AGENT"]))
         self.machine = self.lab["p0"]
         self.fleet = fleet.Fleet(self.lab, fleet.need_binary())
         self.releases = Releases(self.fleet)
