@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use e3_core::degraded::Degraded;
 use futures_util::StreamExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::board::{Board, Source};
 use crate::party::Launcher;
@@ -18,6 +18,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// ... and at most: a few messages, or a look for a socket.
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// What has worked may be gone for so long before it is told: a restart of the bus or of polkit takes about a second.
+/// Nor may a look take longer: dbus waits 25 seconds for a polkit that systemd does not start, and says nothing meanwhile.
 const RESTART: Duration = Duration::from_secs(5);
 
 /// Watches for ever.
@@ -27,7 +28,8 @@ pub async fn watch(launcher: Launcher, board: Board) {
     loop {
         // Before the look: no change may be missed between the two.
         let changes = launcher.changes().await;
-        let (error, mut changes) = match (launcher.check().await, changes) {
+        let begin = Instant::now();
+        let (error, mut changes) = match (check(&launcher, &board).await, changes) {
             (Ok(()), Ok(mut changes)) => {
                 if board.is_degraded(Source::Supervisor) {
                     tracing::info!("programs can be started again");
@@ -40,7 +42,7 @@ pub async fn watch(launcher: Launcher, board: Board) {
             (Err(error), changes) => (error, changes.ok()),
             (Ok(()), Err(error)) => (error, None),
         };
-        let since = *missing.get_or_insert_with(Instant::now);
+        let since = *missing.get_or_insert(begin);
         if since.elapsed() >= patience {
             tell(&board, &error);
         }
@@ -48,12 +50,23 @@ pub async fn watch(launcher: Launcher, board: Board) {
         tokio::time::sleep(RETRY).await;
         let rest = pause.saturating_sub(RETRY);
         if let Some(changes) = &mut changes {
-            let _ = tokio::time::timeout(rest, changes.next()).await;
+            let _ = timeout(rest, changes.next()).await;
         } else {
             tokio::time::sleep(rest).await;
         }
         pause = (pause * 2).min(RETRY_MOST);
     }
+}
+
+/// A look; that it gets no answer is told, too.
+async fn check(launcher: &Launcher, board: &Board) -> Result<(), SupervisorError> {
+    let mut check = std::pin::pin!(launcher.check());
+    if let Ok(checked) = timeout(RESTART, &mut check).await {
+        return checked;
+    }
+    let seconds = RESTART.as_secs();
+    tell(board, &SupervisorError::NoAnswer { seconds });
+    check.await
 }
 
 fn tell(board: &Board, error: &SupervisorError) {

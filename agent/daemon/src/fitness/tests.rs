@@ -18,6 +18,8 @@ struct Fake {
     changes: broadcast::Sender<()>,
     /// Whether there is nobody to tell of changes either.
     is_deaf: bool,
+    /// How long a look takes.
+    takes: Arc<Mutex<Duration>>,
 }
 
 impl Supervisor for Fake {
@@ -40,6 +42,8 @@ impl Supervisor for Fake {
     fn check(&self) -> BoxFuture<'_, Result<(), SupervisorError>> {
         async {
             *self.looks.lock().unwrap() += 1;
+            let takes = *self.takes.lock().unwrap();
+            tokio::time::sleep(takes).await;
             self.missing.lock().unwrap().map_or(Ok(()), |state| {
                 Err(SupervisorError::NoUnit {
                     unit: "e3-party@.service".to_owned(),
@@ -79,6 +83,7 @@ impl Watched {
             looks: Arc::default(),
             changes: broadcast::Sender::new(8),
             is_deaf,
+            takes: Arc::default(),
         };
         let folder = tempfile::tempdir().unwrap();
         let supervisor = Arc::new(fake.clone());
@@ -157,4 +162,26 @@ async fn a_short_absence_is_not_told_and_a_long_one_is() {
     told.borrow_and_update();
     watched.lack(None);
     watched.says("ready").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_without_an_answer_is_told_before_there_is_one() {
+    let watched = Watched::new(None, false);
+    watched.says("ready").await;
+    tokio::time::sleep(RETRY_MOST).await;
+    let late = Duration::from_secs(25);
+    *watched.fake.takes.lock().unwrap() = late;
+    watched.fake.changes.send(()).unwrap();
+    assert_eq!(watched.says("degraded").await, RESTART);
+    let reason = watched.board.phase().reason();
+    assert!(reason.contains("has not said for 5 s"), "{reason}");
+    // The first answer counts, however late.
+    assert_eq!(watched.says("ready").await, late.saturating_sub(RESTART));
+    // One that says no is told at once then.
+    watched.lack(Some("masked"));
+    watched.fake.changes.send(()).unwrap();
+    assert_eq!(watched.says("degraded").await, RESTART);
+    tokio::time::sleep(late).await;
+    let reason = watched.board.phase().reason();
+    assert!(reason.contains("masked"), "{reason}");
 }

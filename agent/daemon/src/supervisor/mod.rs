@@ -265,6 +265,14 @@ pub enum SupervisorError {
         /// The deadline.
         seconds: u64,
     },
+    /// Whether sessions can be started is not known yet.
+    #[error(
+        "systemd has not said for {seconds} s whether this user may manage sessions; is polkit running?"
+    )]
+    NoAnswer {
+        /// So long.
+        seconds: u64,
+    },
 }
 
 impl From<SupervisorError> for Reason {

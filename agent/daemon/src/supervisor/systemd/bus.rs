@@ -204,10 +204,12 @@ pub(super) fn failed(call: &'static str, unit: &str, source: zbus::Error) -> Sup
             | fdo::Error::InteractiveAuthorizationRequired(_) => {
                 SupervisorError::NotAllowed { call, unit, source }
             }
+            _ if is_without_polkit(&error.to_string()) => {
+                SupervisorError::NotAllowed { call, unit, source }
+            }
             _ => SupervisorError::Bus { call, unit, source },
         },
-        // systemd asks polkit, and tells of polkit's own unit when that cannot be started.
-        zbus::Error::MethodError(_, Some(text), _) if text.contains("polkit.service") => {
+        zbus::Error::MethodError(_, Some(text), _) if is_without_polkit(text) => {
             SupervisorError::NotAllowed { call, unit, source }
         }
         _ if is_no_such_unit(&source) => SupervisorError::NoUnit {
@@ -216,6 +218,11 @@ pub(super) fn failed(call: &'static str, unit: &str, source: zbus::Error) -> Sup
         },
         _ => SupervisorError::Bus { call, unit, source },
     }
+}
+
+/// Whether systemd could not ask polkit: the error tells of its unit, or that the bus could not have it started.
+fn is_without_polkit(text: &str) -> bool {
+    text.contains("polkit.service") || text.contains("org.freedesktop.PolicyKit1")
 }
 
 /// Whether the bus, or systemd on it, was gone: a restart of either, mostly.

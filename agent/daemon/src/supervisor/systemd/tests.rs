@@ -518,7 +518,14 @@ async fn a_machine_without_polkit_or_its_rule_is_told_what_to_do() {
     let denied = Error::AccessDenied("Permission denied".to_owned());
     let asks =
         Error::InteractiveAuthorizationRequired("Interactive authentication required".to_owned());
-    for (call, error) in [("SetUnitProperties", denied), ("StartUnit", asks)] {
+    // After 25 seconds, if systemd does not start it.
+    let late = "Failed to activate service 'org.freedesktop.PolicyKit1': timed out";
+    let late = Error::TimedOut(late.to_owned());
+    for (call, error) in [
+        ("SetUnitProperties", denied),
+        ("StartUnit", asks),
+        ("StartUnit", late),
+    ] {
         let bench = Bench::new().await;
         bench.script.lock().unwrap().refuses.insert(call, error);
         let error = bench.start().await.map(|_| ()).unwrap_err();
