@@ -139,7 +139,7 @@ async fn serve(
     updater: Updater,
     pulse: &Pulse,
 ) -> Result<Ended, AgentError> {
-    tokio::spawn(listen::listen(
+    shared.links.spawn(listen::listen(
         listener,
         shared.identity.clone(),
         shared.sessions.clone(),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use e3_core::document::Presence;
 use e3_core::key::PublicKey;
+use tokio::runtime::Handle;
 
 use crate::peer::link::Addresses;
 use crate::shared::Shared;
@@ -17,14 +18,17 @@ use crate::shared::Shared;
 pub struct Book {
     shared: Shared,
     known: Arc<Mutex<HashMap<PublicKey, Vec<String>>>>,
+    /// The hub is asked where all else of it is done: a call may wait for the disk.
+    home: Handle,
 }
 
 impl Book {
-    /// An empty book.
+    /// An empty book, for whatever thread.
     pub fn new(shared: &Shared) -> Self {
         Self {
             shared: shared.clone(),
             known: Arc::default(),
+            home: Handle::current(),
         }
     }
 
@@ -42,12 +46,14 @@ impl Addresses for Book {
         if !fresh && !remembered.is_empty() {
             return remembered;
         }
-        match self.ask(party).await {
-            Some(addresses) => {
+        let book = self.clone();
+        let asked = self.home.spawn(async move { book.ask(party).await });
+        match asked.await {
+            Ok(Some(addresses)) => {
                 known().insert(party, addresses.clone());
                 addresses
             }
-            None => remembered,
+            _ => remembered,
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::lock::{self, Lock};
 use crate::outbox::Outbox;
 use crate::party::Launcher;
 use crate::peer::listen::Sessions;
+use crate::peer::thread::LinkThread;
 use crate::peer::tls::Identity;
 use crate::phase::Phase;
 use crate::runtime::{Pythons, Runtimes};
@@ -147,7 +148,9 @@ async fn attempt(
     ) {
         ledger::save(&ledger.joined(), &join)?;
     }
+    let links = LinkThread::start().map_err(AgentError::Runtime)?;
     let listener = TcpListener::bind(&settings.listen).await;
+    let listener = listener.and_then(|listener| links.take(listener));
     let listener = listener.map_err(|source| AgentError::Listen {
         address: settings.listen.clone(),
         source,
@@ -165,6 +168,7 @@ async fn attempt(
         launcher: Launcher::new(settings.supervisor, &settings.state, &settings.run)?
             .unfiltered(settings.unfiltered),
         keeper: Mutex::new(keeper),
+        links,
         sessions: Sessions::default(),
         board: board.clone(),
         outbox: Outbox::default(),

@@ -15,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::party::Launcher;
 use crate::peer::listen::Sessions;
+use crate::peer::thread::LinkThread;
 use crate::peer::tls::Identity;
 use crate::runtime::{Pythons, Runtimes};
 use crate::store::BlobStore;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Trust state and journal.
     pub keeper: Mutex<Keeper>,
+    /// Where connections between parties live.
+    pub links: LinkThread,
     /// Sessions that take connections.
     pub sessions: Sessions,
     /// Blobs.

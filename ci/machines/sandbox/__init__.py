@@ -8,11 +8,12 @@ polkit: `ci/lab sandbox`.
 | `inside` | a hostile program in a real session: files, network, privileges |
 | `console` | what somebody sees who stands before the machine |
 | `trouble` | the bus, systemd, polkit, the unit or the agent goes away in the middle |
+| `disk` | the disk takes nothing for a while |
 """
 
 from .. import suite
 
 
-def run(names=("rights", "inside", "console", "trouble")):
+def run(names=("rights", "inside", "console", "trouble", "disk")):
     """Runs all tests; True if all passed."""
     return suite.run(__name__, names)

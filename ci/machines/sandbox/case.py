@@ -33,9 +33,17 @@ class FleetCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab(cls.machines, name="sandbox", agent=os.environ["E3_AGENT"]))
+        cls.lab = Lab(cls.machines, name="sandbox", agent=os.environ["E3_AGENT"])
+        cls.lab.up(boot=False)
+        cls.addClassCleanup(cls.lab.down)
+        cls.furnish(cls.lab)
+        cls.lab.boot()
         cls.fleet = Sessions(cls.lab)
         cls.p0 = cls.lab["p0"]
+
+    @classmethod
+    def furnish(cls, lab):
+        """What its machines need before they boot."""
 
     def status(self, machine="p0"):
         """What the agent tells of itself; nothing while it does not answer."""

@@ -2,9 +2,10 @@
 //! framed messages over it.
 //!
 //! Each pair of parties of a session has one connection; the party with the lower place dials. What
-//! the messages mean is the session's business.
+//! the messages mean is the session's business. The connections live on a [`thread`] of their own.
 
 pub mod frame;
 pub mod link;
 pub mod listen;
+pub mod thread;
 pub mod tls;

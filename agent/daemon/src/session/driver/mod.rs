@@ -154,15 +154,16 @@ pub async fn drive(
         tracing::error!(error = %crate::text::chain(&error), "cannot write state");
     }
     driver.carry_out(actions).await;
+    let mut watch = None;
     while !driver.is_over() {
         for event in std::mem::take(&mut driver.late) {
             let event = driver.take_party_event(event);
             driver.advance(event).await;
         }
-        let waiting = Instant::now();
         let mut until = driver.next_timer();
         if driver.is_committed() {
-            until = until.min(waiting + link::BEAT);
+            watch.get_or_insert_with(|| driver.shared.links.watch());
+            until = until.min(Instant::now() + link::BEAT);
         }
         let (launching, party_events) = (&mut driver.launching, &mut driver.party_events);
         let event = tokio::select! {
@@ -178,7 +179,8 @@ pub async fn drive(
         };
         // Whoever was stopped for so long has been given up by the others, and must not take their
         // going for the cause.
-        if driver.is_committed() && waiting.elapsed() >= link::SILENCE {
+        let stood_still = watch.take_if(|watch| watch.has_stood_still()).is_some();
+        if driver.is_committed() && stood_still {
             driver.advance(Event::Broken(Reason::AgentRestarted)).await;
         }
         if let Some(event) = event {
@@ -240,7 +242,7 @@ impl Driver {
         let dial = |(place, party): (usize, &e3_core::document::Party)| {
             let identity = self.shared.identity.clone();
             let (manifest, key) = (self.context.manifest, party.key);
-            tokio::spawn(link::dial(
+            self.shared.links.spawn(link::dial(
                 identity,
                 manifest,
                 place,
