@@ -227,6 +227,59 @@ async fn a_join_file_is_waited_for_its_mistakes_are_shown_and_it_is_picked_up() 
     machine.stop().await;
 }
 
+/// None of them is believed, none of them ends the agent or writes to a screen, and a good one is picked up after each.
+#[tokio::test]
+async fn hostile_join_files_are_named_and_do_no_harm() {
+    let mut machine = Machine::new();
+    let good = machine.join_text();
+    let long = format!("{good}# {}\n", "x".repeat(1 << 20));
+    let deep = format!("{good}policy = {}\n", "[".repeat(100_000));
+    let screen = good.replace(
+        "name = \"alice\"",
+        "name = \"a\\u001b[2J\\nphase    ready\"",
+    );
+    let elsewhere = good.replace("hub = \"file://", "hub = \"gopher://user:e3-secret@");
+    let twice = format!("{good}fleet = \"other\"\n");
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("no text", vec![0xff; 100]),
+        ("cut off", good.as_bytes()[..good.len() / 2].to_vec()),
+        ("endless", long.into_bytes()),
+        ("deep", deep.into_bytes()),
+        ("acting on a terminal", screen.into_bytes()),
+        ("with another kind of hub", elsewhere.into_bytes()),
+        ("that says two things", twice.into_bytes()),
+    ] {
+        fs::write(machine.path("e3.toml"), bytes).unwrap();
+        machine.start();
+        let begin = Instant::now();
+        let status = loop {
+            let status = machine.is("waiting-for-join-file").await;
+            if !status.phase.reason().is_empty() {
+                break status;
+            }
+            assert!(begin.elapsed() < DEADLINE, "{what}: never named");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let shown = status.screen();
+        assert!(shown.contains("e3.toml"), "{what}: {shown}");
+        assert!(
+            shown.lines().all(|line| line.len() < 1000),
+            "{what}: {shown}"
+        );
+        assert!(
+            !shown.contains('\x1b') && !shown.contains("secret"),
+            "{what}: {shown}"
+        );
+        assert!(!machine.state("trust.json").exists(), "{what}");
+        machine.stop().await;
+    }
+    machine.join();
+    machine.start();
+    machine.is("ready").await;
+    machine.stop().await;
+}
+
 #[tokio::test]
 async fn a_hub_that_is_not_there_yet_is_waited_for_and_a_corrected_join_file_is_used() {
     let mut machine = Machine::new();

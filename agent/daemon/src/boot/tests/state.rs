@@ -144,3 +144,29 @@ async fn state_that_is_cut_off_anywhere_is_named_or_recovered() {
     }
     machine.try_once().await.unwrap();
 }
+
+/// In the place of each file there is something that cannot be read: it is named, nothing else is touched, and the
+/// file is taken when it is back.
+#[tokio::test]
+async fn state_that_cannot_be_read_is_named_and_read_when_it_can() {
+    let mut machine = Machine::served().await;
+    for (file, kind) in [
+        ("trust.json", "disk"),
+        ("identity.pem", "identity-unusable"),
+        ("journal.jsonl", "disk"),
+        ("joined.json", "disk"),
+    ] {
+        let path = machine.state(file);
+        let good = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        machine.start();
+        let reason = machine.is_degraded().await;
+        assert_eq!(reason.kind(), kind, "{file}: {reason}");
+        assert!(reason.to_string().contains(file), "{reason}");
+        fs::remove_dir(&path).unwrap();
+        files::write_private(&path, &good).unwrap();
+        machine.is("ready").await;
+        machine.stop().await;
+    }
+}
