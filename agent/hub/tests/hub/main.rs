@@ -10,5 +10,6 @@ mod hostile;
 mod machines;
 mod publish;
 mod push;
+mod stored;
 mod survive;
 mod tls;
