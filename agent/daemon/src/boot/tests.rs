@@ -321,14 +321,20 @@ async fn a_taken_port_is_named_and_taken_over_when_it_is_free() {
 
 #[tokio::test]
 async fn a_state_folder_that_cannot_be_used_is_named_and_used_when_it_can() {
-    let mut machine = Machine::new();
-    machine.join();
-    fs::write(&machine.settings.state, "a file").unwrap();
-    machine.start();
-    assert!(matches!(machine.is_degraded().await, Degraded::Disk { .. }));
-    fs::remove_file(&machine.settings.state).unwrap();
-    machine.is("ready").await;
-    machine.stop().await;
+    for part in ["", "sessions", "gate"] {
+        let mut machine = Machine::new();
+        machine.join();
+        let path = machine.settings.state.join(part);
+        let path = path.components().as_path();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "a file").unwrap();
+        machine.start();
+        let reason = machine.is_degraded().await;
+        assert!(matches!(reason, Degraded::Disk { .. }), "{part}: {reason}");
+        fs::remove_file(path).unwrap();
+        machine.is("ready").await;
+        machine.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::error::AgentError;
 use crate::journal::JournalFileError;
 use crate::keeper::KeeperError;
 use crate::ledger::LedgerError;
+use crate::party::LaunchError;
 use crate::text::chain;
 
 /// The reason to tell.
@@ -32,6 +33,7 @@ pub(super) fn of(error: &AgentError) -> Degraded {
             address: address.clone(),
             detail: source.to_string(),
         },
+        AgentError::Launch(LaunchError::Gate(_)) => Degraded::Disk { detail },
         AgentError::Launch(error) => Degraded::Supervisor {
             detail: chain(error),
         },
