@@ -87,6 +87,13 @@ def running(machine, seconds=120):
     machine.wait_until_succeeds("e3-agent status | grep -q running", timeout=seconds)
 
 
+def in_the_middle(name):
+    """Publishes a session that takes long, and waits until its program runs on every machine."""
+    push(name, program="slow.py")
+    for machine in parties():
+        running(machine)
+
+
 def says(machine, words, seconds=60):
     """Waits until a machine's own status says so."""
     machine.wait_until_succeeds(f"e3-agent status | tr -s ' \\n' ' ' | grep -qF {shlex.quote(words)}", timeout=seconds)

@@ -27,9 +27,7 @@
         machine.wait_for_unit("e3-agent.service")
         put(machine, "/etc/e3/e3.toml", invite(machine))
     enrolled(2)
-    push("slow", program="slow.py")
-    for machine in parties():
-        running(machine)
+    in_the_middle("slow")
     hub.succeed("systemctl stop e3-hub.service")
     for machine in parties():
         machine.succeed("sleep 30; systemctl is-active 'e3-party@*.service'")

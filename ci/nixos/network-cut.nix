@@ -5,9 +5,7 @@
   nodes = fleet.machines 3;
   testScript = fleet.script ''
     start()
-    push("slow", program="slow.py")
-    for machine in parties():
-        running(machine)
+    in_the_middle("slow")
     p2.block()
     for machine in (p0, p1):
         machine.wait_until_fails("systemctl is-active 'e3-party@*.service'", timeout=60)

@@ -6,9 +6,7 @@
   nodes = fleet.machines 2;
   testScript = fleet.script ''
     start()
-    push("slow", program="slow.py")
-    for machine in parties():
-        running(machine)
+    in_the_middle("slow")
     p1.crash()
     p0.wait_until_fails("systemctl is-active 'e3-party@*.service'", timeout=60)
     p1.start()
