@@ -247,7 +247,6 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use e3_core::digest::Blob;
     use e3_core::document::{Role, Root};
     use e3_core::envelope::Envelope;
     use e3_core::key::SecretKey;
@@ -307,12 +306,7 @@ mod tests {
         let mut later = manifest(1);
         later.not_before = keeper.now().plus(86_400);
         let envelope = Envelope::sign(&later, &[&owner]).unwrap();
-        let named = SessionRef {
-            name: later.name.clone(),
-            counter: later.counter,
-            manifest: envelope.digest(),
-            envelope: Blob::of(&envelope.to_bytes()),
-        };
+        let named = SessionRef::of(&later, &envelope);
         let session = keeper.open_session(&named, &envelope.to_bytes()).unwrap();
         let policy = toml::from_str(&format!("owner = \"{}\"", owner.public())).unwrap();
         for _ in 0..100 {

@@ -118,12 +118,7 @@ async fn an_older_session_of_the_same_name_is_refused_by_the_command_and_by_ever
     // The parties do, too, when somebody with the head's key publishes it all the same.
     let session = bundle.session.clone();
     let envelope = bundle.envelope.to_bytes();
-    let named = SessionRef {
-        name: session.name.clone(),
-        counter: session.counter,
-        manifest: bundle.manifest(),
-        envelope: e3_core::digest::Blob::of(&envelope),
-    };
+    let named = SessionRef::of(&session, &bundle.envelope);
     rig.fleet
         .open
         .hub

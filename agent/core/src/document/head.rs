@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Document, DocumentError, ensure};
+use super::{Document, DocumentError, Session, ensure};
 use crate::digest::{Blob, Digest};
+use crate::envelope::Envelope;
 use crate::limits;
 use crate::name::Name;
 use crate::time::Time;
@@ -62,6 +63,18 @@ pub struct SessionRef {
     pub manifest: Digest,
     /// The envelope with its signatures, as it lies on the hub.
     pub envelope: Blob,
+}
+
+impl SessionRef {
+    /// The entry for the session in this envelope.
+    pub fn of(session: &Session, envelope: &Envelope) -> Self {
+        Self {
+            name: session.name.clone(),
+            counter: session.counter,
+            manifest: envelope.digest(),
+            envelope: Blob::of(&envelope.to_bytes()),
+        }
+    }
 }
 
 impl Document for Head {

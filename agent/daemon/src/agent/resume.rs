@@ -156,7 +156,6 @@ fn look(folder: &Folder) -> Result<Kept, LedgerError> {
 #[cfg(test)]
 mod tests {
     use e3_client::files;
-    use e3_core::digest::Blob;
     use e3_core::key::SecretKey;
 
     use super::*;
@@ -169,12 +168,7 @@ mod tests {
         let session = e3_testkit::sim::manifest(2);
         let envelope = Envelope::sign(&session, &[&SecretKey::from_seed(&[1; 32])]).unwrap();
         let bytes = envelope.to_bytes();
-        let named = SessionRef {
-            name: session.name.clone(),
-            counter: session.counter,
-            manifest: envelope.digest(),
-            envelope: Blob::of(&bytes),
-        };
+        let named = SessionRef::of(&session, &envelope);
         let folder = Folder::of(&Ledger::open(folder.path()).unwrap(), &named.manifest);
         folder.create(&named, &bytes).unwrap();
         assert!(matches!(look(&folder), Ok(Kept::UnderWay(..))));

@@ -52,14 +52,9 @@ pub async fn push(
             source,
         });
     }
-    let envelope = bundle.envelope.to_bytes();
-    let named = SessionRef {
-        name: session.document.name.clone(),
-        counter: session.document.counter,
-        manifest: session.digest,
-        envelope: Blob::of(&envelope),
-    };
+    let named = SessionRef::of(&session.document, &bundle.envelope);
     tell(Progress::going(&subject, "uploading the manifest"));
+    let envelope = bundle.envelope.to_bytes();
     let stored = fleet.hub.put_session(envelope).await?;
     tell(Progress::going(&subject, "uploading the program"));
     upload(fleet, &stored, &session.document.program.pack, || {

@@ -1,7 +1,6 @@
 //! State that a newer agent has left behind, as after an update that was taken back: each file is named and left as it
 //! is, and taken up again when a newer agent, or a copy, makes it readable.
 
-use e3_core::digest::Blob;
 use e3_core::document::SessionRef;
 use e3_core::session::Checkpoint;
 use e3_core::update::Trouble;
@@ -54,12 +53,7 @@ impl Machine {
         session.parties[0].key = files::read_key(&ledger.identity()).unwrap().public();
         let envelope = Envelope::sign(&session, &[&key()]).unwrap();
         let bytes = envelope.to_bytes();
-        let named = SessionRef {
-            name: session.name.clone(),
-            counter: session.counter,
-            manifest: envelope.digest(),
-            envelope: Blob::of(&bytes),
-        };
+        let named = SessionRef::of(&session, &envelope);
         let folder = Folder::of(&ledger, &named.manifest);
         folder.create(&named, &bytes).unwrap();
         folder
