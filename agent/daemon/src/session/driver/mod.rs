@@ -5,9 +5,11 @@
 //!
 //! - [`actions`]: carries out what the state machine asks for.
 //! - [`events`]: turns what happens into its events.
+//! - [`linger`]: what is left to do after the end.
 
 mod actions;
 mod events;
+mod linger;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -22,7 +24,7 @@ use e3_core::time::Time;
 use e3_core::trust::Refusal;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tokio::time::Instant;
 
 use super::conclude::Facts;
 use super::folder::Folder;
@@ -36,12 +38,8 @@ use crate::party::{Party, PartyEvent};
 use crate::peer::link::{self, LinkEvent};
 use crate::shared::Shared;
 
-/// How long a party stays reachable after the end, at most, for those who have not heard its last word.
-const LINGER: Duration = Duration::from_mins(1);
 /// A manifest that starts later is looked at again at least this often: clocks jump.
 const RECHECK: Duration = Duration::from_mins(1);
-/// Between attempts to write a receipt that the disk does not take.
-const ROOM: Duration = Duration::from_secs(1);
 
 /// What the agent asks of a running session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,37 +364,5 @@ impl Driver {
 
     fn is_over(&self) -> bool {
         self.state.is_final() && self.party.is_none()
-    }
-
-    /// After the end: whoever comes late still hears of it, and the receipt is written as soon as there is room for it.
-    async fn linger(&mut self, linked: &mut mpsc::Receiver<(usize, LinkEvent)>) {
-        // Nobody waits for longer.
-        let preflight = Duration::from_secs(self.context.session.deadlines.preflight);
-        let until = Instant::now() + preflight.min(LINGER);
-        let mut attempts = tokio::time::interval_at(Instant::now() + ROOM, ROOM);
-        attempts.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let waits = Instant::now() < until && !self.talk.everybody_knows(self.context.me);
-            if !waits && self.unsigned.is_none() {
-                break;
-            }
-            tokio::select! {
-                Some((party, event)) = linked.recv() => {
-                    let now = self.now();
-                    self.talk.hear(&self.context, party, event, now);
-                }
-                _ = attempts.tick(), if self.unsigned.is_some() => self.sign(),
-                () = tokio::time::sleep_until(until), if waits => {}
-            }
-        }
-        // Sent is not received: a disk that was slow at the end may have kept this party silent for so long that the
-        // others have given it up. Then they are connected to again meanwhile, and hear everything again.
-        let until = Instant::now() + Duration::from_millis(Timer::REGROUP_MS);
-        while self.context.session.parties.len() > 1
-            && let Ok(Some((party, event))) = timeout_at(until, linked.recv()).await
-        {
-            let now = self.now();
-            self.talk.hear(&self.context, party, event, now);
-        }
     }
 }
