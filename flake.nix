@@ -42,6 +42,13 @@
       );
       perSystem = f: lib.genAttrs systems (system: f pkgsFor.${system});
       images = import ./images { inherit nixos-hardware nixos-wsl; };
+      made = perSystem (
+        pkgs:
+        import ./images/packages.nix {
+          inherit pkgs;
+          configurations = self.nixosConfigurations;
+        }
+      );
       hive = import ./modules/hive.nix { inherit lib; };
 
       # A machine of a fleet: an image by its name, and what its owner adds.
@@ -106,13 +113,7 @@
         };
       };
 
-      packages = perSystem (
-        pkgs:
-        import ./images/packages.nix {
-          inherit pkgs;
-          configurations = self.nixosConfigurations;
-        }
-      );
+      packages = lib.mapAttrs (_: made: made.other // made.released) made;
 
       apps = perSystem (
         pkgs:
@@ -149,10 +150,21 @@
 
       lib = {
         inherit machine;
+        # What an appliance is weighed against: as little as a machine with a disk and a boot loader can be.
+        bare = lib.genAttrs systems (
+          system:
+          lib.nixosSystem {
+            modules = [
+              ./ci/eval/bare.nix
+              { nixpkgs.pkgs = pkgsFor.${system}; }
+            ];
+          }
+        );
         # The text of our units and settings in each image, without hashes and versions, for ci/golden.
         golden = import ./ci/eval/golden.nix { inherit lib self; };
         # What `ci/nix check` looks at: the names of all outputs, and what users write.
         outputs = import ./ci/eval/outputs.nix { inherit lib self; };
+        released = lib.mapAttrs (_: made: lib.attrNames made.released) made;
         examples = import ./ci/eval/examples.nix {
           inherit lib self;
           pkgs = pkgsFor.x86_64-linux;

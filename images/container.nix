@@ -5,6 +5,7 @@
   cacert,
   dockerTools,
   e3-agent,
+  linkFarmFromDrvs,
   python3,
   writeTextDir,
   # MPyC's wheels, each named by its SHA-256.
@@ -30,17 +31,18 @@ let
       // lib.optionalAttrs (lib.pathExists importer) (lib.importTOML importer)
     )
   );
-in
-dockerTools.buildLayeredImage {
-  name = "e3-agent";
-  tag = e3-agent.version;
-  # `created` stays at 1970: the same image whoever builds it, whenever.
   contents = [
     e3-agent
     settings
     cacert
     dockerTools.fakeNss
   ];
+in
+dockerTools.buildLayeredImage {
+  name = "e3-agent";
+  tag = e3-agent.version;
+  # `created` stays at 1970: the same image whoever builds it, whenever.
+  inherit contents;
   # What is in the store cannot be written to; these can.
   fakeRootCommands = ''
     mkdir -p var/lib/e3 run/e3 tmp
@@ -57,4 +59,7 @@ dockerTools.buildLayeredImage {
     ExposedPorts."7332/tcp" = { };
     Labels."org.opencontainers.image.source" = "https://github.com/e-nikolov/mpyc";
   };
+}
+// {
+  contents = linkFarmFromDrvs "e3-container-contents" contents;
 }

@@ -21,13 +21,8 @@ LARGE_KIB = 1_200_000
 
 def main():
     """Says what evaluates."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--flake", required=True, help="the flake, as Nix names it")
-    parser.add_argument("--override", action="append", default=[], metavar="INPUT=FLAKE")
-    parser.add_argument("--offline", action="store_true", help="all inputs are in the store, or overridden")
-    parser.add_argument("--jobs", type=int, default=max(1, min(4, os.cpu_count() or 1)))
+    parser = options(__doc__)
     parser.add_argument("--golden", help="write the text of our units to this file, and evaluate nothing else")
-    parser.add_argument("--without", action="append", default=[], help="leave out outputs with this in their name")
     parser.add_argument("only", nargs="*", help="only these outputs")
     args = parser.parse_args()
     nix = Nix(args)
@@ -50,6 +45,17 @@ def main():
     print(f"{len(names) - len(failed)} of {len(names)} outputs evaluate, in {time.monotonic() - begin:.0f} s")
     if failed:
         sys.exit(f"error: {len(failed)} outputs do not evaluate: {' '.join(failed)}")
+
+
+def options(about):
+    """A command line with what all calls of Nix need."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--flake", required=True, help="the flake, as Nix names it")
+    parser.add_argument("--override", action="append", default=[], metavar="INPUT=FLAKE")
+    parser.add_argument("--offline", action="store_true", help="all inputs are in the store, or overridden")
+    parser.add_argument("--jobs", type=int, default=max(1, min(4, os.cpu_count() or 1)))
+    parser.add_argument("--without", action="append", default=[], help="leave out outputs with this in their name")
+    return parser
 
 
 class Result:
@@ -86,7 +92,15 @@ class Nix:
 
     def text(self, attribute, form):
         """The value of an output; the end if there is none."""
-        done = subprocess.run(self.command(attribute, form), capture_output=True, text=True, check=False)
+        return self.answer(attribute, self.command(attribute, form))
+
+    def write(self, attribute):
+        """The same of the path of a derivation, which is in the store afterwards."""
+        return self.answer(attribute, ["nix", "eval", "--raw", *self.options, f"{self.flake}#{attribute}"])
+
+    def answer(self, attribute, command):
+        """What a command prints."""
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"error: {attribute} does not evaluate:\n{done.stderr}")
         return done.stdout

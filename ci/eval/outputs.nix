@@ -1,6 +1,6 @@
 # The name of every output that evaluates to a derivation or a program, for `ci/nix check`: one name, one process. What
-# another name implies is left out: an image or a virtual machine has its system in it, and an image for the Raspberry
-# Pi is the same one under both kinds of computers.
+# another name implies is left out: an image or a virtual machine has its system in it, ci/budget.toml has one counted, and an
+# image for the Raspberry Pi is the same one under both kinds of computers.
 { lib, self }:
 let
   inherit (lib) attrNames concatMap;
@@ -17,6 +17,7 @@ let
   ]
   ++ map (name: "nixosConfigurations.${name}.config.system.build.toplevel.drvPath") [
     "digitalocean"
+    "generic"
     "raspberrypi"
     "raspberrypi5"
     "vm"
