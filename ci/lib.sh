@@ -14,6 +14,7 @@ MPYC_SHA256=059ffa3396089ebb77beb43ea2f8040f2a20f3fc7ff6d3c839df3b3f3c28d38e
 ZIG_PACKAGES=(cargo-zigbuild==0.24.0 ziglang==0.17.1)
 PARTY_PACKAGES=('numpy>=2,<3' 'gmpy2>=2.2,<3')
 DENY_VERSION=0.20.2
+ACTIONLINT_VERSION=1.7.12
 MUSL_TARGETS=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -244,4 +245,13 @@ need_deny() {
       cargo install cargo-deny --version "$DENY_VERSION" --locked --no-default-features --root "$dir" \
       --config profile.release.lto=false --config profile.release.opt-level=1 --config profile.release.codegen-units=16
   )
+}
+
+# need_actionlint: actionlint, first in PATH, compiled once; Go checks it against its own public list of hashes.
+need_actionlint() {
+  local dir=$CACHE/actionlint-$ACTIONLINT_VERSION
+  PATH=$dir:$PATH
+  [[ -x $dir/actionlint ]] && return
+  quietly "compiling actionlint $ACTIONLINT_VERSION (once)" env GOBIN="$dir" GOTOOLCHAIN=auto \
+    go install "github.com/rhysd/actionlint/cmd/actionlint@v$ACTIONLINT_VERSION"
 }
