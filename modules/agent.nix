@@ -30,13 +30,24 @@ let
   address = "IP:PORT";
   endpoint = types.strMatching ".+:[0-9]+";
   port = lib.toInt (lib.last (lib.splitString ":" cfg.settings.listen));
-  # What agent/dist wants to be started by whom, for one kind of unit.
+  # What agent/dist wants to be started by whom, for one kind of unit; every kind that there is has a line below.
   enabled =
     kind: more:
+    assert lib.assertMsg (
+      unknown == [ ]
+    ) "agent/dist wants ${toString unknown} to be started: add that kind of unit in modules/agent.nix";
     lib.mapAttrs' (
       unit: targets:
       lib.nameValuePair (lib.removeSuffix ".${kind}" unit) ({ wantedBy = targets; } // more unit)
     ) (lib.filterAttrs (unit: _: lib.hasSuffix ".${kind}" unit) dist.wantedBy);
+  unknown = lib.filter (
+    unit:
+    !lib.any (kind: lib.hasSuffix ".${kind}" unit) [
+      "path"
+      "service"
+      "timer"
+    ]
+  ) (lib.attrNames dist.wantedBy);
   settings =
     cfg.settings
     // {
@@ -160,6 +171,7 @@ in
       }
     ];
     systemd.paths = enabled "path" (_: { });
+    systemd.timers = enabled "timer" (_: { });
 
     users.users.${dist.user.name} = {
       isSystemUser = true;
