@@ -24,6 +24,15 @@ let
       units = lib.mapAttrs' (unit: value: lib.nameValuePair (unitFile unit) value.text) (
         lib.filterAttrs (unit: value: ours unit && value.enable) config.systemd.units
       );
+      # Texts of an image's own that are packages.
+      place = "/lib/systemd/system/";
+      dropIns = lib.listToAttrs (
+        map
+          (package: lib.nameValuePair "systemd/${lib.removePrefix place package.destination}" package.text)
+          (
+            lib.filter (package: lib.hasPrefix "${place}e3" (package.destination or "")) config.systemd.packages
+          )
+      );
       etc = lib.filterAttrs (
         path: file: lib.hasPrefix "e3/" path && file.enable && path != "e3/release"
       ) config.environment.etc;
@@ -36,6 +45,7 @@ let
         ]
       )
       // lib.filterAttrs (_: text: text != null) units
+      // dropIns
       // lib.mapAttrs' (path: file: lib.nameValuePair "etc/${path}" file.text) etc
       // {
         "firewall.json" =
