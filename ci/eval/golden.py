@@ -4,7 +4,8 @@
     golden.py write EVALUATED     make ci/golden what EVALUATED (JSON: path -> text) says
     golden.py compare EVALUATED   fail if it is anything else
     golden.py dist                without Nix: fail if ci/golden has other units than agent/dist
-    golden.py install IMAGE ROOT  put an image's units into a Debian system, with Debian's paths
+
+`install` puts what an image ships into a Debian system, with Debian's paths, for the laboratory (ci/machines/install.py).
 """
 
 import difflib
@@ -37,6 +38,10 @@ PLACES = {
     "dbus-1/system.d": "usr/share/dbus-1/system.d",
     "dbus-1/interfaces": "usr/share/dbus-1/interfaces",
 }
+SETTINGS = "etc/e3/agent.toml"
+# In a unit whose program is a text of a NixOS module.
+SCRIPT = "/nix/store/HASH-unit-script-"
+INSTALL = re.compile(r"^\[Install\]$.*\Z", re.MULTILINE | re.DOTALL)
 
 
 def main():
@@ -48,8 +53,6 @@ def main():
             compare(load(evaluated))
         case ["dist"]:
             dist()
-        case ["install", image, root]:
-            install(image, Path(root))
         case _:
             sys.exit(__doc__)
 
@@ -116,23 +119,49 @@ def differences(old, new, old_name, new_name, remedy):
         sys.exit(f"error: {old_name} and {new_name} differ. {remedy}")
 
 
+def images():
+    """The images that there are golden units of."""
+    return sorted(path.name for path in GOLDEN.iterdir() if path.name != "common")
+
+
 def install(image, root):
-    """What the image ships, in a Debian system: `common`, and the image's own files over it."""
-    if not (GOLDEN / image).is_dir():
-        images = sorted(path.name for path in GOLDEN.iterdir() if path.name != "common")
-        sys.exit(f"error: there is no image {image}; there are {', '.join(images)}")
+    """Puts what the image ships under `root`: `common`, and the image's own files over it. Returns the units to enable.
+
+    NixOS starts what its own files say, and does not read [Install] in those of agent/dist; so it is taken out of those."""
+    enable = []
     for name, text in committed().items():
         owner, path = name.split("/", 1)
-        folder = next((folder for folder in PLACES if path.startswith(folder + "/")), None)
-        if owner not in ("common", image) or folder is None:
+        target = place(path)
+        if owner not in ("common", image) or target is None or needs_nixos(path):
             continue
-        # NixOS' own additions name programs that Debian has elsewhere.
-        if "/nix/store/" in (text := debian(text)):
-            text = re.sub(r"/nix/store/HASH-[^/\s:\"]+/s?bin/", "/usr/bin/", text)
-            text = "".join(line for line in text.splitlines(keepends=True) if "/nix/store/" not in line)
-        target = root / PLACES[folder] / path.removeprefix(folder + "/")
+        if path.startswith("systemd/") and (DIST / path).exists():
+            text = INSTALL.sub("", text)
+        elif "[Install]" in text:
+            enable.append(path.split("/")[1].removesuffix(".d"))
+        target = root / target
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        target.write_text(on_debian(text), encoding="utf-8")
+    return enable
+
+
+def place(path):
+    """Where a Debian system has a file of an image; None if it has none."""
+    if path == SETTINGS:
+        return Path(path)
+    found = (Path(there, path.removeprefix(f"{here}/")) for here, there in PLACES.items() if path.startswith(f"{here}/"))
+    return next(found, None)
+
+
+def needs_nixos(path):
+    """Whether it is a unit with a script that only NixOS has, or what starts such a one."""
+    stem = path.rpartition(".")[0]
+    return any(SCRIPT in text for name, text in committed().items() if name.partition("/")[2].startswith(f"{stem}."))
+
+
+def on_debian(text):
+    """A golden text with Debian's paths. What is nowhere in Debian is left out: its line is NixOS' own addition."""
+    text = re.sub(r"/nix/store/HASH-[^/\s:\"]+/s?bin/", "/usr/bin/", debian(text))
+    return "".join(line for line in text.splitlines(keepends=True) if "/nix/store/" not in line)
 
 
 if __name__ == "__main__":

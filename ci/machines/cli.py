@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 
+from eval import golden
+
 from . import plan, sweep
 from .failure import LabError
 from .lab import Lab
@@ -49,6 +51,8 @@ def parser():
                      "symmetric: NATs with random source ports (default: %(default)s)")
     sub.add_argument("--emulate", action="append", default=[], metavar="MACHINE", help="this machine by QEMU, with a kernel, clock "
                      "and disk of its own; it takes a minute or so to boot (repeatable)")
+    sub.add_argument("--image", choices=golden.images(), help="with the units and settings that this image ships (ci/golden), instead of "
+                     "those in agent/dist; `ci/nix boot` boots the whole NixOS system of an image")
     sub.add_argument("--bare", action="store_true", help="without the agent; otherwise it is the binary that E3_AGENT names, or a "
                      "fresh build of this clone, with the files of agent/dist (or of E3_DIST)")
     command(down, "take the laboratory down, and whatever is left of earlier ones of this clone")
@@ -123,7 +127,8 @@ def say(line):
 def up(args):
     """`ci/lab up`."""
     agent = None if args.bare else os.environ["E3_AGENT"]
-    lab = Lab(args.machines, network_kind=args.network, name=args.name, agent=agent, emulated=args.emulate,
+    images = {f"p{i}": args.image for i in range(args.machines)} if args.image else {}
+    lab = Lab(args.machines, network_kind=args.network, name=args.name, agent=agent, emulated=args.emulate, golden=images,
               detached=True, say=say)
     lab.up()
     show(lab, args)

@@ -1,12 +1,15 @@
 """The agent in a system: the binary, and everything in `agent/dist/`, at the places where images have them.
 
-These are the very files that packages and NixOS modules install, so what is tested in the laboratory is what ships.
+These are the very files that packages and NixOS modules install, so what is tested in the laboratory is what ships. A machine
+can also have what one of our images makes of them: its golden units and settings (`ci/golden`).
 """
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
+
+from eval import golden
 
 from .failure import LabError
 from .place import CLONE
@@ -23,11 +26,13 @@ PLACES = {
     "etc/e3": "etc/e3",
     "share": "usr/share/e3",
 }
+# Of agent/dist on an image as it is: NixOS makes its users otherwise, and the rest is in the golden units.
+BESIDE_GOLDEN = ("sysusers.d", "share")
 # What an image's builder does after copying.
 FINISH = """
 set -eu
 systemd-sysusers
-if [ -e /usr/lib/systemd/system/e3-agent.service ]; then systemctl --quiet enable e3-agent.service; fi
+[ $# = 0 ] || systemctl --quiet enable "$@"
 """
 
 
@@ -36,16 +41,16 @@ def dist():
     return Path(os.environ.get("E3_DIST") or CLONE / "agent/dist")
 
 
-def install(holder, layer, agent):
-    """Puts the agent into a layer: files, user, and the unit enabled as an image has it."""
-    copy(layer.upper, agent)
-    done = subprocess.run(layer.chroot(holder.pid, ["sh", "-c", FINISH]), capture_output=True, text=True, check=False)
+def install(holder, layer, agent, image=None):
+    """Puts the agent into a layer: files, user, and the units enabled as an image has them. With `image`, as that one."""
+    enable = copy(layer.upper, agent, image)
+    done = subprocess.run(layer.chroot(holder.pid, ["sh", "-c", FINISH, "sh", *enable]), capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"the agent's user and unit cannot be set up in the new system: {done.stderr.strip()}")
 
 
-def copy(root, agent):
-    """Copies the files to their places under `root`."""
+def copy(root, agent, image):
+    """Copies the files to their places under `root`; returns the units to enable."""
     binary = root / BINARY
     binary.parent.mkdir(parents=True)
     shutil.copyfile(agent, binary)
@@ -53,13 +58,17 @@ def copy(root, agent):
     (root / "usr/bin").mkdir(parents=True, exist_ok=True)
     (root / "usr/bin/e3-agent").symlink_to("/" + BINARY)
     if not dist().is_dir():
-        return
+        return []
     for source in sorted(dist().rglob("*")):
-        if source.is_dir():
+        relative = source.relative_to(dist())
+        if source.is_dir() or (image and relative.parts[0] not in BESIDE_GOLDEN):
             continue
-        target = root / place(source.relative_to(dist()))
+        target = root / place(relative)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+    if image:
+        return golden.install(image, root)
+    return ["e3-agent.service"] if (root / PLACES["systemd"] / "e3-agent.service").exists() else []
 
 
 def place(relative):

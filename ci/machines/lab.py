@@ -27,10 +27,15 @@ def silent(_line):
     """For tests: says nothing."""
 
 
+def disk(recipe, image):
+    """The name of what machines are layered on that are made by the same recipe and have the same image's units."""
+    return f"{recipe.name}-{image}" if image else recipe.name
+
+
 class Lab:
     """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
 
-    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None,
+    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None, golden=None,
                  detached=False, say=silent):
         if not 1 <= count <= plan.MOST_MACHINES:
             raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
@@ -44,7 +49,9 @@ class Lab:
         self.emulated = sorted(set(emulated))
         # The NixOS system (a toplevel, by `realise`) of each machine that runs one.
         self.nixos = dict(nixos or {})
-        for machine in [*self.emulated, *self.nixos]:
+        # The image whose units and settings a machine has instead of those in agent/dist (a folder of ci/golden).
+        self.golden = dict(golden or {})
+        for machine in [*self.emulated, *self.nixos, *self.golden]:
             if self.network.node(machine) not in self.network.machines:
                 raise LabError(f"there is no machine `{machine}`; there are: "
                                + ", ".join(node.name for node in self.network.machines))
@@ -69,7 +76,7 @@ class Lab:
             what = f"{name} is not up, but there is --name {' or '.join(others)}" if others else "no laboratory is up"
             raise LabError(f"{what}; make it: ci/lab up 3{again}")
         lab = cls(kept.machines, network_kind=kept.network, name=name, emulated=kept.emulated, nixos=kept.nixos,
-                  detached=True)
+                  golden=kept.golden, detached=True)
         lab.cuts = kept.cuts
         lab.lowers = {recipe: [Path(path) for path in paths] for recipe, paths in kept.lowers.items()}
         lab._populate(lab.group.child("holder").leader())
@@ -137,10 +144,11 @@ class Lab:
                 # The agent is part of the system.
                 self.lowers[recipe.name] = [*shape(self.folder / "nixos"), root]
             elif self.agent:
-                layer = Layer(self.folder / f"installed-{recipe.name}", [root])
-                layer.create()
-                install.install(self.holder, layer, self.agent)
-                self.lowers[recipe.name].insert(0, layer.upper)
+                for image in {self.golden.get(node.name) for node in self.network.machines if self._kind(node)[1] is recipe}:
+                    layer = Layer(self.folder / f"installed-{disk(recipe, image)}", [root])
+                    layer.create()
+                    install.install(self.holder, layer, self.agent, image)
+                    self.lowers[disk(recipe, image)] = [layer.upper, root]
         self._populate(self.holder.pid)
         for machine in self.machines.values():
             machine.create({} if machine.name in self.nixos else self._identity(machine.name))
@@ -179,7 +187,7 @@ class Lab:
 
     def _machine(self, node):
         kind, recipe = self._kind(node)
-        lowers = self.lowers.get(recipe.name, [])
+        lowers = self.lowers.get(disk(recipe, self.golden.get(node.name)), [])
         return kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
 
     def _identity(self, name):
@@ -195,7 +203,7 @@ class Lab:
         record.save(self.folder, record.Record(
             name=self.name, clone=str(Path(__file__).parents[2]), network=self.network.kind, machines=len(self.machines),
             lowers={recipe: [str(path) for path in paths] for recipe, paths in self.lowers.items()},
-            emulated=self.emulated, nixos=self.nixos, detached=self.detached, cuts=self.cuts))
+            emulated=self.emulated, nixos=self.nixos, golden=self.golden, detached=self.detached, cuts=self.cuts))
 
     def boot(self, names=None):
         """Boots these machines (default: all) at the same time."""

@@ -15,11 +15,13 @@ class Record:
     clone: str
     network: str
     machines: int
-    # For each recipe in use, what machines made by it are layered on.
+    # For each recipe in use, and each image, what machines made by it are layered on.
     lowers: dict
     emulated: list
     # Machine -> the NixOS system that it runs.
     nixos: dict
+    # Machine -> the image whose golden units it has.
+    golden: dict
     # Whether it stays when the command that brought it up ends.
     detached: bool
     cuts: list = field(default_factory=list)

@@ -63,9 +63,11 @@ class MediaCase(unittest.TestCase):
     """Has `self.lab` with a hub and machines that are off."""
 
     machines = 1
+    # Machine -> the image whose golden units and settings it has.
+    golden = {}
 
     def setUp(self):
-        self.lab = Lab(self.machines, name=f"media-{os.getpid()}", agent=os.environ["E3_AGENT"])
+        self.lab = Lab(self.machines, name=f"media-{os.getpid()}", agent=os.environ["E3_AGENT"], golden=self.golden)
         self.lab.up(boot=False)
         self.addCleanup(self.lab.down)
         self.fleet = fleet.Fleet(self.lab, fleet.need_binary())

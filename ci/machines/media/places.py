@@ -1,4 +1,4 @@
-"""Each medium joins its machine, has no secrets afterwards, and may be late."""
+"""Each medium joins its machine, has no secrets afterwards, and may be late; then all machines compute something together."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shlex
 import subprocess
 
 from .. import install
+from ..sandbox.sessions import Sessions
 from .case import TOKEN, Card, MediaCase, until
 
 WIFI = '\n[wifi]\nssid = "home"\npassword = "correct horse"\ncountry = "NL"\n'
@@ -17,20 +18,30 @@ def token(text):
     return re.search(r'^token = "(.*)"', text, re.MULTILINE)[1]
 
 
-class Places(MediaCase):
-    """One machine of each image; p0 is a Raspberry Pi, p1 a droplet, p2 in WSL, p3 a VM."""
+SUM = """
+from mpyc.runtime import mpc
 
-    machines = 4
+async def main():
+    secint = mpc.SecInt(32)
+    async with mpc:
+        print(await mpc.output(mpc.sum(mpc.input(secint(10 ** mpc.pid)))))
+
+mpc.run(main())
+"""
+
+
+class Places(MediaCase):
+    """One machine with what each image ships: its units, drop-ins, rules and settings."""
+
+    golden = {"p0": "raspberrypi", "p1": "digitalocean", "p2": "wsl", "p3": "generic", "p4": "raspberrypi5"}
+    machines = len(golden)
 
     def test_each_image_joins_from_its_own_place(self):
         self.raspberry_pi()
-        self.image("p1", "digitalocean")
-        self.unit("p1", "path", "[Path]\nPathChanged=/run/do-metadata/v1.json\n")
-        self.image("p2", "wsl")
-        self.image("p3", "nocloud")
         credential = self.lab.folder / "credential"
         credential.write_text(self.invite("p3"))
         self.lab["p3"].options = [f"--load-credential=e3.join:{credential}"]
+        self.put("p4", "/etc/e3/e3.toml", self.invite("p4"), mode=0o600)
         self.lab.boot()
         for name in self.lab.machines:
             self.assert_runs(name)
@@ -40,20 +51,35 @@ class Places(MediaCase):
         self.lab["p2"].write("/mnt/c/Users/alice/e3.toml", self.invite("p2"), mode="0777")
         self.lab["p2"].run(["ln", "-s", "/mnt/c/Users/alice", "/mnt/c/Users/All Users"])
         self.enrolled(*self.lab.machines)
-        for name in self.lab.machines:
+        for name in ("p0", "p1", "p2", "p3"):
             self.assertEqual(self.issue(name), "", name)
         self.assertNotIn(TOKEN, self.lab["p2"].read("/mnt/c/Users/alice/e3.toml"))
         self.assertIn("cannot be burnt", self.lab["p1"].journal("e3-import"))
+        self.it_is_what_the_images_ship()
+        self.they_compute_together()
         self.the_card_has_no_secrets()
         # The agent's copies have lost theirs, too.
         for name in self.lab.machines:
             until(f"{name} has no token", lambda name=name: TOKEN not in self.lab[name].read("/var/lib/e3/e3.toml"))
         self.again()
 
+    def it_is_what_the_images_ship(self):
+        for name in self.lab.machines:
+            self.assertIn("Made by NixOS", self.lab[name].read("/etc/e3/agent.toml"))
+            for unit in ("e3-agent.service", "e3-import.path", "e3-import.timer", "e3-issue.path"):
+                self.assertTrue(self.lab[name].succeeds(["systemctl", "is-active", unit]), f"{unit} on {name}")
+
+    def they_compute_together(self):
+        self.fleet.accept()
+        sessions = Sessions(self.lab, self.fleet)
+        name = sessions.push(SUM)
+        verdict = sessions.watch(name)
+        self.assertEqual(verdict["outcome"], "done", verdict)
+        for machine in self.lab.machines:
+            self.assertIn("11111", sessions.result(machine, name))
+
     def raspberry_pi(self):
         """With a card that is full."""
-        self.image("p0", "raspberrypi")
-        self.may_remount("p0")
         self.card = Card(self.lab.folder)
         self.join_file = self.invite("p0", WIFI)
         self.card.write(self.join_file, full=True)
