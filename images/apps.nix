@@ -34,25 +34,20 @@ rec {
     )
   );
 
-  vm = app "The appliance in QEMU; E3_JOIN names its join file" (
+  vm = app "The appliance in QEMU, with a fleet of its own; or E3_JOIN names its join file" (
     lib.getExe (
       pkgs.writeShellApplication {
         name = "e3-vm";
-        runtimeInputs = [ pkgs.coreutils ];
-        text = ''
-          if [[ -n ''${E3_JOIN:-} ]]; then
-            if [[ ! -r $E3_JOIN ]]; then
-              echo "E3_JOIN names $E3_JOIN, which cannot be read; make one with: e3 fleet invite NAME -o $E3_JOIN" >&2
-              exit 1
-            fi
-            # What QEMU reads is the credential's name and its text; only its owner may.
-            E3_CREDENTIALS=$(mktemp)
-            export E3_CREDENTIALS
-            trap 'rm -f "$E3_CREDENTIALS"' EXIT
-            printf 'io.systemd.credential.binary:e3.join=%s' "$(base64 -w 0 "$E3_JOIN")" > "$E3_CREDENTIALS"
-          fi
-          ${machine.build.vm}/bin/run-${machine.name}-vm "$@"
-        '';
+        runtimeInputs = [
+          pkgs.coreutils
+          pkgs.e3
+          pkgs.gnugrep
+        ];
+        runtimeEnv = {
+          E3_VM = "${machine.build.vm}/bin/run-${machine.name}-vm";
+          E3_WHEEL = "${pkgs.mpyc-wheels."0.11"}";
+        };
+        text = "exec ${pkgs.runtimeShell} ${./vm.sh} \"$@\"";
       }
     )
   );
