@@ -38,6 +38,19 @@ in
       }).evalSelectedDrvPaths
       [ "alice" ]
     ).alice;
+  # The image of a machine is the one that has no name of its own.
+  machine-qemu =
+    let
+      inherit
+        (self.lib.machine {
+          image = "qemu";
+          modules = [ { networking.hostName = "alice"; } ];
+        })
+        config
+        ;
+    in
+    assert config.networking.hostName == "alice";
+    config.system.build.image.drvPath;
   template = template.packages.x86_64-linux.alice.drvPath;
   inherit mistakes;
 }
