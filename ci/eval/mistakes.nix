@@ -42,12 +42,15 @@ let
   key = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
   cases = {
     "a version without a hash" = {
-      module.e3.mpyc.versions = [
-        "0.11"
-        "0.12"
-      ];
+      module = {
+        _file = "fleet.nix";
+        e3.mpyc.versions = [
+          "0.11"
+          "0.12"
+        ];
+      };
       says = [
-        "e3.mpyc.versions names 0.12"
+        "e3.mpyc.versions (in fleet.nix) names 0.12"
         "prefetch-file"
         ''e3.mpyc.hashes."VERSION"''
       ];

@@ -3,12 +3,15 @@
 {
   config,
   lib,
+  options,
   pkgs,
   ...
 }:
 let
   inherit (lib) mkOption types;
   cfg = config.e3.mpyc;
+  # Where the versions are set, for a message; a module that is written where it is used has no file.
+  files = lib.filter (file: file != "<unknown-file>") (map toString options.e3.mpyc.versions.files);
   known = import ./hashes.nix // cfg.hashes;
   unknown = lib.filter (version: !(known ? ${version})) cfg.versions;
   wheel =
@@ -86,7 +89,9 @@ in
       {
         assertion = unknown == [ ];
         message = ''
-          e3.mpyc.versions names ${lib.concatStringsSep ", " unknown}, of which no hash is known (known: ${lib.concatStringsSep ", " (lib.attrNames known)}).
+          e3.mpyc.versions${
+            lib.optionalString (files != [ ]) " (in ${lib.concatStringsSep ", " files})"
+          } names ${lib.concatStringsSep ", " unknown}, of which no hash is known (known: ${lib.concatStringsSep ", " (lib.attrNames known)}).
           Add the hash of each wheel, which
             nix store prefetch-file https://files.pythonhosted.org/packages/py3/m/mpyc/mpyc-VERSION-py3-none-any.whl
           prints, as e3.mpyc.hashes."VERSION" = "sha256-...";
