@@ -62,6 +62,10 @@ let
           )
           + "\n";
       }
+      # The commands that fill the FAT partition of a card.
+      // lib.optionalAttrs (config ? sdImage) {
+        "firmware-partition" = config.sdImage.populateFirmwareCommands;
+      }
       // lib.optionalAttrs (name == "wsl") {
         "etc/wsl.conf" = config.environment.etc."wsl.conf".text;
       }
