@@ -22,6 +22,7 @@ LARGE_KIB = 1_200_000
 def main():
     """Says what evaluates."""
     parser = options(__doc__)
+    parser.add_argument("--json", action="store_true", help="print a last line of JSON: what each output took")
     parser.add_argument("--golden", help="write the text of our units to this file, and evaluate nothing else")
     parser.add_argument("only", nargs="*", help="only these outputs")
     args = parser.parse_args()
@@ -34,15 +35,18 @@ def main():
     names = [name for name in names if not any(word in name for word in args.without)]
     # The slow ones first, so that none of them is left over at the end.
     names.sort(key=lambda name: (not name.startswith("checks."), "packages" not in name, name))
-    failed = []
+    failed, took = [], {}
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for name, result in zip(names, pool.map(nix.measure, names)):
             print(result.line(name), flush=True)
+            took[name] = {"seconds": round(result.wall, 2), "cpu_seconds": round(result.seconds, 2), "kib": result.kib}
             if not result.ok:
                 failed.append(name)
                 print(result.errors.rstrip(), flush=True)
     print(f"{len(names) - len(failed)} of {len(names)} outputs evaluate, in {time.monotonic() - begin:.0f} s")
+    if args.json:
+        print(json.dumps(took))
     if failed:
         sys.exit(f"error: {len(failed)} outputs do not evaluate: {' '.join(failed)}")
 
@@ -61,9 +65,10 @@ def options(about):
 class Result:
     """What became of one output."""
 
-    def __init__(self, ok, errors, usage):
+    def __init__(self, ok, errors, usage, wall):
         self.ok = ok
         self.errors = errors
+        self.wall = wall
         self.seconds = usage.ru_utime + usage.ru_stime
         self.kib = usage.ru_maxrss
 
@@ -108,12 +113,14 @@ class Nix:
     def measure(self, attribute):
         """Evaluates an output."""
         with tempfile.TemporaryFile("w+") as errors:
+            begin = time.monotonic()
             process = subprocess.Popen(self.command(attribute, "--raw"), stdout=subprocess.DEVNULL, stderr=errors)
             # Not `wait`: this one tells what it has used.
             _, status, usage = os.wait4(process.pid, 0)
+            wall = time.monotonic() - begin
             process.returncode = os.waitstatus_to_exitcode(status)
             errors.seek(0)
-            return Result(process.returncode == 0, errors.read()[-3000:], usage)
+            return Result(process.returncode == 0, errors.read()[-3000:], usage, wall)
 
 
 if __name__ == "__main__":

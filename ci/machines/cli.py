@@ -90,7 +90,8 @@ def parser():
     command(media_, "join files on the media of each image: a card, user data, Windows' folders, a credential, a variable")
     sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")
     sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, busy, bad, foreign or full (default: all)")
-    command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
+    sub = command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
+    sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench nix`")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     sub = command(clocks_, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")
     sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: past or future (default: both)")
@@ -278,6 +279,11 @@ def nixos(args):
     """`ci/lab nixos`."""
     from . import images
 
+    if args.bench:
+        from .images import bench
+
+        bench.run(say)
+        return
     if not images.run(say, args.json):
         raise LabError("an image does not boot as it should")
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,9 +119,25 @@ def tree(name, repository):
 def store():
     """The folder that is `/nix` while building; its `store` is the machines'. Of its own for each Debian system, whose
     programs everything in it links to."""
-    path = cache().parent / "nix" / rootfs.NIXOS.path().name
+    path = _empty or cache().parent / "nix" / rootfs.NIXOS.path().name
     (path / "store").mkdir(parents=True, exist_ok=True)
     return path
+
+
+# The store of `empty_store`, while there is one.
+_empty = None
+
+
+@contextmanager
+def empty_store():
+    """Realises, and boots from, a store that was empty; it is gone afterwards."""
+    global _empty
+    with tempfile.TemporaryDirectory(prefix="empty.", dir=store().parent, ignore_cleanup_errors=True) as folder:
+        _empty = Path(folder) / "nix"
+        try:
+            yield
+        finally:
+            _empty = None
 
 
 def realise(images, sources, agent, say):

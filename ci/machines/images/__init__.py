@@ -10,6 +10,7 @@
 | `wsl_file` | `e3.wsl` as Windows unpacks it: what has to be in it, and that it boots |
 | `session` | the three compute something together; what the program may see on NixOS |
 | `rights` | polkit on NixOS: the agent's own units and no others, tried as in `sandbox.rights` |
+| `bench` | how long it takes until the three are parties, from an empty store and after a change; for `ci/bench nix` |
 """
 
 import json
