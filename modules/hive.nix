@@ -5,26 +5,12 @@ let
   example = ''{ "hosts": { "alice": { "address": "192.0.2.1" } } }'';
 
   # `tofu output -json` wraps each output in { value, type, sensitive }; a hosts file is the value itself.
-  hostsOf =
-    data:
-    if !lib.isAttrs data || !(data ? hosts) then
-      throw "the hosts file has no `hosts`; it looks like ${example}, or is what `tofu output -json` prints with an output `hosts`"
-    else if data.hosts ? value && data.hosts ? type then
-      data.hosts.value
-    else
-      data.hosts;
-
+  unwrapped = { hosts, ... }: if hosts ? value && hosts ? type then hosts.value else hosts;
   # OpenTofu often gives lists; names are then in the entries.
   named =
     hosts:
     if lib.isList hosts then
-      lib.listToAttrs (
-        map (
-          host:
-          lib.nameValuePair (host.name or (throw "a host in the list has no `name`: ${builtins.toJSON host}")
-          ) host
-        ) hosts
-      )
+      lib.listToAttrs (map (host: lib.nameValuePair host.name host) hosts)
     else
       hosts;
 
@@ -37,23 +23,39 @@ let
     "tags"
     "user"
   ];
-  checked =
+  # What is wrong with a hosts file, and how it is right; null if nothing is.
+  mistake =
+    data:
+    let
+      hosts = unwrapped data;
+      nameless = lib.filter (host: !(host ? name)) hosts;
+      names = map (host: host.name) hosts;
+      inHosts = lib.mapAttrsToList mistakeIn (named hosts);
+    in
+    if !lib.isAttrs data || !(data ? hosts) then
+      "the hosts file has no `hosts`; it looks like ${example}, or is what `tofu output -json` prints with an output `hosts`"
+    else if lib.isList hosts && nameless != [ ] then
+      "a host in the list has no `name`: ${builtins.toJSON (lib.head nameless)}"
+    else if lib.isList hosts && !lib.allUnique names then
+      "two hosts in the list have the same `name`: ${lib.concatStringsSep ", " names}"
+    else
+      lib.findFirst (text: text != null) null inHosts;
+  mistakeIn =
     name: host:
     let
       unknown = lib.subtractLists known (lib.attrNames host);
     in
     if builtins.match "[a-z0-9][a-z0-9-]{0,62}" name == null then
-      throw "the host `${name}` has a name that is none: small letters, digits and dashes"
+      "the host `${name}` has a name that is none: small letters, digits and dashes"
     else if unknown != [ ] then
-      throw "the host `${name}` has `${lib.head unknown}`, which is not known; known are ${lib.concatStringsSep ", " known}"
+      "the host `${name}` has `${lib.head unknown}`, which is not known; known are ${lib.concatStringsSep ", " known}"
     else if !(host ? address) then
-      throw "the host `${name}` has no `address`: an IP address or a name that ssh can reach"
+      "the host `${name}` has no `address`: an IP address or a name that ssh can reach"
     else
-      host;
+      null;
 in
 {
-  # The hosts in a file's contents, checked.
-  hosts = data: lib.mapAttrs checked (named (hostsOf data));
+  inherit mistake;
 
   # What colmena reads. `nixpkgs` is the package set of the machine it runs on, `pkgsFor` one per system, `images` the
   # modules of each image.
@@ -66,7 +68,7 @@ in
       common ? { },
     }:
     let
-      hosts = lib.mapAttrs checked (named (hostsOf data));
+      hosts = if mistake data == null then named (unwrapped data) else throw (mistake data);
       node =
         name: host:
         let

@@ -52,5 +52,6 @@ in
     assert config.networking.hostName == "alice";
     config.system.build.image.drvPath;
   template = template.packages.x86_64-linux.alice.drvPath;
+  hosts = import ./hosts.nix { inherit lib; };
   inherit mistakes;
 }
