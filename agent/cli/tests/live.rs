@@ -84,6 +84,7 @@ async fn present(
         agent: "0.1.0".to_owned(),
         addresses: Vec::new(),
         mesh: Mesh::None,
+        mesh_keys: std::collections::BTreeMap::default(),
         degraded,
         // The first one had a bad update; it works all the same.
         update: (place == 0).then(|| Trouble::Failed {

@@ -12,6 +12,7 @@
 //! | [`trust`] | what counts, what is current, what may run here (rules 4 to 12) |
 //! | [`session`] | the life of a session as a state machine, preflight, blame, verdict |
 //! | [`update`] | how an agent replaces itself, as a state machine |
+//! | [`mesh`] | what the parties meet on: plan, addresses, keys |
 //! | [`degraded`] | why a party takes no new session (rule 11) |
 //! | [`pack`] | programs as bytes |
 //! | [`text`] | texts of strangers, fit for a terminal |
@@ -79,6 +80,9 @@
 //! | a proof of readiness replayed or stolen | – | preflight | [`session::barrier::check`] | `readiness::a_ready_for_another_session_or_place_is_refused` `readiness::two_parties_cannot_claim_one_endpoint` |
 //! | a party that says different things to different parties | – | preflight | [`session::step`] | `readiness::a_party_that_shows_different_proofs_to_different_parties_opens_nothing` |
 //! | a false accusation of nobody | – | preflight | [`session::step`] | `readiness::a_false_accusation_of_nobody_or_of_the_accuser_itself_does_no_harm` `readiness::a_refusal_names_its_rule_in_scripts_and_in_words` |
+//! | a mesh certificate that the fleet has not signed, or of somebody else | arbitrary installation | 9 | [`mesh::MeshGrant::open`] | `mesh::a_certificate_that_the_fleet_has_not_signed_is_refused` `mesh::a_certificate_of_another_party_backend_or_fleet_is_refused` |
+//! | the mesh address of another party | – | – | [`mesh::Prefix::party`] | `mesh::a_machine_cannot_choose_the_address_of_another_one` |
+//! | settings for a mesh's daemon inside endpoints, keys or certificates | – | 3 | [`document::Document::check`] | `mesh::nothing_of_a_mesh_becomes_a_setting_of_its_daemon` |
 //! | an agent that was never checked | arbitrary installation | 9 | [`update::step`] | `update::a_binary_is_not_run_before_it_was_checked` `update::a_binary_that_fails_its_self_check_is_not_started_once` |
 //! | an agent that does not start, released again | – | 9 | [`update::step`] | `update::a_binary_that_does_not_start_is_taken_back_and_never_tried_again` `update::a_binary_that_cannot_reach_its_hub_is_not_committed` `update::a_binary_that_worked_once_and_has_failed_since_is_never_run_again` `update::what_was_wrong_is_over_when_the_newest_release_is_what_runs` `update::a_reboot_or_a_release_that_is_taken_back_is_no_failure` |
 //! | an older agent | rollback | 5, 9 | [`trust::Trust::accept_release`] | `update::an_older_release_is_not_tried` `update::what_an_older_release_has_brought_is_not_tried_after_a_newer_one` `update::the_owners_own_newer_agent_is_not_replaced_by_an_older_release` |
@@ -98,6 +102,7 @@ pub mod envelope;
 pub mod journal;
 pub mod key;
 pub mod limits;
+pub mod mesh;
 pub mod name;
 pub mod pack;
 mod reasons;

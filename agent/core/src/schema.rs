@@ -10,6 +10,7 @@ use crate::document::{
     Document, Enrolment, Head, Invite, Presence, Ready, Receipt, Release, Root, Session,
 };
 use crate::envelope;
+use crate::mesh::MeshGrant;
 
 /// The schema of each kind of document, and of the envelope, by the name of its file.
 pub fn all() -> Vec<(&'static str, Schema)> {
@@ -21,6 +22,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         document::<Enrolment>(),
         document::<Head>(),
         document::<Invite>(),
+        document::<MeshGrant>(),
         document::<Presence>(),
         document::<Ready>(),
         document::<Receipt>(),

@@ -122,6 +122,7 @@ impl Fleet {
             sessions: vec![],
             revoked: vec![],
             release: None,
+            mesh: None,
         };
         Ok(Envelope::sign(&head, &[&self.key])?.to_bytes())
     }

@@ -12,6 +12,7 @@ use super::{Document, DocumentError, Session, ensure};
 use crate::digest::{Blob, Digest};
 use crate::envelope::Envelope;
 use crate::limits;
+use crate::mesh::Plan;
 use crate::name::Name;
 use crate::time::Time;
 
@@ -39,6 +40,9 @@ pub struct Head {
     /// The current release document, if the fleet updates its agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Blob>,
+    /// The mesh that the parties meet on; without one they reach each other by the addresses of their machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Plan>,
 }
 
 /// One root of the chain.
@@ -113,6 +117,7 @@ impl Document for Head {
             self.release.iter().all(small),
             "release",
             "names an envelope over 256 KiB",
-        )
+        )?;
+        self.mesh.as_ref().map_or(Ok(()), Plan::check)
     }
 }

@@ -3,6 +3,8 @@
 //! Addresses in it are hints: whoever answers there must still prove the party's identity. Only
 //! states and typed reasons appear in it, never inputs or outputs.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +14,10 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::key::PublicKey;
 use crate::limits;
+use crate::mesh::{NotJoined, check_key};
 use crate::name::Name;
 use crate::session::Failure;
-use crate::text::{self, DETAIL, is_plain};
+use crate::text::{self, is_plain};
 use crate::time::Time;
 use crate::update::Trouble;
 
@@ -40,6 +43,9 @@ pub struct Presence {
     pub addresses: Vec<String>,
     /// How it stands with the mesh.
     pub mesh: Mesh,
+    /// Its public keys on meshes, in base64, by backend. The private halves were born on the machine and stay there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mesh_keys: BTreeMap<String, String>,
     /// Why the party takes no new session, if it does not (rule 11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
@@ -64,10 +70,11 @@ impl Presence {
 }
 
 /// Mesh state in one word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Mesh {
     /// The parties reach each other without an overlay.
+    #[default]
     None,
     /// Joined, with these addresses.
     Joined {
@@ -77,7 +84,7 @@ pub enum Mesh {
     /// Not joined.
     NotJoined {
         /// Why.
-        reason: String,
+        reason: NotJoined,
     },
 }
 
@@ -161,12 +168,16 @@ impl Document for Presence {
                     "has more than 16 addresses, or something that is none",
                 )?;
             }
-            Mesh::NotJoined { reason } => {
-                // Up to four bytes a character.
-                let fits = is_plain(reason, 4 * DETAIL);
-                ensure(fits, "mesh.reason", "is too long or has control characters")?;
-            }
+            Mesh::NotJoined { reason } => reason.check("mesh.reason")?,
         }
+        ensure(
+            self.mesh_keys.len() <= 16,
+            "mesh_keys",
+            "has keys for more than 16 backends",
+        )?;
+        self.mesh_keys
+            .iter()
+            .try_for_each(|(backend, key)| check_key("mesh_keys.", backend, key))?;
         if let Some(reason) = &self.degraded {
             reason.check("degraded")?;
         }

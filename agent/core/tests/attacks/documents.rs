@@ -201,12 +201,6 @@ fn texts_that_act_on_a_terminal_are_refused_in_documents() {
             ..presence(1)
         });
         refuses(&Presence {
-            mesh: Mesh::NotJoined {
-                reason: nasty.clone(),
-            },
-            ..presence(1)
-        });
-        refuses(&Presence {
             mesh: Mesh::Joined {
                 addresses: vec![nasty.clone()],
             },

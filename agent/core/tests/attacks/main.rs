@@ -8,6 +8,7 @@ mod fixture;
 mod chain;
 mod current;
 mod documents;
+mod mesh;
 mod policy;
 mod readiness;
 mod sessions;

@@ -84,6 +84,7 @@ mod tests {
             agent: "0.1.0".to_owned(),
             addresses: Vec::new(),
             mesh: Mesh::None,
+            mesh_keys: std::collections::BTreeMap::default(),
             degraded: None,
             update: None,
             root: 1,

@@ -1,0 +1,99 @@
+//! The certificate that the fleet gives to a party's key, where a backend wants one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{is_fingerprint, is_pem};
+use crate::document::{Document, DocumentError, Root, ensure};
+use crate::envelope::{Envelope, EnvelopeError};
+use crate::key::PublicKey;
+use crate::limits;
+use crate::name::Name;
+use crate::time::Time;
+
+/// Bytes of a public key as text: an RSA key of 4096 bits takes 800.
+const KEY: usize = 1024;
+/// Bytes of a certificate as text.
+const CERTIFICATE: usize = 16 * 1024;
+
+/// A certificate for the key that a party has named in its presence, signed by the keys that sign heads. Nothing in it is
+/// secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeshGrant {
+    /// The fleet.
+    pub fleet: Name,
+    /// The party.
+    pub party: PublicKey,
+    /// The backend's name.
+    pub backend: String,
+    /// The key that it is for, in base64.
+    pub key: String,
+    /// The certificate as PEM.
+    pub certificate: String,
+    /// What names the certificate where it is revoked, in lower-case hexadecimal digits.
+    pub fingerprint: String,
+    /// When it was signed: a newer one takes the place of an older one.
+    pub signed: Time,
+    /// When the certificate expires.
+    pub expires: Time,
+}
+
+impl MeshGrant {
+    /// A certificate of `party` for this backend, signed to the threshold of those who sign the fleet's heads.
+    pub fn open(
+        bytes: &[u8],
+        root: &Root,
+        party: &PublicKey,
+        backend: &str,
+    ) -> Result<Self, EnvelopeError> {
+        let envelope = Envelope::parse(bytes, limits::ENVELOPE)?;
+        let verified = envelope.verify::<Self>(&root.head.keys, root.head.threshold)?;
+        let grant = verified.document;
+        let problem = if grant.fleet != root.fleet {
+            "fleet"
+        } else if grant.party != *party {
+            "party"
+        } else if grant.backend != backend {
+            "backend"
+        } else {
+            return Ok(grant);
+        };
+        Err(DocumentError::field(problem, "is another one").into())
+    }
+}
+
+impl Document for MeshGrant {
+    const KIND: &'static str = "mesh-grant";
+
+    fn check(&self) -> Result<(), DocumentError> {
+        check_key("", &self.backend, &self.key)?;
+        let pem = &self.certificate;
+        let fits = pem.len() <= CERTIFICATE
+            && pem.starts_with("-----BEGIN ")
+            && pem
+                .lines()
+                .all(|line| line.len() <= 80 && line.bytes().all(is_pem));
+        ensure(fits, "certificate", "is not PEM of at most 16 KiB")?;
+        ensure(
+            is_fingerprint(&self.fingerprint),
+            "fingerprint",
+            "is not 64 hexadecimal digits",
+        )?;
+        ensure(
+            self.signed < self.expires,
+            "expires",
+            "must be later than `signed`",
+        )
+    }
+}
+
+/// Checks what a document says of a party's key on a mesh; it goes into configurations.
+pub(crate) fn check_key(at: &str, backend: &str, key: &str) -> Result<(), DocumentError> {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    let fits = (1..=32).contains(&backend.len()) && backend.bytes().all(is_word);
+    ensure(fits, &format!("{at}backend"), "is no name of a backend")?;
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let fits = (1..=KEY).contains(&key.len()) && key.bytes().all(is_base64);
+    ensure(fits, &format!("{at}key"), "is not base64 of at most 1 KiB")
+}

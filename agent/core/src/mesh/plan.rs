@@ -1,0 +1,228 @@
+//! What the fleet wants its mesh to be: a part of the signed head.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::document::{DocumentError, ensure};
+use crate::key::PublicKey;
+use crate::text::is_plain;
+
+/// Anchors of one mesh.
+const ANCHORS: usize = 8;
+/// Endpoints of one anchor.
+const ENDPOINTS: usize = 4;
+/// Bytes of certificate authorities: the old and the new one during a change.
+const AUTHORITIES: usize = 4096;
+/// Revoked certificates.
+const REVOKED: usize = 256;
+
+/// A mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The parties that everybody else can reach from outside the mesh: lighthouses, relays, hubs, as the backend calls
+    /// them. With one that is gone no new connection may come about, so two are better than one.
+    pub anchors: Vec<Anchor>,
+    /// What carries the packets.
+    pub backend: Backend,
+}
+
+/// A party that is reached by the address of its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// The party.
+    pub party: PublicKey,
+    /// Where, as `host:port`, best first. It listens on the port of the first.
+    pub endpoints: Vec<String>,
+}
+
+/// A mesh daemon, with what all machines must know for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Backend {
+    /// Nebula, with certificates of version 2.
+    Nebula(Nebula),
+}
+
+/// A Nebula network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nebula {
+    /// Certificates of the authorities, as PEM.
+    pub authorities: String,
+    /// Fingerprints of certificates that are not accepted any more, 64 hexadecimal digits each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
+}
+
+impl Backend {
+    /// The word for it: in paths, unit names and documents.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Nebula(_) => "nebula",
+        }
+    }
+}
+
+impl Plan {
+    /// The anchor that this party is, if it is one.
+    pub fn anchor(&self, party: &PublicKey) -> Option<&Anchor> {
+        self.anchors.iter().find(|anchor| anchor.party == *party)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), DocumentError> {
+        ensure(
+            (1..=ANCHORS).contains(&self.anchors.len()),
+            "mesh.anchors",
+            "has none, or more than 8: the parties of a mesh meet through at least one",
+        )?;
+        let parties: BTreeSet<_> = self.anchors.iter().map(|anchor| anchor.party).collect();
+        ensure(
+            parties.len() == self.anchors.len(),
+            "mesh.anchors",
+            "names a party twice",
+        )?;
+        self.anchors.iter().try_for_each(Anchor::check)?;
+        match &self.backend {
+            Backend::Nebula(nebula) => nebula.check(),
+        }
+    }
+}
+
+impl Anchor {
+    /// The port that it listens on.
+    pub fn port(&self) -> Option<u16> {
+        split(self.endpoints.first()?).map(|(_, port)| port)
+    }
+
+    fn check(&self) -> Result<(), DocumentError> {
+        let fits = (1..=ENDPOINTS).contains(&self.endpoints.len())
+            && self.endpoints.iter().all(|text| split(text).is_some());
+        ensure(
+            fits,
+            "mesh.anchors.endpoints",
+            "is not one to four of host:port",
+        )
+    }
+}
+
+impl Nebula {
+    fn check(&self) -> Result<(), DocumentError> {
+        let pem = &self.authorities;
+        let fits = pem.len() <= AUTHORITIES
+            && pem.starts_with("-----BEGIN NEBULA CERTIFICATE V2-----\n")
+            && pem
+                .lines()
+                .all(|line| line.len() <= 80 && line.bytes().all(is_pem));
+        ensure(
+            fits,
+            "mesh.backend.authorities",
+            "is not PEM with certificates of version 2, of at most 4 KiB",
+        )?;
+        let fits =
+            self.revoked.len() <= REVOKED && self.revoked.iter().all(|print| is_fingerprint(print));
+        ensure(
+            fits,
+            "mesh.backend.revoked",
+            "is not a list of at most 256 fingerprints of 64 hexadecimal digits",
+        )
+    }
+}
+
+/// What PEM is made of. It goes into a configuration, so nothing else may be in it.
+pub(super) const fn is_pem(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b' ')
+}
+
+/// What names a certificate: a SHA-256 in lower-case digits.
+pub(super) fn is_fingerprint(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 64 && text.bytes().all(is_hex)
+}
+
+/// Host and port of `host:port` or `[address]:port`; the host is a name or an address, and nothing that would mean something
+/// in a configuration.
+pub fn split(endpoint: &str) -> Option<(&str, u16)> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let fits = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_name),
+    };
+    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
+    (fits && is_plain(endpoint, 300)).then_some((bare.unwrap_or(host), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SecretKey;
+
+    const PEM: &str =
+        "-----BEGIN NEBULA CERTIFICATE V2-----\nAAAA\n-----END NEBULA CERTIFICATE V2-----\n";
+
+    fn plan() -> Plan {
+        Plan {
+            anchors: vec![Anchor {
+                party: SecretKey::from_seed(&[1; 32]).public(),
+                endpoints: vec!["203.0.113.10:4242".to_owned()],
+            }],
+            backend: Backend::Nebula(Nebula {
+                authorities: PEM.to_owned(),
+                revoked: Vec::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn endpoints_are_names_or_addresses_with_a_port() {
+        assert_eq!(split("a-b.example:4242"), Some(("a-b.example", 4242)));
+        assert_eq!(split("[fd00::1]:1"), Some(("fd00::1", 1)));
+        for bad in [
+            "",
+            "a",
+            ":1",
+            "a:0",
+            "a:65536",
+            "fd00::1:1x",
+            "a b:1",
+            "a\"]:1",
+            "[a]:1",
+            "[fd00::1:1",
+            "a\n:1",
+            "{a}:1",
+        ] {
+            assert_eq!(split(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_would_change_a_configuration_gets_into_a_plan() {
+        plan().check().unwrap();
+        let broken: [fn(&mut Plan); 6] = [
+            |plan| plan.anchors.clear(),
+            |plan| plan.anchors.push(plan.anchors[0].clone()),
+            |plan| plan.anchors[0].endpoints.clear(),
+            |plan| plan.anchors[0].endpoints = vec!["\"]\nlisten:1".to_owned()],
+            |plan| {
+                let Backend::Nebula(nebula) = &mut plan.backend;
+                nebula.authorities += "x: [1]\n";
+            },
+            |plan| {
+                let Backend::Nebula(nebula) = &mut plan.backend;
+                nebula.revoked = vec!["no".to_owned()];
+            },
+        ];
+        for (place, change) in broken.iter().enumerate() {
+            let mut plan = plan();
+            change(&mut plan);
+            assert!(plan.check().is_err(), "{place}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Why a machine is not in its mesh, as a type. The words for people are made here and nowhere else.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::document::DocumentError;
+use crate::reasons;
+use crate::text::{self, clean};
+use crate::time::Time;
+
+/// Why a machine is not in its mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NotJoined {
+    /// It is on its way: nothing is wrong yet.
+    Joining,
+    /// Nobody who may has given it a certificate.
+    NeedsApproval,
+    /// Its certificate has expired, and there is no newer one.
+    CertificateExpired {
+        /// When.
+        since: Time,
+    },
+    /// Its certificate is not accepted any more.
+    CertificateRevoked,
+    /// What the fleet wants cannot be carried out on this machine: a unit, a program, a device is missing.
+    Unable {
+        /// What.
+        detail: String,
+    },
+    /// The mesh's daemon does not stay up.
+    DaemonDied {
+        /// How it ended.
+        detail: String,
+    },
+    /// The daemon runs, and no other party answers through the mesh.
+    NobodyAnswers {
+        /// How many were asked.
+        asked: usize,
+    },
+    /// The hub does not take the key of this machine, or cannot be reached.
+    Hub {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl fmt::Display for NotJoined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::Joining => "it is joining".to_owned(),
+            Self::NeedsApproval => "it waits for its certificate".to_owned(),
+            Self::CertificateExpired { since } => format!("its certificate has expired at {since}"),
+            Self::CertificateRevoked => "its certificate was revoked".to_owned(),
+            Self::Unable { detail } => format!("this machine cannot: {detail}"),
+            Self::DaemonDied { detail } => format!("the mesh's daemon does not stay up: {detail}"),
+            Self::NobodyAnswers { asked: 0 } => {
+                "it is ready, and no other party is there yet".to_owned()
+            }
+            Self::NobodyAnswers { asked } => {
+                format!("none of {asked} other parties answers through it")
+            }
+            Self::Hub { detail } => format!("the hub does not help: {detail}"),
+        };
+        // Parts of it may be another machine's words.
+        f.write_str(&clean(&words, 4 * text::DETAIL))
+    }
+}
+
+impl NotJoined {
+    /// What to do about it: one or two sentences for the machine's owner.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Joining => "Wait a few seconds.",
+            Self::NeedsApproval | Self::CertificateExpired { .. } => {
+                "Whoever keeps the fleet's mesh runs `e3 mesh sign`, where the certificate authority's key is."
+            }
+            Self::CertificateRevoked => {
+                "Ask the fleet's owner why. A machine that was reset gets a new certificate with its new key."
+            }
+            Self::Unable { .. } => {
+                "Install what is missing: E3's images have it, with the unit e3-mesh-<backend>.service."
+            }
+            Self::DaemonDied { .. } => "Look into its journal: journalctl -u 'e3-mesh-*'.",
+            Self::NobodyAnswers { .. } => {
+                "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
+            }
+            Self::Hub { .. } => "Check `hub` in the join file, and that the hub is up.",
+        }
+    }
+
+    /// The word that scripts compare, for example `needs-approval`: the `kind` of the JSON form.
+    pub fn kind(&self) -> String {
+        reasons::kind(self)
+    }
+
+    /// Whether it is short enough to travel.
+    pub(crate) fn check(&self, field: &str) -> Result<(), DocumentError> {
+        reasons::check(self, field)
+    }
+
+    /// The same with every text on one line, without control characters, and cut after 300 characters.
+    #[must_use]
+    pub fn cleaned(&self) -> Self {
+        reasons::cleaned(self)
+    }
+}

@@ -1,0 +1,107 @@
+//! What a hub, or a machine, could try with the mesh.
+
+use e3_core::document::{Document as _, DocumentError};
+use e3_core::envelope::EnvelopeError;
+use e3_core::mesh::{Anchor, Backend, MeshGrant, Nebula, Plan, Prefix};
+
+use crate::fixture::*;
+
+const PEM: &str =
+    "-----BEGIN NEBULA CERTIFICATE V2-----\nAAAA\n-----END NEBULA CERTIFICATE V2-----\n";
+
+fn grant() -> MeshGrant {
+    MeshGrant {
+        fleet: trust().root.fleet,
+        party: key("alice").public(),
+        backend: "nebula".to_owned(),
+        key: "AAAA".to_owned(),
+        certificate: PEM.to_owned(),
+        fingerprint: "0".repeat(64),
+        signed: at(0),
+        expires: at(1),
+    }
+}
+
+fn open(grant: &MeshGrant, by: &[&str]) -> Result<MeshGrant, EnvelopeError> {
+    let alice = key("alice").public();
+    MeshGrant::open(&bytes(grant, by), &trust().root, &alice, "nebula")
+}
+
+fn other(field: &str) -> Result<MeshGrant, EnvelopeError> {
+    let (field, problem) = (field.to_owned(), "is another one".to_owned());
+    Err(EnvelopeError::Document(DocumentError::Field {
+        field,
+        problem,
+    }))
+}
+
+#[test]
+fn a_certificate_that_the_fleet_has_not_signed_is_refused() {
+    assert_eq!(open(&grant(), &["head"]), Ok(grant()));
+    for by in ["mallory", "release", "alice"] {
+        let error = open(&grant(), &[by]).unwrap_err();
+        assert!(matches!(error, EnvelopeError::Threshold { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_certificate_of_another_party_backend_or_fleet_is_refused() {
+    let of = |change: fn(&mut MeshGrant)| {
+        let mut grant = grant();
+        change(&mut grant);
+        open(&grant, &["head"])
+    };
+    assert_eq!(
+        of(|grant| grant.party = key("bob").public()),
+        other("party")
+    );
+    assert_eq!(
+        of(|grant| "tinc".clone_into(&mut grant.backend)),
+        other("backend")
+    );
+    assert_eq!(
+        of(|grant| grant.fleet = "other".parse().unwrap()),
+        other("fleet")
+    );
+}
+
+#[test]
+fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
+    let plan = |endpoint: &str, authorities: &str| Plan {
+        anchors: vec![Anchor {
+            party: key("alice").public(),
+            endpoints: vec![endpoint.to_owned()],
+        }],
+        backend: Backend::Nebula(Nebula {
+            authorities: authorities.to_owned(),
+            revoked: Vec::new(),
+        }),
+    };
+    let offered = |plan: Plan| {
+        let mut head = head(&trust(), 1);
+        head.mesh = Some(plan);
+        head.check()
+    };
+    offered(plan("203.0.113.1:4242", PEM)).unwrap();
+    for endpoint in ["a:1\nb:2", "a:1\"", "a b:1", "$(id):1", "../x:1"] {
+        offered(plan(endpoint, PEM)).unwrap_err();
+    }
+    for tail in ["- x\n\"", "key: [1]\n", "\u{1b}[2J\n"] {
+        offered(plan("a:1", &format!("{PEM}{tail}"))).unwrap_err();
+        let mut grant = grant();
+        grant.certificate += tail;
+        grant.check().unwrap_err();
+    }
+    let mut grant = grant();
+    grant.key = "AA\n[x]".to_owned();
+    grant.check().unwrap_err();
+}
+
+#[test]
+fn a_machine_cannot_choose_the_address_of_another_one() {
+    // It follows from its identity, which the certificate's signer has seen proven.
+    let prefix = Prefix::of(&trust().floor.root_digest);
+    let [alice, bob] = ["alice", "bob"].map(|name| prefix.party(&key(name).public()));
+    assert_ne!(alice, bob);
+    assert!(prefix.contains(&alice) && prefix.contains(&bob));
+}
