@@ -24,6 +24,7 @@
 //! sha256/<hex>                   session and release envelopes, programs, MPyC wheels
 //! receipts/<manifest>/<i>.json   the first receipt of party i
 //! presence/<did:key…>.json       the newest presence of a party
+//! mesh/<backend>/<did:key…>.json the newest certificate of a party's key on a mesh
 //! parties/<did:key…>.json        {"enrolment": envelope, "invite": envelope}
 //! invites/<invite>.json          {"party": "did:key…"}: who used it
 //! ```

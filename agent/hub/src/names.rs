@@ -35,6 +35,19 @@ impl Segment for PublicKey {
     }
 }
 
+/// The name of a mesh backend.
+pub(crate) struct Backend(pub(crate) String);
+
+impl Segment for Backend {
+    fn read(text: &str) -> Option<Self> {
+        let fits = (1..=32).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        fits.then(|| Self(text.to_owned()))
+    }
+}
+
 /// A root's version.
 impl Segment for u64 {
     fn read(text: &str) -> Option<Self> {
@@ -73,6 +86,10 @@ pub(crate) fn receipts(manifest: &Digest) -> Path {
 
 pub(crate) fn presence(party: &PublicKey) -> Path {
     Path::from(format!("presence/{party}.json"))
+}
+
+pub(crate) fn grant(Backend(backend): &Backend, party: &PublicKey) -> Path {
+    Path::from(format!("mesh/{backend}/{party}.json"))
 }
 
 pub(crate) fn party(party: &PublicKey) -> Path {
@@ -115,6 +132,10 @@ mod tests {
         assert!(Json::<Digest>::read(&format!("{hex}.json")).is_some());
         assert!(Json::<Digest>::read(&hex).is_none());
         assert!(Json::<PublicKey>::read("../head.json").is_none());
+        assert!(Backend::read("nebula").is_some());
+        for text in ["", "..", "a/b", "A", "a.b", &"a".repeat(33)] {
+            assert!(Backend::read(text).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -149,6 +149,19 @@ impl Hub {
             .await
     }
 
+    /// The newest certificate of a party's key on a mesh, if there is one.
+    pub async fn grant(
+        &self,
+        backend: &str,
+        party: &PublicKey,
+    ) -> Result<Option<Vec<u8>>, HubError> {
+        self.optional(
+            &format!("mesh/{backend}/{party}.json"),
+            limits::ENVELOPE as u64,
+        )
+        .await
+    }
+
     /// All parties that have enrolled. Only a running hub knows them.
     pub async fn parties(&self) -> Result<Vec<PartyRecord>, HubError> {
         #[derive(Deserialize)]

@@ -101,6 +101,17 @@ impl Hub {
         .await
     }
 
+    /// Publishes a certificate for a party's key on a mesh.
+    pub async fn put_grant(
+        &self,
+        backend: &str,
+        party: &PublicKey,
+        grant: Vec<u8>,
+    ) -> Result<(), HubError> {
+        let path = format!("mesh/{backend}/{party}.json");
+        self.send(Method::PUT, &path, grant, None).await
+    }
+
     /// Enrols a machine. Doing it again with the same identity is no error.
     pub async fn enrol(&self, enrolment: &[u8], invite: &[u8]) -> Result<(), HubError> {
         let body = [b"{\"enrolment\":", enrolment, b",\"invite\":", invite, b"}"].concat();

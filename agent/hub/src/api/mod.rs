@@ -6,6 +6,7 @@
 mod blob;
 mod body;
 mod enrol;
+mod grant;
 mod head;
 mod listing;
 mod pace;
@@ -111,6 +112,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
             get(read::receipt).put(receipt::write),
         )
         .route("/presence/{name}", get(read::presence).put(presence::write))
+        .route("/mesh/{backend}/{name}", get(read::grant).put(grant::write))
         .route("/parties/{name}", get(read::party))
         .route("/invites/{name}", get(read::invite))
         .route("/v1/enrol", post(enrol::enrol))

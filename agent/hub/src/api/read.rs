@@ -14,7 +14,7 @@ use object_store::path::Path;
 
 use super::path::{One, Two};
 use super::{Hub, JSON, MUTABLE, Refusal};
-use crate::names::{self, Json};
+use crate::names::{self, Backend, Json};
 
 /// It is named by its hash, or written once.
 const IMMUTABLE: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=31536000, immutable");
@@ -67,6 +67,13 @@ pub(super) async fn presence(
     One(Json(party)): One<Json<PublicKey>>,
 ) -> Result<Response, Refusal> {
     document(&hub, &names::presence(&party), MUTABLE).await
+}
+
+pub(super) async fn grant(
+    State(hub): State<Arc<Hub>>,
+    Two(backend, Json(party)): Two<Backend, Json<PublicKey>>,
+) -> Result<Response, Refusal> {
+    document(&hub, &names::grant(&backend, &party), MUTABLE).await
 }
 
 pub(super) async fn party(

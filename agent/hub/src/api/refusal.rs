@@ -75,6 +75,8 @@ pub(crate) enum Refusal {
     PresenceOld { stored: u64, found: u64 },
     #[error("This party publishes its presence too often.")]
     TooManyPresences,
+    #[error("A certificate that was signed later, or at the same time, is here already.")]
+    OldGrant,
     #[error("The enrolment is refused: {0}.")]
     Enrolment(EnvelopeError),
     #[error("The invite expired at {0}.")]
@@ -211,6 +213,11 @@ impl Refusal {
                 S::FORBIDDEN,
                 "presence-refused",
                 "A party publishes its own presence, in its own fleet.",
+            ),
+            Self::OldGrant => (
+                S::CONFLICT,
+                "grant-old",
+                "Read the certificate that is here; if it is not good, sign another one now.",
             ),
             Self::PresenceOld { .. } => (
                 S::CONFLICT,

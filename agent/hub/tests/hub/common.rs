@@ -81,6 +81,7 @@ pub(crate) fn head(counter: u64, sessions: Vec<SessionRef>) -> Head {
         sessions,
         revoked: vec![],
         release: None,
+        mesh: None,
     }
 }
 
@@ -224,6 +225,7 @@ pub(crate) fn presence(party: u8, counter: u64) -> Presence {
         agent: "1".to_owned(),
         addresses: vec![],
         mesh: Mesh::None,
+        mesh_keys: std::collections::BTreeMap::default(),
         degraded: None,
         update: None,
         root: 1,

@@ -1,6 +1,8 @@
 //! Enrolment, presence, and the page that shows both.
 
+use e3_client::hub::HubError;
 use e3_core::document::{Mesh, Presence};
+use e3_core::mesh::{MeshGrant, NotJoined};
 use e3_core::time::Time;
 use e3_core::trust::PresenceCounter;
 
@@ -222,7 +224,9 @@ async fn the_page_shows_parties_and_sessions_and_runs_nothing() {
     let mut hostile = presence(11, 1);
     hostile.name = name("posing-as-another");
     hostile.mesh = Mesh::NotJoined {
-        reason: "<script src=//evil>&\"'".to_owned(),
+        reason: NotJoined::Unable {
+            detail: "<script src=//evil>&\"'".to_owned(),
+        },
     };
     hub.put_presence(&key(11).public(), sign(&hostile, &[11]))
         .await
@@ -252,4 +256,57 @@ async fn the_page_shows_parties_and_sessions_and_runs_nothing() {
         !page.contains("http://") && !page.contains("https://"),
         "{page}"
     );
+}
+
+fn grant(party: u8, seconds: u64) -> MeshGrant {
+    let label = "NEBULA CERTIFICATE V2";
+    MeshGrant {
+        fleet: name("fleet"),
+        party: key(party).public(),
+        backend: "nebula".to_owned(),
+        key: "AAAA".to_owned(),
+        certificate: format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"),
+        fingerprint: "0".repeat(64),
+        signed: now().plus(seconds),
+        expires: now().plus(1000),
+    }
+}
+
+#[tokio::test]
+async fn certificates_come_from_who_signs_heads_each_newer_than_the_one_before() {
+    let fleet = Fleet::start().await;
+    let hub = fleet.client();
+    let alice = key(11).public();
+    let put = |grant: MeshGrant, by: u8| {
+        let bytes = sign(&grant, &[by]);
+        let hub = hub.clone();
+        async move {
+            match hub.put_grant("nebula", &alice, bytes).await {
+                Ok(()) => "stored".to_owned(),
+                Err(HubError::Refused { kind, .. }) => kind,
+                Err(error) => error.to_string(),
+            }
+        }
+    };
+    assert_eq!(hub.grant("nebula", &alice).await.unwrap(), None);
+    assert_eq!(put(grant(11, 0), 2).await, "not-enrolled");
+    let (enrolment, invite) = enrolment(20, 11, later());
+    hub.enrol(&enrolment, &invite).await.unwrap();
+    assert_eq!(put(grant(11, 0), 2).await, "stored");
+    // The answer was lost.
+    assert_eq!(put(grant(11, 0), 2).await, "stored");
+    assert_eq!(put(grant(11, 5), 2).await, "stored");
+    assert_eq!(put(grant(11, 1), 2).await, "grant-old");
+    let other = MeshGrant {
+        key: "BBBB".to_owned(),
+        ..grant(11, 5)
+    };
+    assert_eq!(put(other, 2).await, "grant-old");
+    // Neither the party itself, nor a session's signer, nor for somebody else.
+    for by in [11, 3, 5] {
+        assert_eq!(put(grant(11, 9), by).await, "refused");
+    }
+    assert_eq!(put(grant(12, 9), 2).await, "refused");
+    let there = hub.grant("nebula", &alice).await.unwrap();
+    assert_eq!(there, Some(sign(&grant(11, 5), &[2])));
 }
