@@ -164,6 +164,20 @@ pub enum Error {
     /// No party of that name.
     #[error("no party `{0}` has enrolled{known}", known = known(.1))]
     NoSuchParty(String, Vec<String>),
+    /// The party has no certificate for the mesh.
+    #[error("{name} has no certificate")]
+    NoCertificate {
+        /// The party.
+        name: String,
+    },
+    /// A program that E3 uses.
+    #[error("{program} does not do what it should: {detail}")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// What it or the system says.
+        detail: String,
+    },
     /// The head has no room.
     #[error("the head is full: it names {sessions} sessions and would have {size} bytes")]
     HeadFull {

@@ -4,6 +4,7 @@ mod demo;
 mod fleet;
 mod hub;
 mod key;
+mod mesh;
 mod receipts;
 mod release;
 mod session;
@@ -19,6 +20,7 @@ pub use self::fleet::{
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe};
 pub use self::key::{KeyCommand, KeyFile};
+pub use self::mesh::{AnchorAt, MeshCommand, MeshNebula, MeshOff, MeshRevoke, MeshSign};
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};
 pub use self::release::{ReleaseCommand, ReleasePush, ReleaseShow, ReleaseSign};
 pub use self::session::{
@@ -83,6 +85,9 @@ pub enum Command {
     /// Make a fleet, invite machines, see how they are
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// Choose the network that the parties meet on, and let machines into it
+    #[command(subcommand)]
+    Mesh(MeshCommand),
     /// Write, sign, publish and watch sessions
     #[command(subcommand)]
     Session(SessionCommand),

@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod hub;
 pub mod key;
 mod man;
+mod mesh;
 pub mod receipts;
 pub mod release;
 pub mod session;
@@ -21,6 +22,7 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
         Command::Demo(args) => demo::run(args, &cli.global, output).await,
         Command::Key(command) => key::run(command),
         Command::Fleet(command) => fleet::run(command, &cli.global).await,
+        Command::Mesh(command) => mesh::run(command, &cli.global, output).await,
         Command::Session(command) => session::run(command, &cli.global, output).await,
         Command::Receipts(command) => receipts::run(command, &cli.global).await,
         Command::Release(command) => release::run(command, &cli.global, output).await,

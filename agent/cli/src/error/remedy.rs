@@ -62,6 +62,8 @@ impl Error {
             Self::HeadFull { .. } => "head-full",
             Self::NoVerdict { .. } => "no-verdict",
             Self::Usage { .. } => "usage",
+            Self::NoCertificate { .. } => "no-certificate",
+            Self::Program { .. } => "program",
             Self::Serve { .. } => "serve",
             Self::NoAgentBinary => "no-agent",
             Self::Agent { .. } => "agent",
@@ -129,6 +131,12 @@ impl Error {
                 Some("Run the demo with --keep DIR and look at DIR/NAME/agent.log.")
             }
             Self::Usage { remedy, .. } => Some(*remedy),
+            Self::NoCertificate { .. } => {
+                Some("Nothing has to be taken back; `e3 mesh sign` would give it one.")
+            }
+            Self::Program { .. } => {
+                Some("Check that it is installed and in PATH; E3's development shell has it.")
+            }
             _ => None,
         };
         remedy.map(str::to_owned)

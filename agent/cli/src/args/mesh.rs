@@ -1,0 +1,98 @@
+//! `e3 mesh`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use e3_core::name::Name;
+
+/// The longest life of a certificate, in seconds.
+const YEAR: u64 = 366 * 86_400;
+
+/// Choose the network that the parties meet on, and let machines into it
+#[derive(Debug, Subcommand)]
+pub enum MeshCommand {
+    /// Have every party join a Nebula network; what must be known for it goes into the next head
+    Nebula(MeshNebula),
+    /// Sign certificates for the parties of fleet.toml that wait for one or need a newer one
+    Sign(MeshSign),
+    /// Take a party's certificate back, everywhere
+    Revoke(MeshRevoke),
+    /// Have every party leave the mesh
+    Off(MeshOff),
+}
+
+/// `e3 mesh nebula`
+#[derive(Debug, Args)]
+pub struct MeshNebula {
+    /// A party that all others can reach, and where: NAME=HOST:PORT. It introduces them to each other, and carries their
+    /// packets where they cannot meet (repeatable; two are better than one)
+    #[arg(long = "anchor", value_name = "NAME=HOST:PORT", required = true)]
+    pub anchors: Vec<AnchorAt>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh sign`
+#[derive(Debug, Args)]
+pub struct MeshSign {
+    /// For how long a certificate is good, such as 90d or 12h
+    #[arg(long = "for", value_name = "TIME", default_value = "90d", value_parser = lifetime)]
+    pub seconds: u64,
+    /// Go on, and sign for whoever comes, until interrupted
+    #[arg(long)]
+    pub watch: bool,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh revoke`
+#[derive(Debug, Args)]
+pub struct MeshRevoke {
+    /// The party
+    pub name: Name,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh off`
+#[derive(Debug, Args)]
+pub struct MeshOff {
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// A party and an endpoint of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnchorAt {
+    /// The party.
+    pub name: Name,
+    /// `host:port`.
+    pub endpoint: String,
+}
+
+impl FromStr for AnchorAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || "write it like relay=203.0.113.10:4242".to_owned();
+        let (name, endpoint) = text.split_once('=').ok_or_else(wrong)?;
+        let name = name.parse().map_err(|_| wrong())?;
+        e3_core::mesh::split(endpoint).ok_or_else(wrong)?;
+        Ok(Self {
+            name,
+            endpoint: endpoint.to_owned(),
+        })
+    }
+}
+
+/// A lifetime of a certificate, in seconds.
+fn lifetime(text: &str) -> Result<u64, String> {
+    let seconds =
+        crate::manifest::units::duration(text).filter(|seconds| (1..=YEAR).contains(seconds));
+    seconds.ok_or_else(|| "write it like 90d, 12h or 30m, and a year at most".to_owned())
+}

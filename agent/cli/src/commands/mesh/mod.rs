@@ -1,0 +1,22 @@
+//! `e3 mesh`: what the fleet's head says of the mesh, and certificates for the parties in it.
+
+mod authority;
+mod set;
+mod sign;
+
+use crate::args::{Global, MeshCommand};
+use crate::error::Error;
+use crate::output::{Answer, Output};
+
+pub(super) async fn run(
+    command: &MeshCommand,
+    global: &Global,
+    output: &Output,
+) -> Result<Answer, Error> {
+    match command {
+        MeshCommand::Nebula(args) => set::nebula(args, global).await,
+        MeshCommand::Sign(args) => sign::run(args, global, output).await,
+        MeshCommand::Revoke(args) => set::revoke(args, global).await,
+        MeshCommand::Off(args) => set::off(args, global).await,
+    }
+}
