@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use e3_client::clock::Clock;
 use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
-use e3_core::document::{Progress, SessionPresence};
+use e3_core::document::{Mesh, Progress, SessionPresence};
 use e3_core::key::PublicKey;
 use e3_core::name::Name;
 use e3_core::session::Failure;
@@ -74,6 +74,12 @@ pub struct Known {
     pub hub: Option<String>,
     /// Where other agents reach it.
     pub addresses: Vec<String>,
+    /// How it stands with its mesh.
+    #[serde(default)]
+    pub mesh: Mesh,
+    /// Its public keys on meshes, by backend.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mesh_keys: BTreeMap<String, String>,
     /// The newest root.
     pub root: Option<u64>,
     /// The newest head.
@@ -212,6 +218,19 @@ impl Board {
     /// Where other agents reach this one.
     pub fn addresses(&self, addresses: &[String]) {
         self.change(|content| content.known.addresses = addresses.to_vec());
+    }
+
+    /// How it stands with its mesh.
+    pub fn mesh(&self, mesh: Mesh) {
+        self.change(|content| content.known.mesh = mesh);
+    }
+
+    /// Its public key for a mesh backend.
+    pub fn mesh_key(&self, backend: &str, key: &str) {
+        self.change(|content| {
+            let keys = &mut content.known.mesh_keys;
+            keys.insert(backend.to_owned(), key.to_owned());
+        });
     }
 
     /// What is trusted now. Nobody is woken for it: a fleet of thousands must not answer every head.

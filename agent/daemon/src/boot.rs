@@ -17,6 +17,7 @@ use e3_core::key::SecretKey;
 use e3_core::time::Time;
 use e3_core::trust::{PresenceCounter, Trust};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::board::{Board, Source};
 use crate::config::Settings;
@@ -159,7 +160,9 @@ async fn attempt(
         .local_addr()
         .map_or(crate::config::PORT, |address| address.port());
     let addresses = crate::address::advertised(&settings.advertise, port);
-    board.addresses(&addresses);
+    let plan = keeper.head().and_then(|head| head.mesh.clone());
+    // With a mesh the others are told its address, and no other, once it is joined.
+    board.addresses(if plan.is_some() { &[] } else { &addresses });
     let shared = Shared::new(Parts {
         identity: Identity::new(&key)?,
         blobs: BlobStore::open(&settings.state, settings.stores.clone())?,
@@ -179,6 +182,7 @@ async fn attempt(
         key,
         hub,
         addresses,
+        plan: watch::Sender::new(plan),
     });
     Ok((shared, listener))
 }

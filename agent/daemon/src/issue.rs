@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e3_client::files;
+use e3_core::document::Mesh;
 use e3_core::text::clean;
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
@@ -94,6 +95,9 @@ fn text(board: &Board) -> String {
             addresses => addresses,
         };
         line(&format!("  address {addresses}"));
+    }
+    if let Mesh::NotJoined { reason } = &known.mesh {
+        line(&format!("  mesh not joined: {reason}"));
     }
     if let Some(session) = board.notes().sessions.last() {
         line(&format!(

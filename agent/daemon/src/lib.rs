@@ -40,6 +40,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod lock;
 pub mod logging;
+pub mod mesh;
 pub mod metrics;
 pub mod notify;
 pub mod outbox;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e3_client::hub::{Hub, HubError};
-use e3_core::document::{Mesh, Presence};
+use e3_core::document::Presence;
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
 use e3_core::trust::PresenceCounter;
@@ -75,7 +75,8 @@ pub async fn publish(
         signed: board.now(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         addresses: known.addresses,
-        mesh: Mesh::None,
+        mesh: known.mesh,
+        mesh_keys: known.mesh_keys,
         degraded,
         update: notes.update.clone().map(Trouble::cleaned),
         root: known.root.unwrap_or(0),

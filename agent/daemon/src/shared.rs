@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use e3_client::hub::Hub;
 use e3_core::key::{PublicKey, SecretKey};
+use e3_core::mesh::Plan;
 use e3_core::trust::Policy;
+use tokio::sync::watch;
 
 use crate::board::Board;
 use crate::config::Settings;
@@ -58,8 +60,10 @@ pub struct Parts {
     pub board: Board,
     /// Receipts on their way to the hub.
     pub outbox: Outbox,
-    /// `host:port` of this agent, best first.
+    /// `host:port` of this agent without a mesh, best first.
     pub addresses: Vec<String>,
+    /// The mesh that the newest head asks for.
+    pub plan: watch::Sender<Option<Plan>>,
 }
 
 impl Shared {

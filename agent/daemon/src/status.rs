@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use e3_core::document::Mesh;
 use e3_core::text::clean;
 use e3_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,15 @@ impl Status {
         };
         let up = known.root.is_some();
         line("address", up.then_some(addresses));
+        let mesh = match &known.mesh {
+            Mesh::None => None,
+            Mesh::Joined { addresses } => Some(format!("joined as {}", addresses.join(" "))),
+            Mesh::NotJoined { reason } => Some(format!("not joined: {reason}")),
+        };
+        line("mesh", mesh);
+        if let Mesh::NotJoined { reason } = &known.mesh {
+            line("", Some(reason.remedy().to_owned()));
+        }
         line("root", known.root.map(|root| root.to_string()));
         let head = match (known.head, known.head_expires) {
             (Some(head), Some(expires)) => format!("{head}, expires {expires}"),

@@ -62,6 +62,11 @@ impl Agent {
             return;
         };
         self.updater.head(head.release);
+        self.shared.plan.send_if_modified(|plan| {
+            let is_new = *plan != head.mesh;
+            plan.clone_from(&head.mesh);
+            is_new
+        });
         for manifest in &head.revoked {
             if let Some(session) = self.running.get(manifest) {
                 let _ = session.try_send(Command::Stop);

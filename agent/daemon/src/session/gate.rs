@@ -47,7 +47,8 @@ pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Stagi
 
 /// The host by which the other parties reach this one.
 fn host(shared: &Shared) -> String {
-    let address = shared.addresses.first().map_or("127.0.0.1", String::as_str);
+    let addresses = shared.board.known().addresses;
+    let address = addresses.first().map_or("127.0.0.1", String::as_str);
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_matches(['[', ']']).to_owned()
 }

@@ -4,6 +4,7 @@ use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
 use e3_core::document::Progress;
 use e3_core::key::SecretKey;
+use e3_core::mesh::NotJoined;
 use e3_core::session::{Failure, Reason};
 use e3_core::update::Stage;
 
@@ -24,6 +25,7 @@ fn known() -> Known {
         head: Some(17),
         head_signed: Some(Time::from_unix(1_795_341_600)),
         head_expires: Some(Time::from_unix(1_795_946_400)),
+        ..Known::default()
     }
 }
 
@@ -211,6 +213,41 @@ fn every_reason_has_its_words_and_a_remedy() {
         .map(|reason| status(Phase::Degraded { reason }, Known::default()).screen())
         .collect();
     insta::assert_snapshot!("reasons", screens.join("\n"));
+}
+
+#[test]
+fn a_mesh_is_told_with_what_keeps_the_machine_out() {
+    let text = |text: &str| text.to_owned();
+    let reasons = [
+        NotJoined::Joining,
+        NotJoined::NeedsApproval,
+        NotJoined::CertificateExpired {
+            since: Time::from_unix(1_795_341_600),
+        },
+        NotJoined::CertificateRevoked,
+        NotJoined::Unable {
+            detail: text("systemd has no unit e3-mesh-nebula.service (not-found)"),
+        },
+        NotJoined::DaemonDied {
+            detail: text("signal (9)"),
+        },
+        NotJoined::NobodyAnswers { asked: 0 },
+        NotJoined::NobodyAnswers { asked: 2 },
+        NotJoined::Hub {
+            detail: text("the hub cannot be reached"),
+        },
+    ];
+    let of = |mesh: Mesh| {
+        let known = Known { mesh, ..known() };
+        let screen = status(Phase::Ready, known).screen();
+        let lines = screen.lines().skip_while(|line| !line.starts_with("mesh"));
+        lines.take(2).collect::<Vec<_>>().join("\n")
+    };
+    let joined = of(Mesh::Joined {
+        addresses: vec![text("fd57:3dfb::1")],
+    });
+    let all = reasons.map(|reason| of(Mesh::NotJoined { reason }));
+    insta::assert_snapshot!("mesh", [&[joined][..], &all[..]].concat().join("\n"));
 }
 
 #[test]

@@ -22,13 +22,15 @@
 //! `KillMode=control-group` means that the cgroup is empty.
 //!
 //! `bus` is the way to systemd, `unit` what is asked of it, `changes` what it and polkit tell unasked, `folder` what
-//! lies below [`ROOT`], `instance` one unit from its start to its end, `limits` what is set for it.
+//! lies below [`ROOT`], `instance` one unit from its start to its end, `limits` what is set for it, `service` a daemon that
+//! belongs to no session.
 
 mod bus;
 mod changes;
 mod folder;
 mod instance;
 mod limits;
+mod service;
 mod unit;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +43,7 @@ use self::bus::Bus;
 use self::folder::Folder;
 use self::instance::Instance;
 use self::limits::Wanted;
+pub use self::service::Service;
 use super::{Job, Place, Started, Supervisor, SupervisorError, View};
 
 /// Where the units find their folders. It stands in them, so it is no setting.

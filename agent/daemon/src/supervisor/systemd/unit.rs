@@ -140,6 +140,13 @@ pub(super) async fn check(bus: &Bus, unit: &str) -> Result<(), SupervisorError> 
     Err(SupervisorError::NoUnit { unit, state })
 }
 
+/// Whether the unit runs, or is about to.
+pub(super) async fn is_active(bus: &Bus, unit: &str) -> Result<bool, SupervisorError> {
+    let (proxy, _) = proxies(&bus.connection().await?, unit).await?;
+    let state = state(&proxy, unit).await?;
+    Ok(!state.has_ended() && state.active != "deactivating")
+}
+
 /// Waits until the unit's main process has ended, however long the bus is gone meanwhile.
 pub(super) async fn ended(bus: &Bus, unit: &str) -> Result<End, SupervisorError> {
     loop {

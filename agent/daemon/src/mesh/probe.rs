@@ -1,0 +1,58 @@
+//! Whether other agents answer through the mesh: a connection to an anchor's mesh address on which it proves its identity.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use e3_core::key::PublicKey;
+use e3_core::mesh::{Plan, Prefix};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::PORT;
+use crate::shared::Shared;
+
+/// For one anchor. The first packet of a tunnel starts its handshake, and is sent again after a second.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// How many were asked, and whether one has answered.
+pub(super) struct Answers {
+    pub(super) asked: usize,
+    pub(super) any: bool,
+}
+
+/// Asks the anchors of the plan, all at once. An anchor also asks itself: it may be the only one, and then its own address
+/// tells that its daemon has a device.
+pub(super) async fn anchors(shared: &Shared, plan: &Plan) -> Answers {
+    let prefix = Prefix::of(&shared.join.root);
+    let me = shared.me();
+    let asked: Vec<PublicKey> = plan.anchors.iter().map(|anchor| anchor.party).collect();
+    let others = asked.iter().filter(|anchor| **anchor != me).count();
+    let mut answers: FuturesUnordered<_> = asked
+        .into_iter()
+        .map(|anchor| answers(shared, anchor, prefix.party(&anchor).into()))
+        .collect();
+    while let Some(answer) = answers.next().await {
+        if answer {
+            return Answers {
+                asked: others,
+                any: true,
+            };
+        }
+    }
+    Answers {
+        asked: others,
+        any: false,
+    }
+}
+
+/// Whether this party's agent answers at this address, and is it.
+async fn answers(shared: &Shared, party: PublicKey, address: IpAddr) -> bool {
+    let ask = async {
+        let stream = TcpStream::connect(SocketAddr::new(address, PORT))
+            .await
+            .ok()?;
+        shared.identity.connect(stream, party).await.ok()
+    };
+    matches!(timeout(ANSWER, ask).await, Ok(Some(_)))
+}
