@@ -11,6 +11,7 @@ cd "$ROOT"
 # Versions of what is fetched. MPyC's hash is PyPI's own, of the wheel.
 MPYC_VERSION=0.11
 MPYC_SHA256=059ffa3396089ebb77beb43ea2f8040f2a20f3fc7ff6d3c839df3b3f3c28d38e
+NEBULA_VERSION=1.11.0
 ZIG_PACKAGES=(cargo-zigbuild==0.24.0 ziglang==0.17.1)
 PARTY_PACKAGES=('numpy>=2,<3' 'gmpy2>=2.2,<3')
 DENY_VERSION=0.20.2
@@ -226,6 +227,25 @@ build_agent() {
   for target; do targets+=(--target "$target"); done
   # All in one call: each ends in minutes of single-threaded link-time optimisation, and so they overlap.
   quietly "building e3-agent for $*" env E3_LINK_LEAN=1 cargo zigbuild --locked --release -p e3-agent "${targets[@]}"
+}
+
+# need_nebula: nebula and nebula-cert, first in PATH. Debian's do not know certificates of version 2.
+need_nebula() {
+  local dir=$CACHE/nebula-$NEBULA_VERSION
+  PATH=$dir/bin:$PATH
+  [[ -x $dir/bin/nebula && -x $dir/bin/nebula-cert ]] && return
+  command -v go >/dev/null || die 'nebula is built by Go; install it (https://go.dev/dl), version 1.25 or newer'
+  (
+    locked nebula
+    [[ -x $dir/bin/nebula && -x $dir/bin/nebula-cert ]] && exit
+    build=$(mktemp -d)
+    trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
+    quietly "compiling nebula $NEBULA_VERSION (once)" env GOBIN="$build/bin" GOPATH="$build" GOCACHE="$build/cache" CGO_ENABLED=0 \
+      go install "github.com/slackhq/nebula/cmd/nebula@v$NEBULA_VERSION" "github.com/slackhq/nebula/cmd/nebula-cert@v$NEBULA_VERSION"
+    mkdir -p "$dir/bin"
+    # Last what is looked for first.
+    mv "$build/bin/nebula-cert" "$build/bin/nebula" "$dir/bin/"
+  )
 }
 
 need_qemu_user() { need_apt qemu-user-static; }

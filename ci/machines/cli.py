@@ -90,6 +90,11 @@ def parser():
     command(media_, "join files on the media of each image: a card, user data, Windows' folders, a credential, a variable")
     sub = command(updates_, "release agents that work and agents that do not, and try what a machine makes of them")
     sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: good, busy, bad, foreign or full (default: all)")
+    sub = command(meshes_, "every mesh behind every kind of NAT: joining, sessions, and what goes wrong")
+    sub.add_argument("--backend", action="append", help="only this backend (repeatable)")
+    sub.add_argument("--nat", action="append", help="only this kind of NAT (repeatable)")
+    sub.add_argument("--short", action="store_true", help="three kinds of NAT instead of all")
+    sub.add_argument("--markdown", action="store_true", help="print the table of modules/mesh/README.md")
     sub = command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
     sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench nix`")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
@@ -273,6 +278,17 @@ def updates_(args):
 
 
 updates_.__name__ = "updates"
+
+
+def meshes_(args):
+    """`ci/lab meshes`."""
+    from .meshes import table
+
+    if not table.run(args, say):
+        raise LabError("there are cells that failed")
+
+
+meshes_.__name__ = "meshes"
 
 
 def nixos(args):

@@ -41,9 +41,12 @@ def dist():
     return Path(os.environ.get("E3_DIST") or CLONE / "agent/dist")
 
 
-def install(holder, layer, agent, image=None):
-    """Puts the agent into a layer: files, user, and the units enabled as an image has them. With `image`, as that one."""
+def install(holder, layer, agent, image=None, programs=()):
+    """Puts the agent into a layer: files, user, and the units enabled as an image has them. With `image`, as that one. And
+    more programs."""
     enable = copy(layer.upper, agent, image)
+    for program in programs:
+        shutil.copy(program, layer.upper / "usr/bin")
     done = subprocess.run(layer.chroot(holder.pid, ["sh", "-c", FINISH, "sh", *enable]), capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"the agent's user and unit cannot be set up in the new system: {done.stderr.strip()}")

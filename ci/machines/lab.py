@@ -6,6 +6,7 @@ stays until `ci/lab down`, and each command in between opens it again with `Lab.
 
 import os
 import secrets
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ def disk(recipe, image):
 class Lab:
     """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
 
-    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None, golden=None,
+    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None, golden=None, programs=(),
                  detached=False, say=silent):
         if not 1 <= count <= plan.MOST_MACHINES:
             raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
@@ -55,6 +56,8 @@ class Lab:
             if self.network.node(machine) not in self.network.machines:
                 raise LabError(f"there is no machine `{machine}`; there are: "
                                + ", ".join(node.name for node in self.network.machines))
+        # More programs, for /usr/bin; and with them the device that makes network interfaces.
+        self.programs = tuple(programs)
         self.cuts = []
         self.lowers = {}
         self.detached = detached
@@ -138,6 +141,10 @@ class Lab:
         self.group.create()
         self._populate(self._hold())
         network.build(self.holder, self.network, self.emulated)
+        if self.programs:
+            # One of our own: the host's may be root's alone.
+            os.mknod(self.folder / "tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
+            os.chmod(self.folder / "tun", 0o666)
         for recipe, root in roots:
             self.lowers[recipe.name] = [root]
             if recipe is rootfs.NIXOS:
@@ -147,7 +154,7 @@ class Lab:
                 for image in {self.golden.get(node.name) for node in self.network.machines if self._kind(node)[1] is recipe}:
                     layer = Layer(self.folder / f"installed-{disk(recipe, image)}", [root])
                     layer.create()
-                    install.install(self.holder, layer, self.agent, image)
+                    install.install(self.holder, layer, self.agent, image, self.programs)
                     self.lowers[disk(recipe, image)] = [layer.upper, root]
         self._populate(self.holder.pid)
         for machine in self.machines.values():
@@ -188,7 +195,10 @@ class Lab:
     def _machine(self, node):
         kind, recipe = self._kind(node)
         lowers = self.lowers.get(disk(recipe, self.golden.get(node.name)), [])
-        return kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
+        machine = kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
+        if self.programs:
+            machine.options.append(f"--bind={self.folder / 'tun'}:/dev/net/tun")
+        return machine
 
     def _identity(self, name):
         """What tells a machine from the others, before it first boots."""

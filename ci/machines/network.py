@@ -13,12 +13,14 @@ table ip nat {
 table inet firewall {
   chain through {
     type filter hook forward priority filter; policy drop;
+    %s
     ct state established,related accept
     iifname "lan" accept
   }
 }
 """
-MASQUERADE = {"nat": "", "symmetric": "random,fully-random"}
+MASQUERADE = {"cone": "", "symmetric": "random,fully-random", "no-udp": ""}
+DROPS = {"no-udp": "meta l4proto udp drop"}
 
 
 def build(holder, network, emulated=()):
@@ -28,12 +30,17 @@ def build(holder, network, emulated=()):
         cable(holder, router, "wan")
         bridge(holder, router.name, "lan", network.lan_of(router.name))
         sysctl(holder, router.name, "net/ipv4/ip_forward", 1)
-        holder.run(["nft", "-f", "-"], within=router.name, text=NAT % MASQUERADE[network.kind])
+        holder.run(["nft", "-f", "-"], within=router.name, text=nat(network.does(router.name)))
     for machine in network.machines:
         if machine.name in emulated:
             tap(holder, machine)
         else:
             cable(holder, machine, "eth0")
+
+
+def nat(does):
+    """The rules of a router."""
+    return NAT % (MASQUERADE[does], DROPS.get(does, ""))
 
 
 def namespace(switch):

@@ -5,13 +5,26 @@
              are behind r0 and p1, p3, … behind r1. The routers masquerade and keep the source port where they can, and let
              nothing in that was not asked for.
 `symmetric`  the same with a random source port for each connection, so that what one peer sees tells another one nothing.
+`mixed`      r0 is of the first kind, r1 of the second.
+`cgnat`      as `symmetric`, and behind routers r2 and r3 of the same kind: what mobile networks are like.
+`no-udp`     as `nat`, and r0 lets no UDP through: what companies are like.
+`…-anchor`   any of these, but the last machine is on the bridge `internet`, where all others can reach it.
 
 All addresses are private and exist only in the laboratory's namespaces; there is no way out of it.
 """
 
 from dataclasses import dataclass
 
-NETWORKS = ("lan", "nat", "symmetric")
+# What each router in front of machines does.
+ROUTERS = {
+    "nat": ("cone", "cone"),
+    "symmetric": ("symmetric", "symmetric"),
+    "mixed": ("cone", "symmetric"),
+    "cgnat": ("symmetric", "symmetric"),
+    "no-udp": ("no-udp", "cone"),
+}
+ANCHOR = "-anchor"
+NETWORKS = ("lan", *ROUTERS, *(kind + ANCHOR for kind in ROUTERS))
 HUB = "10.53.0.1"
 # More would not fit the addresses below, nor most computers.
 MOST_MACHINES = 64
@@ -44,6 +57,10 @@ class Plan:
         """Where the bridges are."""
         return ("hub", *(router.name for router in self.routers))
 
+    def does(self, router):
+        """What a router does: `cone`, `symmetric` or `no-udp`."""
+        return ROUTERS[self.kind.removesuffix(ANCHOR)][int(router[1:]) % 2]
+
     def lan_of(self, router):
         """The address of a router in its own LAN."""
         return f"192.168.{10 + int(router[1:])}.1"
@@ -55,5 +72,10 @@ def make(kind, count):
         machines = [Node(f"p{i}", "hub", f"10.53.0.{10 + i}", HUB) for i in range(count)]
         return Plan(kind, (), tuple(machines))
     routers = [Node(f"r{i}", "hub", f"10.53.0.{2 + i}", HUB) for i in range(2)]
+    if kind.startswith("cgnat"):
+        outer = [Node(f"r{2 + i}", "hub", f"10.53.0.{4 + i}", HUB) for i in range(2)]
+        routers = [*outer, *(Node(f"r{i}", f"r{2 + i}", f"192.168.{12 + i}.2", f"192.168.{12 + i}.1") for i in range(2))]
     machines = [Node(f"p{i}", f"r{i % 2}", f"192.168.{10 + i % 2}.{10 + i}", f"192.168.{10 + i % 2}.1") for i in range(count)]
+    if kind.endswith(ANCHOR):
+        machines[-1] = Node(f"p{count - 1}", "hub", f"10.53.0.{10 + count - 1}", HUB)
     return Plan(kind, tuple(routers), tuple(machines))

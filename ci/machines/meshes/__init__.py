@@ -1,0 +1,11 @@
+"""The matrix of meshes: backend × what is between the machines × what happens. `ci/lab meshes`.
+
+| file | idea |
+|---|---|
+| `table` | which cells there are, and how they are printed |
+| `rig` | a fleet with a mesh: three parties behind two routers, and an anchor that all can reach |
+| `cases` | what happens, and what must come of it |
+
+Everything is done by the owner's commands, and seen from the outside: by what the machines say of themselves, by receipts,
+and by what a program prints.
+"""

@@ -1,0 +1,131 @@
+"""What happens to a mesh, and what must come of it. Each returns a few words for the table, or raises `Violated`."""
+
+import ipaddress
+
+from .rig import ANCHOR, PARTIES, Violated
+
+
+def join(rig):
+    """Every machine joins with a key that was born on it and a certificate that the owner signs, and has the address that
+    follows from its identity."""
+    rig.choose()
+    for name in (*PARTIES, ANCHOR):
+        rig.waits_for(name, "needs-approval")
+    took = rig.joined()
+    addresses = [ipaddress.IPv6Address(address) for name in PARTIES for address in rig.mesh(name)["addresses"]]
+    if len(set(addresses)) != len(PARTIES) or len({address.packed[:8] for address in addresses}) != 1:
+        raise Violated(f"the addresses are {addresses}")
+    return f"{took:.1f} s"
+
+
+def session(rig):
+    """Three parties compute the right result through the mesh, and nowhere else: their own addresses are told to nobody."""
+    shown = [rig.fleet.status()[name]["presence"]["addresses"] for name in PARTIES]
+    if any(len(addresses) != 1 or not addresses[0].startswith("[fd") for addresses in shown):
+        raise Violated(f"the machines tell other addresses than the mesh's: {shown}")
+    rig.must_be_good(rig.session())
+    return "good"
+
+
+def restarted(rig):
+    """A machine whose power was cut joins again with what it has, without anybody's help, and takes part in the next session."""
+    machine = rig.lab["p0"]
+    machine.power_cut()
+    machine.boot()
+    rig.waits_for("p0", "joined")
+    if signed := rig.sign():
+        raise Violated(f"{signed} asked for a certificate again")
+    rig.must_be_good(rig.session())
+    return "good"
+
+
+def daemon_killed(rig):
+    """A mesh's daemon that dies is started again."""
+    rig.lab["p1"].run(["systemctl", "kill", "--signal=KILL", rig.unit])
+    rig.waits_for("p1", "daemon-died", 10)
+    rig.waits_for("p1", "joined")
+    rig.must_be_good(rig.session())
+    return "good"
+
+
+def agent_restarted(rig):
+    """The mesh outlives the agent: an update of it cuts nobody off."""
+    before = rig.lab["p2"].run(["systemctl", "show", "--property=MainPID", "--value", rig.unit]).out
+    rig.lab["p2"].run(["systemctl", "restart", "e3-agent"])
+    rig.waits_for("p2", "joined")
+    if before != rig.lab["p2"].run(["systemctl", "show", "--property=MainPID", "--value", rig.unit]).out:
+        raise Violated("the daemon was started anew")
+    return "good"
+
+
+def anchor_killed(rig):
+    """The anchor goes away in the middle of a session: it goes on where packets did not go by the anchor, or ends on every
+    party with who cannot be heard any more; and when the anchor is back, so are sessions."""
+    name = rig.session("slow.py")
+    rig.runs(name)
+    rig.lab[ANCHOR].power_cut()
+    verdict = rig.verdict(name)
+    # Two who have lost each other are both right.
+    if verdict != "good" and {kind for kind, _ in verdict} != {"lost"}:
+        raise Violated(f"it did not end as it should: {verdict}")
+    rig.lab[ANCHOR].boot()
+    rig.waits_for(ANCHOR, "joined")
+    rig.joined()
+    # Whoever was relayed finds the way again.
+    last = None
+    for _ in range(3):
+        last = rig.verdict(rig.session())
+        if last == "good":
+            words = "went on" if verdict == "good" else f"ended: {verdict[0][0]}"
+            return f"{words}; good again"
+    raise Violated(f"no session after the anchor is back: {last}")
+
+
+def expired(rig):
+    """A machine that has lost its mesh key makes a new one; and one whose certificate has expired says so, and is back as soon
+    as there is a newer one."""
+    machine = rig.lab["p2"]
+    machine.run(["rm", "/var/lib/e3/mesh/nebula/key"])
+    machine.run(["systemctl", "restart", "e3-agent"])
+    rig.waits_for("p2", "needs-approval")
+    rig.joined(["p2"], sign=("--for", "8s"))
+    rig.waits_for("p2", "certificate-expired")
+    rig.joined()
+    rig.must_be_good(rig.session())
+    return "good"
+
+
+def revoked(rig):
+    """A party whose certificate was taken back knows it, nobody takes its packets, and sessions with it name it."""
+    rig.fleet.e3("mesh", "revoke", "p1")
+    rig.waits_for("p1", "certificate-revoked")
+    if signed := rig.sign():
+        raise Violated(f"it got a new certificate by itself: {signed}")
+    verdict = rig.verdict(rig.session())
+    if verdict == "good" or verdict[0][1] != PARTIES.index("p1"):
+        raise Violated(f"the others do not name it: {verdict}")
+    return f"{verdict[0][0]} names it"
+
+
+def off(rig):
+    """A fleet that wants no mesh any more leaves nothing of it on its machines."""
+    rig.fleet.e3("mesh", "off")
+    for name in (*PARTIES, ANCHOR):
+        rig.waits_for(name, "none")
+        left = rig.lab[name].run(["systemctl", "is-active", rig.unit], check=False).out.strip()
+        folder = rig.lab[name].run(["ls", "/run/e3party"]).out
+        if left != "inactive" or "mesh" in folder:
+            raise Violated(f"{name}: the daemon is {left}; {folder}")
+    return "good"
+
+
+CASES = (join, session, agent_restarted, daemon_killed, restarted, anchor_killed, expired, revoked, off)
+
+
+def blocked(rig):
+    """Where UDP does not get out, a machine of a mesh that needs it says so."""
+    rig.choose()
+    rig.joined(names=("p1", ANCHOR))
+    for name in ("p0", "p2"):
+        rig.waits_for(name, "nobody-answers")
+    return "told: nobody-answers"

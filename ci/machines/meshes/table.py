@@ -1,0 +1,88 @@
+"""The cells: which there are, one after the other, and how they are printed."""
+
+import json
+import os
+import shutil
+import time
+
+from ..failure import LabError
+from ..lab import Lab
+from . import cases
+from .rig import Rig, Violated
+
+# A backend, and the programs that its daemon is made of.
+BACKENDS = {"nebula": ("nebula",)}
+# What is between the machines, by the laboratory's name for it.
+NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
+        "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
+SHORT = ("cone/cone", "symmetric/symmetric", "UDP blocked")
+# What a backend cannot do by its nature, and what is tried instead.
+NEEDS_UDP = ("nebula",)
+
+
+def run(args, say):
+    """Prints the table, or with `--json` one last line; True if no cell has failed."""
+    cells = []
+    for backend in args.backend or BACKENDS:
+        for nat in args.nat or (SHORT if args.short else NATS):
+            cells += column(backend, nat, say)
+    if args.json:
+        print(json.dumps({"cells": cells}))
+    elif args.markdown:
+        print(markdown(cells))
+    else:
+        for cell in cells:
+            print(line(cell))
+    return all(cell["verdict"] != "fail" for cell in cells)
+
+
+def todo(backend, nat):
+    """The cases of a column."""
+    return (cases.blocked,) if nat == "UDP blocked" and backend in NEEDS_UDP else cases.CASES
+
+
+def column(backend, nat, say):
+    """All cases of one backend behind one kind of NAT, on the same machines; after one that fails the others are not tried."""
+    cells = []
+    programs = [program(name) for name in BACKENDS[backend]]
+    with Lab(4, network_kind=NATS[nat], agent=os.environ["E3_AGENT"], programs=programs, say=say) as lab:
+        rig = Rig(lab, backend)
+        rig.start()
+        for case in todo(backend, nat):
+            cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}
+            if any(other["verdict"] == "fail" for other in cells):
+                cells.append({**cell, "verdict": "skip", "reason": "a case before it failed", "seconds": 0.0})
+                continue
+            begin = time.monotonic()
+            try:
+                verdict, reason = "pass", case(rig)
+            except (Violated, LabError) as error:
+                verdict, reason = "fail", str(error)
+            cells.append({**cell, "verdict": verdict, "reason": reason, "seconds": round(time.monotonic() - begin, 1)})
+            say(line(cells[-1]))
+    return cells
+
+
+def program(name):
+    """Where a daemon's program is."""
+    path = shutil.which(name)
+    if path is None:
+        raise LabError(f"there is no {name} in PATH; `ci/lab meshes` gets it")
+    return path
+
+
+def line(cell):
+    """A cell, for a person."""
+    return f"{cell['backend']:9} {cell['nat']:20} {cell['case']:16} {cell['verdict']:5} {cell['seconds']:6.1f} s  {cell['reason']}"
+
+
+def markdown(cells):
+    """The table as it stands in modules/mesh/README.md: a row for each case, a column for each kind of NAT."""
+    found = {(cell["backend"], cell["nat"], cell["case"]): cell for cell in cells}
+    nats = list(dict.fromkeys(cell["nat"] for cell in cells))
+    lines = ["| backend | case | " + " | ".join(nats) + " |", "|---" * (len(nats) + 2) + "|"]
+    for backend, case in dict.fromkeys((cell["backend"], cell["case"]) for cell in cells):
+        row = (found.get((backend, nat, case)) for nat in nats)
+        shown = (f"{cell['verdict']}: {cell['reason']}" if cell else "" for cell in row)
+        lines.append(f"| {backend} | {case} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
