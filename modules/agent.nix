@@ -19,6 +19,7 @@ let
     agent = cfg.package;
     python = config.e3.mpyc.interpreter;
     systemd = config.systemd.package;
+    meshes = lib.optional config.e3.mesh.nebula.enable "nebula";
   };
   nullable =
     type: description:

@@ -56,6 +56,8 @@ in
       # gets no further than the TLS handshake; who is not of the session is kept out by the session's unit.
       openFirewall = mkBase true;
     };
+    # For when the fleet chooses it.
+    e3.mesh.nebula.enable = mkBase true;
 
     assertions = [
       {

@@ -7,6 +7,8 @@
   agent,
   python,
   systemd,
+  # The meshes whose daemons are on the machine.
+  meshes,
 }:
 let
   inherit (lib) hasPrefix removePrefix;
@@ -33,6 +35,7 @@ let
   };
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
+    inherit (pkgs) nebula;
     systemd-tmpfiles = systemd;
   };
   named =
@@ -65,9 +68,18 @@ let
   adapted =
     file: lines (line: checked file (named (adapt line))) (builtins.readFile (root + "/${file}"));
 
-  files = map (path: removePrefix "${toString root}/" (toString path)) (
-    lib.filesystem.listFilesRecursive root
+  files = lib.filter chosen (
+    map (path: removePrefix "${toString root}/" (toString path)) (
+      lib.filesystem.listFilesRecursive root
+    )
   );
+  # The unit of a mesh comes with the mesh.
+  chosen =
+    file:
+    let
+      mesh = builtins.match "systemd/e3-mesh-([a-z]+)[.]service" file;
+    in
+    mesh == null || lib.elem (lib.head mesh) meshes;
   target =
     file:
     let

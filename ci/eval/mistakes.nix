@@ -148,9 +148,9 @@ let
       };
       says = [ "both" ];
     };
-    "a nebula that nobody introduces" = {
-      module.e3.mesh.nebula.enable = true;
-      says = [ "lighthouse" ];
+    "an anchor without a mesh" = {
+      module.e3.mesh.nebula.anchorPort = 4242;
+      says = [ "e3.mesh.nebula.enable" ];
     };
     "a WireGuard without an address" = {
       module.e3.mesh.wireguard.enable = true;

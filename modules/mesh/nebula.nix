@@ -1,57 +1,32 @@
-# A Nebula network: certificates of the fleet's own authority, lighthouses that only introduce.
+# Nebula, for fleets that choose it (`e3 mesh nebula`): its daemon and the unit that the agent starts. Which network it
+# joins, and with what, the fleet's head says.
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
   cfg = config.e3.mesh.nebula;
-  # Nebula filters by itself what the firewall of the machine filters anyway.
-  anybody = [
-    {
-      port = "any";
-      proto = "any";
-      host = "any";
-    }
-  ];
 in
 {
   options.e3.mesh.nebula = {
-    enable = lib.mkEnableOption "a Nebula network as the mesh";
-    isLighthouse = lib.mkEnableOption "the duty of a lighthouse on this machine";
-    lighthouses = mkOption {
-      type = types.attrsOf (types.listOf types.str);
-      default = { };
-      example."10.42.0.1" = [ "lighthouse.example.org:4242" ];
-      description = "The address of each lighthouse in the mesh, and where it is reached outside.";
-    };
-    pki = mkOption {
-      type = types.strMatching "/.+";
-      default = "/var/lib/e3-nebula";
-      description = "The folder on the machine with ca.crt, host.crt and host.key.";
+    enable = lib.mkEnableOption "Nebula on this machine, for when its fleet chooses it as the mesh";
+    anchorPort = mkOption {
+      type = types.nullOr types.port;
+      default = null;
+      example = 4242;
+      description = ''
+        The UDP port on which the others reach this machine, if it is an anchor of its fleet's mesh
+        (`e3 mesh nebula --anchor NAME=HOST:PORT`). It is opened in the firewall. null on all other machines.
+      '';
     };
   };
 
-  config = lib.mkIf cfg.enable {
+  config = {
     assertions = [
       {
-        assertion = cfg.isLighthouse || cfg.lighthouses != { };
-        message = ''
-          e3.mesh.nebula knows no lighthouse, and is none: nobody would introduce it to the others. Set
-          e3.mesh.nebula.lighthouses."10.42.0.1" = [ "lighthouse.example.org:4242" ]; or isLighthouse = true;
-        '';
+        assertion = cfg.anchorPort == null || cfg.enable;
+        message = "e3.mesh.nebula.anchorPort opens a port, and nobody listens there: set e3.mesh.nebula.enable = true; as well.";
       }
     ];
-    services.nebula.networks.e3 = {
-      enable = true;
-      inherit (cfg) isLighthouse;
-      ca = "${cfg.pki}/ca.crt";
-      cert = "${cfg.pki}/host.crt";
-      key = "${cfg.pki}/host.key";
-      lighthouses = lib.optionals (!cfg.isLighthouse) (lib.attrNames cfg.lighthouses);
-      staticHostMap = cfg.lighthouses;
-      firewall = {
-        inbound = anybody;
-        outbound = anybody;
-      };
-    };
-    e3.mesh.interfaces = [ "nebula.e3" ];
+    e3.mesh.interfaces = lib.mkIf cfg.enable [ "e3nebula" ];
+    networking.firewall.allowedUDPPorts = lib.optional (cfg.anchorPort != null) cfg.anchorPort;
   };
 }
