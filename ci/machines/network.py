@@ -17,6 +17,9 @@ table inet firewall {
     ct state established,related accept
     iifname "lan" accept
   }
+  # Without this a router answers what nobody asked for, and its kernel then takes that port for its own: a hole that is
+  # punched from inside gets another one.
+  chain own { type filter hook input priority filter; policy accept; iifname "wan" ct state new drop; }
 }
 """
 MASQUERADE = {"cone": "", "symmetric": "random,fully-random", "no-udp": ""}

@@ -4,6 +4,9 @@ import ipaddress
 
 from .rig import ANCHOR, PARTIES, Violated
 
+# Times ten, as systemd-analyze takes it.
+EXPOSURE = 20
+
 
 def join(rig):
     """Every machine joins with a key that was born on it and a certificate that the owner signs, and has the address that
@@ -45,6 +48,19 @@ def daemon_killed(rig):
     rig.waits_for("p1", "daemon-died", 10)
     rig.waits_for("p1", "joined")
     rig.must_be_good(rig.session())
+    return "good"
+
+
+def hardened(rig):
+    """What systemd says of the daemon's unit: it may change the network, and nothing else of the machine."""
+    machine = rig.lab["p0"]
+    said = machine.run(["systemd-analyze", "verify", rig.unit])
+    if said.out + said.err:
+        raise Violated(said.out + said.err)
+    machine.run(["systemd-analyze", "security", "--no-pager", f"--threshold={EXPOSURE}", rig.unit])
+    pid = machine.run(["systemctl", "show", "--property=MainPID", "--value", rig.unit]).out.strip()
+    if "Uid:\t0\t" in machine.read(f"/proc/{pid}/status"):
+        raise Violated("it runs as root")
     return "good"
 
 
@@ -119,7 +135,7 @@ def off(rig):
     return "good"
 
 
-CASES = (join, session, agent_restarted, daemon_killed, restarted, anchor_killed, expired, revoked, off)
+CASES = (join, session, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, expired, revoked, off)
 
 
 def blocked(rig):
