@@ -233,7 +233,7 @@ build_agent() {
 need_nebula() {
   local dir=$CACHE/nebula-$NEBULA_VERSION
   PATH=$dir/bin:$PATH
-  [[ -x $dir/bin/nebula && -x $dir/bin/nebula-cert ]] && return
+  command -v nebula >/dev/null && command -v nebula-cert >/dev/null && return
   command -v go >/dev/null || die 'nebula is built by Go; install it (https://go.dev/dl), version 1.25 or newer'
   (
     locked nebula

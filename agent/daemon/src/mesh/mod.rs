@@ -20,6 +20,8 @@ use std::time::Duration;
 use e3_core::document::Mesh;
 use e3_core::mesh::{Backend, MeshGrant, NotJoined, Plan, Prefix};
 
+use tokio::time::Instant;
+
 use self::files::Files;
 use crate::config::{PORT, Supervisor};
 use crate::shared::Shared;
@@ -30,9 +32,10 @@ use crate::sync::jitter;
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Between two looks at a mesh that works.
 const LOOK: Duration = Duration::from_secs(30);
-/// Between two looks at a mesh on which nobody answers yet, at first.
+/// Between two looks at a mesh on which nobody answers, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
-/// For how long a mesh may be on its way before the fleet is told that nobody answers.
+const SILENT_LOOK: Duration = Duration::from_secs(5);
+/// For how long nobody may answer before the fleet is told so.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a daemon's configuration leads: everything that [`keep`] needs of a backend.
@@ -75,7 +78,7 @@ async fn keep(shared: &Shared, plan: &Plan) {
     loop {
         let trouble = match join(shared, plan).await {
             Ok((service, prepared)) => {
-                pause = RETRY.0;
+                (pause, told) = (RETRY.0, None);
                 watch_over(shared, plan, &service, &prepared).await
             }
             Err(trouble) => trouble,
@@ -131,22 +134,26 @@ async fn watch_over(
     prepared: &Prepared,
 ) -> NotJoined {
     let looks = async {
-        let begin = tokio::time::Instant::now();
-        let mut pause = FIRST_LOOK;
+        let (mut pause, mut silent_since) = (FIRST_LOOK, Some(Instant::now()));
         loop {
             let answers = probe::anchors(shared, plan).await;
             if answers.any {
                 joined(shared);
-                pause = LOOK;
-            } else if begin.elapsed() > PATIENCE || pause == LOOK {
-                let asked = answers.asked;
-                not_joined(shared, &NotJoined::NobodyAnswers { asked });
-                pause = pause.min(RETRY.0);
+                (pause, silent_since) = (LOOK, None);
+            } else {
+                // One answer may be lost.
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > PATIENCE {
+                    let asked = answers.asked;
+                    not_joined(shared, &NotJoined::NobodyAnswers { asked });
+                }
+                pause = if pause == LOOK {
+                    FIRST_LOOK
+                } else {
+                    (pause * 2).min(SILENT_LOOK)
+                };
             }
             tokio::time::sleep(jitter(pause)).await;
-            if pause != LOOK {
-                pause = (pause * 2).min(RETRY.0);
-            }
         }
     };
     let ends = grant::due(shared, prepared.grant.as_ref());
