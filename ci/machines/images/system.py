@@ -35,7 +35,7 @@ class System(ImageCase):
     def test_whatever_wakes_the_importer_and_the_banner_is_active(self):
         for image, machine in self.machines.items():
             with self.subTest(image):
-                for unit in ("e3-import.path", "e3-import.timer", "e3-issue.path"):
+                for unit in ("e3-import.path", "e3-import.timer"):
                     self.assertEqual(self.show(machine, unit, "ActiveState"), {"ActiveState": "active"}, unit)
 
     def test_the_agent_is_active_and_nobody(self):

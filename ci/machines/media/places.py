@@ -66,7 +66,7 @@ class Places(MediaCase):
     def it_is_what_the_images_ship(self):
         for name in self.lab.machines:
             self.assertIn("Made by NixOS", self.lab[name].read("/etc/e3/agent.toml"))
-            for unit in ("e3-agent.service", "e3-import.path", "e3-import.timer", "e3-issue.path"):
+            for unit in ("e3-agent.service", "e3-import.path", "e3-import.timer"):
                 self.assertTrue(self.lab[name].succeeds(["systemctl", "is-active", unit]), f"{unit} on {name}")
 
     def they_compute_together(self):
