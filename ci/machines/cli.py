@@ -93,7 +93,7 @@ def parser():
     sub = command(meshes_, "every mesh behind every kind of NAT: joining, sessions, and what goes wrong")
     sub.add_argument("--backend", action="append", help="only this backend (repeatable)")
     sub.add_argument("--nat", action="append", help="only this kind of NAT (repeatable)")
-    sub.add_argument("--short", action="store_true", help="three kinds of NAT instead of all")
+    sub.add_argument("--short", action="store_true", help="two kinds of NAT instead of all, in two minutes")
     sub.add_argument("--markdown", action="store_true", help="print the table of modules/mesh/README.md")
     sub = command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
     sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench nix`")

@@ -15,7 +15,7 @@ BACKENDS = {"nebula": ("nebula",)}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
-SHORT = ("cone/cone", "symmetric/symmetric", "UDP blocked")
+SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula",)
 
