@@ -121,22 +121,27 @@ async fn session(fleet: &mut LocalFleet, plan: &Plan, number: u64) -> Result<(),
     }
 }
 
-/// Memory and open files of the second agent, which is dialled and dials.
+/// Memory and open files of whichever agent has most of them: one dials, the other one is dialled.
 fn look(fleet: &LocalFleet, sessions: u64) -> Result<Look, Error> {
-    let pid = fleet.parties[PARTIES - 1].pid();
-    let process = format!("/proc/{}", pid.ok_or("the agent has ended")?);
-    let process = Path::new(&process);
-    let status = std::fs::read_to_string(process.join("status"))?;
-    let rss = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let rss = rss.and_then(|line| line.split_whitespace().nth(1));
-    let look = Look {
+    let mut most = Look {
         sessions,
-        rss_kib: rss.ok_or("the kernel does not tell VmRSS")?.parse()?,
-        descriptors: std::fs::read_dir(process.join("fd"))?.count(),
+        rss_kib: 0,
+        descriptors: 0,
     };
+    for party in &fleet.parties {
+        let process = format!("/proc/{}", party.pid().ok_or("the agent has ended")?);
+        let process = Path::new(&process);
+        let status = std::fs::read_to_string(process.join("status"))?;
+        let rss = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let rss = rss.and_then(|line| line.split_whitespace().nth(1));
+        let rss: u64 = rss.ok_or("the kernel does not tell VmRSS")?.parse()?;
+        most.rss_kib = most.rss_kib.max(rss);
+        let descriptors = std::fs::read_dir(process.join("fd"))?.count();
+        most.descriptors = most.descriptors.max(descriptors);
+    }
     println!(
         "{sessions:>9} {:>6} KiB {:>13}",
-        look.rss_kib, look.descriptors
+        most.rss_kib, most.descriptors
     );
-    Ok(look)
+    Ok(most)
 }

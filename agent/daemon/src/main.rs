@@ -14,6 +14,12 @@ use e3_agent::update::{Entered, stage0};
 use e3_agent::{agent, import, logging, support, text};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The allocator of the C library that the released agent is linked with never gives back what one thread has allocated and
+/// another one frees: 200 KiB more with each session. This one has one heap for all threads (`ci/bench soak`).
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let is_run = matches!(args.command, Command::Run { .. });
