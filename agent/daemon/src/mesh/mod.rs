@@ -78,8 +78,13 @@ async fn keep(shared: &Shared, plan: &Plan) {
     loop {
         let trouble = match join(shared, plan).await {
             Ok((service, prepared)) => {
-                (pause, told) = (RETRY.0, None);
-                watch_over(shared, plan, &service, &prepared).await
+                let begin = Instant::now();
+                let trouble = watch_over(shared, plan, &service, &prepared).await;
+                // Whoever dies as soon as it is started is not started more and more often.
+                if begin.elapsed() > RETRY.1 {
+                    (pause, told) = (RETRY.0, None);
+                }
+                trouble
             }
             Err(trouble) => trouble,
         };
