@@ -120,11 +120,11 @@ class Fleet:
             self.lab[name].write(INPUT, f"{salary}\n", mode="0600", owner="e3")
             self.lab[name].write("/etc/e3/policy.toml", POLICY)
 
-    def sign(self, name, program, *, top="", preflight=30):
-        """Writes and signs the manifest of a session that runs `program` (a path) on all machines."""
+    def sign(self, name, program, *, parties=None, inputs=('salary = "all"',), top="", preflight=30):
+        """Writes and signs the manifest of a session that runs `program` (a path), on all machines if nothing is said."""
         manifest = "\n".join([
-            f'name = "{name}"', f"parties = {json.dumps(self.parties)}", f"program = {json.dumps(str(program))}",
-            'equal = ["stdout"]', top, "[inputs]", 'salary = "all"', "[mpyc]", 'version = "0.11"',
+            f'name = "{name}"', f"parties = {json.dumps(parties or self.parties)}", f"program = {json.dumps(str(program))}",
+            'equal = ["stdout"]', top, "[inputs]", *inputs, "[mpyc]", 'version = "0.11"',
             "[deadlines]", f'preflight = "{preflight}s"', ""])
         (self.folder / f"{name}.toml").write_text(manifest)
         self.e3("session", "sign", f"{name}.toml", at_hub=False)
@@ -156,6 +156,16 @@ class Fleet:
             return [party.get("receipt") for party in json.loads(done.out.splitlines()[-1])["parties"]]
         except (IndexError, KeyError, ValueError):
             return []
+
+
+def progress(machine, session):
+    """How far a machine says it is with a session, or None."""
+    answer = machine.run(["e3-agent", "status", "--json"], check=False)
+    try:
+        sessions = json.loads(answer.out)["notes"]["sessions"]
+    except (ValueError, KeyError):
+        return None
+    return next((known["progress"] for known in sessions if known["name"] == session), None)
 
 
 def until(what, seconds, complaint):

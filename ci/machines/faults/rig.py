@@ -2,10 +2,10 @@
 journals.
 """
 
-import json
 from datetime import datetime, timedelta, timezone
 
-from ..fleet import ENROLMENT_SECONDS, Fleet, until
+from ..cells import Violated, outcome
+from ..fleet import ENROLMENT_SECONDS, Fleet, progress, until
 
 # A session that nothing holds takes seconds; what an emergency adds are the agents' own deadlines (10 to 30 s).
 RECEIPTS_SECONDS = 90
@@ -38,10 +38,6 @@ mpc.run(main())
 QUICK = SLOW.replace(f"+ {RUN_SECONDS}", "+ 0.05")
 # Where a machine of the table asks for what its user would not see: see `states`.
 PYTHON = "/usr/local/lib/lab/python"
-
-
-class Violated(Exception):
-    """Something that must hold does not: the cell has failed."""
 
 
 class Rig:
@@ -83,20 +79,11 @@ class Rig:
         self.fleet.push(name)
         return name
 
-    def progress(self, machine, name):
-        """How far a machine says it is with a session, or None."""
-        answer = machine.run(["e3-agent", "status", "--json"], check=False)
-        try:
-            sessions = json.loads(answer.out)["notes"]["sessions"]
-        except (ValueError, KeyError):
-            return None
-        return next((session["progress"] for session in sessions if session["name"] == name), None)
-
     def reaches(self, name, state, machine=None):
         """Waits until a machine (the victim if nothing is said) is in a state."""
         machine = machine or self.victim
-        until(lambda: self.progress(machine, name) == state, self.patience(STATE_SECONDS),
-              lambda: f"{machine.name} is not {state} but {self.progress(machine, name)}; {self.fleet.agent_log(machine.name)}")
+        until(lambda: progress(machine, name) == state, self.patience(STATE_SECONDS),
+              lambda: f"{machine.name} is not {state} but {progress(machine, name)}; {self.fleet.agent_log(machine.name)}")
 
     def units(self, machine):
         """The sessions' units that are there."""
@@ -105,14 +92,7 @@ class Rig:
     def verdict(self, name):
         """What the parties say in the end: `good`, or a list of (kind, who is to blame) for each party."""
         receipts = self.fleet.verdict(name, self.patience(RECEIPTS_SECONDS))
-        silent = [party for party, receipt in zip(self.parties, receipts) if receipt is None]
-        if silent:
-            raise Violated(f"no receipt from {', '.join(silent)} within {self.patience(RECEIPTS_SECONDS)} s")
-        outcomes = [receipt["outcome"] for receipt in receipts]
-        if all(outcome["kind"] == "done" for outcome in outcomes):
-            return "good"
-        return [("done", None) if outcome["kind"] == "done" else (outcome["failure"]["reason"]["kind"], outcome["failure"]["party"])
-                for outcome in outcomes]
+        return outcome(self.parties, receipts, self.patience(RECEIPTS_SECONDS))
 
     def clean(self, name, ran):
         """Nothing ran twice, nothing is left, everybody is well, and the next session ends well. `ran`: whether every party

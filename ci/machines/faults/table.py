@@ -1,15 +1,15 @@
 """Runs the cells of the table, one after the other, and prints what came of each."""
 
-import json
 import os
 import time
 from contextlib import contextmanager
 
+from ..cells import Violated, show
 from ..failure import LabError
 from ..fleet import need_binary
 from ..lab import Lab
 from . import states
-from .rig import Rig, Violated
+from .rig import Rig
 from .states import STATES
 from .strikes import CONTAINER, EMULATED, SMALL_DISK, STRIKES, NotHere, small_disk
 
@@ -37,14 +37,7 @@ def run(args, say):
             cells += [result(state, strike, "skip", "it takes an emulated machine (--emulate)") for state, strike in todo]
         else:
             cells += column(todo, victim, say)
-    if args.json:
-        print(json.dumps({"cells": cells}))
-    elif args.markdown:
-        print(markdown(cells))
-    else:
-        for cell in cells:
-            print(line(cell))
-    return all(cell["verdict"] != "fail" for cell in cells)
+    return show(cells, args, line, markdown)
 
 
 def selection(args):

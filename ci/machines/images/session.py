@@ -4,19 +4,10 @@ import json
 import re
 import tomllib
 
+from ..sandbox.case import SUM
 from ..sandbox.sessions import Sessions
 from .case import ImageCase
 
-SUM = """
-from mpyc.runtime import mpc
-
-async def main():
-    secint = mpc.SecInt(32)
-    async with mpc:
-        print(await mpc.output(mpc.sum(mpc.input(secint(10 ** mpc.pid)))))
-
-mpc.run(main())
-"""
 LOOK = """
 import json, os, sys
 import gmpy2, numpy, uvloop

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 
 from .. import install
+from ..sandbox.case import SUM
 from ..sandbox.sessions import Sessions
 from .case import TOKEN, Card, MediaCase, until
 
@@ -16,18 +17,6 @@ WIFI = '\n[wifi]\nssid = "home"\npassword = "correct horse"\ncountry = "NL"\n'
 def token(text):
     """The secret of a join file."""
     return re.search(r'^token = "(.*)"', text, re.MULTILINE)[1]
-
-
-SUM = """
-from mpyc.runtime import mpc
-
-async def main():
-    secint = mpc.SecInt(32)
-    async with mpc:
-        print(await mpc.output(mpc.sum(mpc.input(secint(10 ** mpc.pid)))))
-
-mpc.run(main())
-"""
 
 
 class Places(MediaCase):

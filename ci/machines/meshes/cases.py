@@ -2,8 +2,9 @@
 
 import ipaddress
 
+from ..cells import Violated
 from ..fleet import until
-from .rig import ANCHOR, JOIN_SECONDS, PARTIES, Violated
+from .rig import ANCHOR, JOIN_SECONDS, PARTIES
 
 # Times ten, as systemd-analyze takes it.
 EXPOSURE = 20

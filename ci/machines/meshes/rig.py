@@ -1,14 +1,15 @@
 """A fleet with a mesh: parties p0, p1 and p2, and p3, which all can reach and which takes part in no session."""
 
 import json
-import os
 import time
 
-from ..fleet import Fleet, need_binary, until
+from ..cells import Violated, outcome
+from ..fleet import Fleet, need_binary, progress, until
 
 JOIN_SECONDS = 30
 # What the agents' own deadlines add when something fails.
 VERDICT_SECONDS = 90
+PREFLIGHT_SECONDS = 20
 PORT = 4242
 PARTIES = ("p0", "p1", "p2")
 ANCHOR = "p3"
@@ -28,10 +29,6 @@ async def main():
 
 mpc.run(main())
 """
-
-
-class Violated(Exception):
-    """Something that must hold does not: the cell has failed."""
 
 
 class Rig:
@@ -87,30 +84,22 @@ class Rig:
                                + self.fleet.agent_log(missing[0])[-600:])
         return time.monotonic() - begin
 
-    def session(self, program="quick.py", top=""):
+    def session(self, program="quick.py"):
         """Starts a session among the three parties; returns its name."""
         self._count += 1
         name = f"cell-{self._count}"
-        wheel = os.environ.get("E3_TEST_WHEEL")
-        manifest = [f'name = "{name}"', f"parties = {json.dumps(PARTIES)}", f'program = "{program}"', 'equal = ["stdout"]', top,
-                    "[mpyc]", 'version = "0.11"', f"wheel = {json.dumps(wheel)}" if wheel else "", "[deadlines]", 'preflight = "20s"', ""]
-        (self.fleet.folder / f"{name}.toml").write_text("\n".join(manifest))
-        self.fleet.e3("session", "sign", f"{name}.toml", at_hub=False)
+        self.fleet.sign(name, program, parties=PARTIES, inputs=(), preflight=PREFLIGHT_SECONDS)
         self.fleet.push(name)
         return name
 
     def verdict(self, name):
         """`good`, or the reasons of all parties with whom they blame."""
-        receipts = self.fleet.verdict(name, VERDICT_SECONDS)
-        if None in receipts:
-            raise Violated(f"no receipt of {name} from " + ", ".join(party for party, receipt in zip(PARTIES, receipts, strict=False) if not receipt))
-        failures = [receipt["outcome"].get("failure") for receipt in receipts]
-        if any(failures):
-            return [(failure["reason"]["kind"], failure["party"]) if failure else ("done", None) for failure in failures]
-        printed = self.lab[PARTIES[0]].run(["e3-agent", "result", name]).out.strip()
-        if printed != "sum 6":
-            raise Violated(f"wrong result: {printed}")
-        return "good"
+        said = outcome(PARTIES, self.fleet.verdict(name, VERDICT_SECONDS), VERDICT_SECONDS)
+        if said == "good":
+            printed = self.lab[PARTIES[0]].run(["e3-agent", "result", name]).out.strip()
+            if printed != "sum 6":
+                raise Violated(f"wrong result: {printed}")
+        return said
 
     def must_be_good(self, name):
         """The session's parties have all computed the right sum."""
@@ -120,15 +109,7 @@ class Rig:
 
     def runs(self, name):
         """Waits until a session runs on all parties."""
-        def running():
-            return all(self._progress(party, name) == "running" for party in PARTIES)
+        def states():
+            return [progress(self.lab[party], name) for party in PARTIES]
 
-        until(running, JOIN_SECONDS, lambda: f"{name} does not run: {[self._progress(party, name) for party in PARTIES]}")
-
-    def _progress(self, party, name):
-        answer = self.lab[party].run(["e3-agent", "status", "--json"], check=False)
-        try:
-            sessions = json.loads(answer.out)["notes"]["sessions"]
-        except (ValueError, KeyError):
-            return None
-        return next((session["progress"] for session in sessions if session["name"] == name), None)
+        until(lambda: set(states()) == {"running"}, JOIN_SECONDS, lambda: f"{name} does not run: {states()}")

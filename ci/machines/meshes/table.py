@@ -1,14 +1,14 @@
 """The cells: which there are, one after the other, and how they are printed."""
 
-import json
 import os
 import shutil
 import time
 
+from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
 from . import cases
-from .rig import Rig, Violated
+from .rig import Rig
 
 # A backend, and the programs that its daemon is made of.
 BACKENDS = {"nebula": ("nebula",)}
@@ -26,14 +26,7 @@ def run(args, say):
     for backend in args.backend or BACKENDS:
         for nat in args.nat or (SHORT if args.short else NATS):
             cells += column(backend, nat, say)
-    if args.json:
-        print(json.dumps({"cells": cells}))
-    elif args.markdown:
-        print(markdown(cells))
-    else:
-        for cell in cells:
-            print(line(cell))
-    return all(cell["verdict"] != "fail" for cell in cells)
+    return show(cells, args, line, markdown)
 
 
 def todo(backend, nat):

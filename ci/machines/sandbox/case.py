@@ -24,6 +24,17 @@ async def main():
 mpc.run(main())
 """
 QUICK = SLOW.replace("range(40)", "range(1)")
+# The result tells which parties have taken part.
+SUM = """
+from mpyc.runtime import mpc
+
+async def main():
+    secint = mpc.SecInt(32)
+    async with mpc:
+        print(await mpc.output(mpc.sum(mpc.input(secint(10 ** mpc.pid)))))
+
+mpc.run(main())
+"""
 
 
 class FleetCase(unittest.TestCase):
