@@ -11,7 +11,7 @@ use e3_cli::error::Exit;
 use e3_cli::output::{Answer, Output};
 use e3_client::clock;
 use e3_core::degraded::Degraded;
-use e3_core::document::{Enrolment, Mesh, Presence, Progress, SessionPresence};
+use e3_core::document::{Enrolment, Presence, Progress, SessionPresence};
 use e3_core::envelope::Envelope;
 use e3_core::session::{Failure, Reason};
 use e3_core::time::Time;
@@ -83,7 +83,7 @@ async fn present(
         signed: Time::from_unix(clock::now().unix() - 330),
         agent: "0.1.0".to_owned(),
         addresses: Vec::new(),
-        mesh: Mesh::None,
+        meshes: std::collections::BTreeMap::default(),
         mesh_keys: std::collections::BTreeMap::default(),
         degraded,
         // The first one had a bad update; it works all the same.

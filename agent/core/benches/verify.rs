@@ -111,7 +111,7 @@ fn head(trust: &Trust, session: &SessionRef, signed: Time) -> Head {
         sessions: vec![session.clone()],
         revoked: Vec::new(),
         release: None,
-        mesh: None,
+        meshes: Vec::new(),
     }
 }
 

@@ -74,9 +74,9 @@ pub struct Known {
     pub hub: Option<String>,
     /// Where other agents reach it.
     pub addresses: Vec<String>,
-    /// How it stands with its mesh.
-    #[serde(default)]
-    pub mesh: Mesh,
+    /// How it stands with each mesh that the fleet wants, by backend.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meshes: BTreeMap<String, Mesh>,
     /// Its public keys on meshes, by backend.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mesh_keys: BTreeMap<String, String>,
@@ -220,9 +220,15 @@ impl Board {
         self.change(|content| content.known.addresses = addresses.to_vec());
     }
 
-    /// How it stands with its mesh.
-    pub fn mesh(&self, mesh: Mesh) {
-        self.change(|content| content.known.mesh = mesh);
+    /// How it stands with a mesh, or that the fleet does not want it.
+    pub fn mesh(&self, backend: &str, mesh: Option<Mesh>) {
+        self.change(|content| {
+            let meshes = &mut content.known.meshes;
+            match mesh {
+                Some(mesh) => drop(meshes.insert(backend.to_owned(), mesh)),
+                None => drop(meshes.remove(backend)),
+            }
+        });
     }
 
     /// Its public key for a mesh backend.

@@ -160,9 +160,10 @@ async fn attempt(
         .local_addr()
         .map_or(crate::config::PORT, |address| address.port());
     let addresses = crate::address::advertised(&settings.advertise, port);
-    let plan = keeper.head().and_then(|head| head.mesh.clone());
+    let plans = keeper.head().map(|head| head.meshes.clone());
+    let plans = plans.unwrap_or_default();
     // With a mesh the others are told its address, and no other, once it is joined.
-    board.addresses(if plan.is_some() { &[] } else { &addresses });
+    board.addresses(if plans.is_empty() { &addresses } else { &[] });
     let shared = Shared::new(Parts {
         identity: Identity::new(&key)?,
         blobs: BlobStore::open(&settings.state, settings.stores.clone())?,
@@ -182,7 +183,7 @@ async fn attempt(
         key,
         hub,
         addresses,
-        plan: watch::Sender::new(plan),
+        plans: watch::Sender::new(plans),
     });
     Ok((shared, listener))
 }

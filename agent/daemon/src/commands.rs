@@ -127,7 +127,7 @@ pub fn self_check() -> Result<Answer, AgentError> {
         sessions: Vec::new(),
         revoked: Vec::new(),
         release: None,
-        mesh: None,
+        meshes: Vec::new(),
     };
     head.check().map_err(|_| failed("documents"))?;
     let envelope = Envelope::sign(&head, &[&again]).map_err(|_| failed("signing"))?;

@@ -96,8 +96,10 @@ fn text(board: &Board) -> String {
         };
         line(&format!("  address {addresses}"));
     }
-    if let Mesh::NotJoined { reason } = &known.mesh {
-        line(&format!("  mesh not joined: {reason}"));
+    for (backend, mesh) in &known.meshes {
+        if let Mesh::NotJoined { reason } = mesh {
+            line(&format!("  mesh {backend} not joined: {reason}"));
+        }
     }
     if let Some(session) = board.notes().sessions.last() {
         line(&format!(

@@ -75,7 +75,7 @@ pub async fn publish(
         signed: board.now(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         addresses: known.addresses,
-        mesh: known.mesh,
+        meshes: known.meshes,
         mesh_keys: known.mesh_keys,
         degraded,
         update: notes.update.clone().map(Trouble::cleaned),

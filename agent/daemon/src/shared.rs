@@ -62,8 +62,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// `host:port` of this agent without a mesh, best first.
     pub addresses: Vec<String>,
-    /// The mesh that the newest head asks for.
-    pub plan: watch::Sender<Option<Plan>>,
+    /// The meshes that the newest head asks for.
+    pub plans: watch::Sender<Vec<Plan>>,
 }
 
 impl Shared {

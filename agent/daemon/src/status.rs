@@ -102,14 +102,15 @@ impl Status {
         };
         let up = known.root.is_some();
         line("address", up.then_some(addresses));
-        let mesh = match &known.mesh {
-            Mesh::None => None,
-            Mesh::Joined { addresses } => Some(format!("joined as {}", addresses.join(" "))),
-            Mesh::NotJoined { reason } => Some(format!("not joined: {reason}")),
-        };
-        line("mesh", mesh);
-        if let Mesh::NotJoined { reason } = &known.mesh {
-            line("", Some(reason.remedy().to_owned()));
+        for (backend, mesh) in &known.meshes {
+            let (standing, remedy) = match mesh {
+                Mesh::Joined { addresses } => (format!("joined as {}", addresses.join(" ")), None),
+                Mesh::NotJoined { reason } => {
+                    (format!("not joined: {reason}"), Some(reason.remedy()))
+                }
+            };
+            line("mesh", Some(format!("{backend}: {standing}")));
+            line("", remedy.map(str::to_owned));
         }
         line("root", known.root.map(|root| root.to_string()));
         let head = match (known.head, known.head_expires) {

@@ -122,7 +122,7 @@ impl Fleet {
             sessions: vec![],
             revoked: vec![],
             release: None,
-            mesh: None,
+            meshes: Vec::new(),
         };
         Ok(Envelope::sign(&head, &[&self.key])?.to_bytes())
     }

@@ -40,11 +40,7 @@ pub(crate) struct Backend(pub(crate) String);
 
 impl Segment for Backend {
     fn read(text: &str) -> Option<Self> {
-        let fits = (1..=32).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-        fits.then(|| Self(text.to_owned()))
+        e3_core::mesh::is_backend(text).then(|| Self(text.to_owned()))
     }
 }
 

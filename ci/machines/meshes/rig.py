@@ -60,8 +60,8 @@ class Rig:
         """What a machine says of its mesh."""
         answer = self.lab[name].run(["e3-agent", "status", "--json"], check=False)
         try:
-            return json.loads(answer.out)["mesh"]
-        except (ValueError, KeyError):
+            return json.loads(answer.out).get("meshes", {}).get(self.backend, {"state": "none"})
+        except ValueError:
             return {"state": "no answer"}
 
     def waits_for(self, name, kind, seconds=JOIN_SECONDS):

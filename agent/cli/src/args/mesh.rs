@@ -13,18 +13,22 @@ const YEAR: u64 = 366 * 86_400;
 #[derive(Debug, Subcommand)]
 pub enum MeshCommand {
     /// Have every party join a Nebula network; what must be known for it goes into the next head
-    Nebula(MeshNebula),
-    /// Sign certificates for the parties of fleet.toml that wait for one or need a newer one
+    Nebula(MeshAnchored),
+    /// Have every party join a WireGuard network, whose hubs are its anchors
+    Wireguard(MeshAnchored),
+    /// Let the parties of fleet.toml in that wait for it, or whose certificates need a newer one
     Sign(MeshSign),
-    /// Take a party's certificate back, everywhere
+    /// Take a party's place in the mesh back, everywhere
     Revoke(MeshRevoke),
-    /// Have every party leave the mesh
+    /// Have every party leave one of two meshes, when they have moved to the other
+    Drop(MeshDrop),
+    /// Have every party leave all meshes
     Off(MeshOff),
 }
 
-/// `e3 mesh nebula`
+/// `e3 mesh nebula`, and the other ones that have anchors
 #[derive(Debug, Args)]
-pub struct MeshNebula {
+pub struct MeshAnchored {
     /// A party that all others can reach, and where: NAME=HOST:PORT. It introduces them to each other, and carries their
     /// packets where they cannot meet (repeatable; two are better than one)
     #[arg(long = "anchor", value_name = "NAME=HOST:PORT", required = true)]
@@ -53,6 +57,20 @@ pub struct MeshSign {
 pub struct MeshRevoke {
     /// The party
     pub name: Name,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh drop`
+#[derive(Debug, Args)]
+pub struct MeshDrop {
+    /// The backend, such as nebula
+    #[arg(value_name = "BACKEND")]
+    pub backend: String,
+    /// Also if parties are not in the other mesh yet; nobody reaches them any more then
+    #[arg(long)]
+    pub force: bool,
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,

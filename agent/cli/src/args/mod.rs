@@ -20,7 +20,9 @@ pub use self::fleet::{
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe};
 pub use self::key::{KeyCommand, KeyFile};
-pub use self::mesh::{AnchorAt, MeshCommand, MeshNebula, MeshOff, MeshRevoke, MeshSign};
+pub use self::mesh::{
+    AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshOff, MeshRevoke, MeshSign,
+};
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};
 pub use self::release::{ReleaseCommand, ReleasePush, ReleaseShow, ReleaseSign};
 pub use self::session::{

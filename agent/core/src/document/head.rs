@@ -12,7 +12,7 @@ use super::{Document, DocumentError, Session, ensure};
 use crate::digest::{Blob, Digest};
 use crate::envelope::Envelope;
 use crate::limits;
-use crate::mesh::Plan;
+use crate::mesh::{self, Plan};
 use crate::name::Name;
 use crate::time::Time;
 
@@ -40,9 +40,10 @@ pub struct Head {
     /// The current release document, if the fleet updates its agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Blob>,
-    /// The mesh that the parties meet on; without one they reach each other by the addresses of their machines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mesh: Option<Plan>,
+    /// The meshes that the parties meet on, the preferred one first; without any they reach each other by the addresses of
+    /// their machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meshes: Vec<Plan>,
 }
 
 /// One root of the chain.
@@ -118,6 +119,6 @@ impl Document for Head {
             "release",
             "names an envelope over 256 KiB",
         )?;
-        self.mesh.as_ref().map_or(Ok(()), Plan::check)
+        mesh::check_all(&self.meshes)
     }
 }

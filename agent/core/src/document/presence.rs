@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::key::PublicKey;
 use crate::limits;
-use crate::mesh::{NotJoined, check_key};
+use crate::mesh::{MESHES, NotJoined, check_key, is_backend};
 use crate::name::Name;
 use crate::session::Failure;
 use crate::text::{self, is_plain};
@@ -41,8 +41,9 @@ pub struct Presence {
     pub agent: String,
     /// Where the party's agent can be reached, `host:port`, best first.
     pub addresses: Vec<String>,
-    /// How it stands with the mesh.
-    pub mesh: Mesh,
+    /// How it stands with each mesh that its newest head asks for, by backend.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meshes: BTreeMap<String, Mesh>,
     /// Its public keys on meshes, in base64, by backend. The private halves were born on the machine and stay there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mesh_keys: BTreeMap<String, String>,
@@ -69,13 +70,10 @@ impl Presence {
     }
 }
 
-/// Mesh state in one word.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How a party stands with one mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Mesh {
-    /// The parties reach each other without an overlay.
-    #[default]
-    None,
     /// Joined, with these addresses.
     Joined {
         /// The mesh addresses.
@@ -86,6 +84,13 @@ pub enum Mesh {
         /// Why.
         reason: NotJoined,
     },
+}
+
+impl Mesh {
+    /// Whether it is in it.
+    pub const fn is_joined(&self) -> bool {
+        matches!(self, Self::Joined { .. })
+    }
 }
 
 /// One session as this party sees it.
@@ -158,17 +163,23 @@ impl Document for Presence {
             "addresses",
             "has something that is no address",
         )?;
-        match &self.mesh {
-            Mesh::None => {}
-            Mesh::Joined { addresses } => {
-                let fit = addresses.len() <= 16 && addresses.iter().all(address);
-                ensure(
-                    fit,
-                    "mesh.addresses",
-                    "has more than 16 addresses, or something that is none",
-                )?;
+        ensure(
+            self.meshes.len() <= MESHES && self.meshes.keys().all(|backend| is_backend(backend)),
+            "meshes",
+            "has more than 2 meshes, or something that is no name of a backend",
+        )?;
+        for mesh in self.meshes.values() {
+            match mesh {
+                Mesh::Joined { addresses } => {
+                    let fit = addresses.len() <= 16 && addresses.iter().all(address);
+                    ensure(
+                        fit,
+                        "meshes.addresses",
+                        "has more than 16 addresses, or something that is none",
+                    )?;
+                }
+                Mesh::NotJoined { reason } => reason.check("meshes.reason")?,
             }
-            Mesh::NotJoined { reason } => reason.check("mesh.reason")?,
         }
         ensure(
             self.mesh_keys.len() <= 16,

@@ -1,7 +1,7 @@
 //! Addresses in a mesh follow from keys: nobody has to allocate or remember them, and no two parties get the same.
 //!
-//! A fleet has a /64 of its own (unique local addresses, RFC 4193), made from the digest of its first root; a party's address
-//! in it is made from its identity key. So everybody who knows a manifest knows the addresses in it, and a certificate for a
+//! A fleet has a /64 of its own for each backend (unique local addresses, RFC 4193), made from the digest of its first root; a
+//! party's address in it is made from its identity key. So everybody who knows a manifest knows the addresses in it, and a certificate for a
 //! wrong address shows by itself. Two of 2,000 parties share their 64 bits with a probability of 10^-13, and somebody who
 //! wants the address of another party needs 2^64 keys; what that would give is packets, not a place in a session.
 
@@ -13,14 +13,15 @@ use crate::key::PublicKey;
 /// Bits of a fleet's network.
 pub const PREFIX_BITS: u8 = 64;
 
-/// The network of one fleet.
+/// The network of one fleet by one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix([u8; 8]);
 
 impl Prefix {
-    /// The network of the fleet whose first root has this digest.
-    pub fn of(first_root: &Digest) -> Self {
-        let mut prefix = first(b"e3 mesh network", first_root.as_bytes());
+    /// The network of the fleet whose first root has this digest. A machine may be in two of them, so each backend has its own.
+    pub fn of(first_root: &Digest, backend: &str) -> Self {
+        let fleet = [first_root.as_bytes(), backend.as_bytes()].concat();
+        let mut prefix = first(b"e3 mesh network", &fleet);
         // RFC 4193: locally assigned, with a random global identifier.
         prefix[0] = 0xfd;
         Self(prefix)
@@ -66,11 +67,15 @@ mod tests {
 
     #[test]
     fn an_address_follows_from_fleet_and_key_and_from_nothing_else() {
-        let [a, b] = [b"a", b"b"].map(|root| Prefix::of(&Digest::of(root)));
+        let [a, b] = [b"a", b"b"].map(|root| Prefix::of(&Digest::of(root), "nebula"));
         let [p, q] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
-        assert_eq!(a.party(&p), Prefix::of(&Digest::of(b"a")).party(&p));
+        assert_eq!(
+            a.party(&p),
+            Prefix::of(&Digest::of(b"a"), "nebula").party(&p)
+        );
         assert_ne!(a.party(&p), a.party(&q));
         assert_ne!(a.party(&p), b.party(&p));
+        assert_ne!(a, Prefix::of(&Digest::of(b"a"), "wireguard"));
         assert!(a.contains(&a.party(&p)) && !b.contains(&a.party(&p)));
         assert!(a.party(&p).is_unique_local());
         assert!(a.network().starts_with("fd") && a.network().ends_with("::/64"));
@@ -79,11 +84,11 @@ mod tests {
     #[test]
     fn addresses_never_change() {
         // Certificates with them are out in the world.
-        let prefix = Prefix::of(&Digest::of(b"root"));
+        let prefix = Prefix::of(&Digest::of(b"root"), "nebula");
         let party = SecretKey::from_seed(&[7; 32]).public();
         assert_eq!(
             prefix.party(&party).to_string(),
-            "fd03:87ea:b7f:4a2b:f93d:ee3d:b973:5ad4"
+            "fd94:672f:682a:9649:f93d:ee3d:b973:5ad4"
         );
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{is_fingerprint, is_pem};
+use super::text::{check_key, is_fingerprint, is_pem};
 use crate::document::{Document, DocumentError, Root, ensure};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::key::PublicKey;
@@ -11,8 +11,6 @@ use crate::limits;
 use crate::name::Name;
 use crate::time::Time;
 
-/// Bytes of a public key as text: an RSA key of 4096 bits takes 800.
-const KEY: usize = 1024;
 /// Bytes of a certificate as text.
 const CERTIFICATE: usize = 16 * 1024;
 
@@ -68,13 +66,11 @@ impl Document for MeshGrant {
 
     fn check(&self) -> Result<(), DocumentError> {
         check_key("", &self.backend, &self.key)?;
-        let pem = &self.certificate;
-        let fits = pem.len() <= CERTIFICATE
-            && pem.starts_with("-----BEGIN ")
-            && pem
-                .lines()
-                .all(|line| line.len() <= 80 && line.bytes().all(is_pem));
-        ensure(fits, "certificate", "is not PEM of at most 16 KiB")?;
+        ensure(
+            is_pem(&self.certificate, "-----BEGIN ", CERTIFICATE),
+            "certificate",
+            "is not PEM of at most 16 KiB",
+        )?;
         ensure(
             is_fingerprint(&self.fingerprint),
             "fingerprint",
@@ -86,14 +82,4 @@ impl Document for MeshGrant {
             "must be later than `signed`",
         )
     }
-}
-
-/// Checks what a document says of a party's key on a mesh; it goes into configurations.
-pub(crate) fn check_key(at: &str, backend: &str, key: &str) -> Result<(), DocumentError> {
-    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-    let fits = (1..=32).contains(&backend.len()) && backend.bytes().all(is_word);
-    ensure(fits, &format!("{at}backend"), "is no name of a backend")?;
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    let fits = (1..=KEY).contains(&key.len()) && key.bytes().all(is_base64);
-    ensure(fits, &format!("{at}key"), "is not base64 of at most 1 KiB")
 }

@@ -1,21 +1,31 @@
-//! The mesh that the parties of a fleet meet on, as far as it needs no network: what the fleet wants, which address a party
+//! The meshes that the parties of a fleet meet on, as far as it needs no network: what the fleet wants, which address a party
 //! has there, which keys and certificates belong to whom, and why a machine has not joined.
 //!
-//! The fleet's signed head carries the [`Plan`]: which backend, and which parties are its anchors. A machine makes a key for
-//! that backend and names it in its presence, which its identity signs; where the backend wants a certificate, whoever may
-//! sign heads signs one for that key ([`MeshGrant`]). The hub only carries both, so it can keep a machine out of the mesh, and
-//! neither let one in nor see a private key.
+//! The fleet's signed head carries a [`Plan`] for each mesh: which backend, and which parties are its anchors. A machine makes a
+//! key for that backend and names it in its presence, which its identity signs. Where the backend wants a certificate, whoever
+//! may sign heads signs one for that key ([`MeshGrant`]); where it has none, the head itself names who belongs to it
+//! ([`Roster`]). The hub only carries all this, so it can keep a machine out of a mesh, and neither let one in nor see a private
+//! key.
 //!
-//! Being in the mesh gives nobody a right to anything but packets: agents still prove their identity to each other (preflight),
+//! A fleet has one mesh, or two while it moves from one to the other: machines stay in the old one until the head drops it.
+//!
+//! Being in a mesh gives nobody a right to anything but packets: agents still prove their identity to each other (preflight),
 //! and sessions are open to their own parties alone.
 
 mod address;
 mod grant;
+mod nebula;
 mod plan;
+mod roster;
+mod text;
 mod trouble;
 
 pub use address::{PREFIX_BITS, Prefix};
 pub use grant::MeshGrant;
-pub(crate) use grant::check_key;
-pub use plan::{Anchor, Backend, Nebula, Plan, split};
+pub use nebula::Nebula;
+pub(crate) use plan::check_all;
+pub use plan::{Anchor, Backend, MESHES, Plan, split};
+pub use roster::{MEMBERS, Member, Roster};
+pub(crate) use text::check_key;
+pub use text::is_backend;
 pub use trouble::NotJoined;

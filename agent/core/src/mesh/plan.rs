@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Nebula, Roster};
 use crate::document::{DocumentError, ensure};
 use crate::key::PublicKey;
 use crate::text::is_plain;
@@ -13,10 +14,8 @@ use crate::text::is_plain;
 const ANCHORS: usize = 8;
 /// Endpoints of one anchor.
 const ENDPOINTS: usize = 4;
-/// Bytes of certificate authorities: the old and the new one during a change.
-const AUTHORITIES: usize = 4096;
-/// Revoked certificates.
-const REVOKED: usize = 256;
+/// Meshes of one fleet: the one it moves to, and the one it comes from.
+pub const MESHES: usize = 2;
 
 /// A mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,17 +44,8 @@ pub struct Anchor {
 pub enum Backend {
     /// Nebula, with certificates of version 2.
     Nebula(Nebula),
-}
-
-/// A Nebula network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Nebula {
-    /// Certificates of the authorities, as PEM.
-    pub authorities: String,
-    /// Fingerprints of certificates that are not accepted any more, 64 hexadecimal digits each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub revoked: Vec<String>,
+    /// WireGuard: the anchors are its hubs.
+    Wireguard(Roster),
 }
 
 impl Backend {
@@ -63,6 +53,23 @@ impl Backend {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Nebula(_) => "nebula",
+            Self::Wireguard(_) => "wireguard",
+        }
+    }
+
+    /// Who belongs to it, where the head says that itself.
+    pub const fn roster(&self) -> Option<&Roster> {
+        match self {
+            Self::Nebula(_) => None,
+            Self::Wireguard(roster) => Some(roster),
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn roster_mut(&mut self) -> Option<&mut Roster> {
+        match self {
+            Self::Nebula(_) => None,
+            Self::Wireguard(roster) => Some(roster),
         }
     }
 }
@@ -76,18 +83,19 @@ impl Plan {
     pub(crate) fn check(&self) -> Result<(), DocumentError> {
         ensure(
             (1..=ANCHORS).contains(&self.anchors.len()),
-            "mesh.anchors",
+            "meshes.anchors",
             "has none, or more than 8: the parties of a mesh meet through at least one",
         )?;
         let parties: BTreeSet<_> = self.anchors.iter().map(|anchor| anchor.party).collect();
         ensure(
             parties.len() == self.anchors.len(),
-            "mesh.anchors",
+            "meshes.anchors",
             "names a party twice",
         )?;
         self.anchors.iter().try_for_each(Anchor::check)?;
         match &self.backend {
             Backend::Nebula(nebula) => nebula.check(),
+            Backend::Wireguard(roster) => roster.check(),
         }
     }
 }
@@ -103,44 +111,26 @@ impl Anchor {
             && self.endpoints.iter().all(|text| split(text).is_some());
         ensure(
             fits,
-            "mesh.anchors.endpoints",
+            "meshes.anchors.endpoints",
             "is not one to four of host:port",
         )
     }
 }
 
-impl Nebula {
-    fn check(&self) -> Result<(), DocumentError> {
-        let pem = &self.authorities;
-        let fits = pem.len() <= AUTHORITIES
-            && pem.starts_with("-----BEGIN NEBULA CERTIFICATE V2-----\n")
-            && pem
-                .lines()
-                .all(|line| line.len() <= 80 && line.bytes().all(is_pem));
-        ensure(
-            fits,
-            "mesh.backend.authorities",
-            "is not PEM with certificates of version 2, of at most 4 KiB",
-        )?;
-        let fits =
-            self.revoked.len() <= REVOKED && self.revoked.iter().all(|print| is_fingerprint(print));
-        ensure(
-            fits,
-            "mesh.backend.revoked",
-            "is not a list of at most 256 fingerprints of 64 hexadecimal digits",
-        )
-    }
-}
-
-/// What PEM is made of. It goes into a configuration, so nothing else may be in it.
-pub(super) const fn is_pem(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b' ')
-}
-
-/// What names a certificate: a SHA-256 in lower-case digits.
-pub(super) fn is_fingerprint(text: &str) -> bool {
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.len() == 64 && text.bytes().all(is_hex)
+/// Checks the meshes of one head.
+pub(crate) fn check_all(plans: &[Plan]) -> Result<(), DocumentError> {
+    ensure(
+        plans.len() <= MESHES,
+        "meshes",
+        "has more than 2: the new one, and the old one until it is dropped",
+    )?;
+    let names: BTreeSet<_> = plans.iter().map(|plan| plan.backend.name()).collect();
+    ensure(
+        names.len() == plans.len(),
+        "meshes",
+        "names a backend twice",
+    )?;
+    plans.iter().try_for_each(Plan::check)
 }
 
 /// Host and port of `host:port` or `[address]:port`; the host is a name or an address, and nothing that would mean something
@@ -211,11 +201,15 @@ mod tests {
             |plan| plan.anchors[0].endpoints.clear(),
             |plan| plan.anchors[0].endpoints = vec!["\"]\nlisten:1".to_owned()],
             |plan| {
-                let Backend::Nebula(nebula) = &mut plan.backend;
+                let Backend::Nebula(nebula) = &mut plan.backend else {
+                    unreachable!()
+                };
                 nebula.authorities += "x: [1]\n";
             },
             |plan| {
-                let Backend::Nebula(nebula) = &mut plan.backend;
+                let Backend::Nebula(nebula) = &mut plan.backend else {
+                    unreachable!()
+                };
                 nebula.revoked = vec!["no".to_owned()];
             },
         ];
@@ -224,5 +218,17 @@ mod tests {
             change(&mut plan);
             assert!(plan.check().is_err(), "{place}");
         }
+    }
+
+    #[test]
+    fn a_fleet_has_two_different_meshes_at_most() {
+        let other = Plan {
+            backend: Backend::Wireguard(Roster::default()),
+            ..plan()
+        };
+        check_all(&[]).unwrap();
+        check_all(&[other.clone(), plan()]).unwrap();
+        check_all(&[plan(), plan()]).unwrap_err();
+        check_all(&[plan(), other.clone(), other]).unwrap_err();
     }
 }

@@ -16,14 +16,14 @@ use crate::time::Time;
 pub enum NotJoined {
     /// It is on its way: nothing is wrong yet.
     Joining,
-    /// Nobody who may has given it a certificate.
+    /// Nobody who may has let its key in: by a certificate, or by the head.
     NeedsApproval,
     /// Its certificate has expired, and there is no newer one.
     CertificateExpired {
         /// When.
         since: Time,
     },
-    /// Its certificate is not accepted any more.
+    /// Its certificate or key is not accepted any more.
     CertificateRevoked,
     /// What the fleet wants cannot be carried out on this machine: a unit, a program, a device is missing.
     Unable {
@@ -51,9 +51,9 @@ impl fmt::Display for NotJoined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
             Self::Joining => "it is joining".to_owned(),
-            Self::NeedsApproval => "it waits for its certificate".to_owned(),
+            Self::NeedsApproval => "it waits to be let in".to_owned(),
             Self::CertificateExpired { since } => format!("its certificate has expired at {since}"),
-            Self::CertificateRevoked => "its certificate was revoked".to_owned(),
+            Self::CertificateRevoked => "its place in the mesh was taken back".to_owned(),
             Self::Unable { detail } => format!("this machine cannot: {detail}"),
             Self::DaemonDied { detail } => format!("the mesh's daemon does not stay up: {detail}"),
             Self::NobodyAnswers { asked: 0 } => {
@@ -75,10 +75,10 @@ impl NotJoined {
         match self {
             Self::Joining => "Wait a few seconds.",
             Self::NeedsApproval | Self::CertificateExpired { .. } => {
-                "Whoever keeps the fleet's mesh runs `e3 mesh sign`, where the certificate authority's key is."
+                "Whoever keeps the fleet runs `e3 mesh sign`; with certificates, where the authority's key is."
             }
             Self::CertificateRevoked => {
-                "Ask the fleet's owner why. A machine that was reset gets a new certificate with its new key."
+                "Ask the fleet's owner why. A machine that was reset can be let in with its new key."
             }
             Self::Unable { .. } => {
                 "Install what is missing: E3's images have it, with the unit e3-mesh-<backend>.service."

@@ -201,9 +201,23 @@ fn texts_that_act_on_a_terminal_are_refused_in_documents() {
             ..presence(1)
         });
         refuses(&Presence {
-            mesh: Mesh::Joined {
-                addresses: vec![nasty.clone()],
-            },
+            meshes: [(
+                "nebula".to_owned(),
+                Mesh::Joined {
+                    addresses: vec![nasty.clone()],
+                },
+            )]
+            .into(),
+            ..presence(1)
+        });
+        refuses(&Presence {
+            meshes: [(
+                nasty.clone(),
+                Mesh::Joined {
+                    addresses: Vec::new(),
+                },
+            )]
+            .into(),
             ..presence(1)
         });
         refuses(&Release {

@@ -79,7 +79,7 @@ fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
     };
     let offered = |plan: Plan| {
         let mut head = head(&trust(), 1);
-        head.mesh = Some(plan);
+        head.meshes = vec![plan];
         head.check()
     };
     offered(plan("203.0.113.1:4242", PEM)).unwrap();
@@ -100,7 +100,7 @@ fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
 #[test]
 fn a_machine_cannot_choose_the_address_of_another_one() {
     // It follows from its identity, which the certificate's signer has seen proven.
-    let prefix = Prefix::of(&trust().floor.root_digest);
+    let prefix = Prefix::of(&trust().floor.root_digest, "nebula");
     let [alice, bob] = ["alice", "bob"].map(|name| prefix.party(&key(name).public()));
     assert_ne!(alice, bob);
     assert!(prefix.contains(&alice) && prefix.contains(&bob));

@@ -62,9 +62,9 @@ impl Agent {
             return;
         };
         self.updater.head(head.release);
-        self.shared.plan.send_if_modified(|plan| {
-            let is_new = *plan != head.mesh;
-            plan.clone_from(&head.mesh);
+        self.shared.plans.send_if_modified(|plans| {
+            let is_new = *plans != head.meshes;
+            plans.clone_from(&head.meshes);
             is_new
         });
         for manifest in &head.revoked {

@@ -190,7 +190,7 @@ fn head(hub: &Path, fleet: &str, root: Digest, counter: u64) {
         sessions: Vec::new(),
         revoked: Vec::new(),
         release: None,
-        mesh: None,
+        meshes: Vec::new(),
     };
     let envelope = Envelope::sign(&head, &[&key()]).unwrap();
     fs::write(hub.join("head.json"), envelope.to_bytes()).unwrap();

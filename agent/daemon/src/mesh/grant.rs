@@ -1,6 +1,5 @@
 //! The certificate for this machine's key: kept on the disk, asked for when it is missing, and again before it expires.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use e3_client::files::{private_folder, read_bounded, write_atomic};
@@ -9,6 +8,7 @@ use e3_core::limits;
 use e3_core::mesh::{MeshGrant, NotJoined};
 use e3_core::time::Time;
 
+use super::key::folder;
 use crate::shared::Shared;
 use crate::sync::jitter;
 
@@ -16,11 +16,6 @@ use crate::sync::jitter;
 const RENEWAL: i64 = 30 * 24 * 3600;
 /// At most so much of what it is good for.
 const SHARE: i64 = 3;
-
-/// The folder of a backend in the state folder.
-pub(super) fn folder(shared: &Shared, backend: &str) -> PathBuf {
-    shared.ledger.folder().join("mesh").join(backend)
-}
 
 /// A certificate for `key` that is good now and not among `revoked`.
 pub(super) async fn have(

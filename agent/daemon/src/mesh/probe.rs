@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use e3_core::key::PublicKey;
-use e3_core::mesh::{Plan, Prefix};
+use e3_core::mesh::Plan;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::backend::address_of;
 use crate::config::PORT;
 use crate::shared::Shared;
 
@@ -23,14 +24,13 @@ pub(super) struct Answers {
 
 /// Asks the anchors of the plan, all at once. An anchor also asks itself: it may be the only one, and then its own address
 /// tells that its daemon has a device.
-pub(super) async fn anchors(shared: &Shared, plan: &Plan) -> Answers {
-    let prefix = Prefix::of(&shared.join.root);
+pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
     let me = shared.me();
     let asked: Vec<PublicKey> = plan.anchors.iter().map(|anchor| anchor.party).collect();
     let others = asked.iter().filter(|anchor| **anchor != me).count();
     let mut answers: FuturesUnordered<_> = asked
         .into_iter()
-        .map(|anchor| answers(shared, anchor, prefix.party(&anchor).into()))
+        .map(|anchor| answers(shared, anchor, address_of(shared, plan, &anchor)))
         .collect();
     while let Some(answer) = answers.next().await {
         if answer {

@@ -238,7 +238,10 @@ fn a_mesh_is_told_with_what_keeps_the_machine_out() {
         },
     ];
     let of = |mesh: Mesh| {
-        let known = Known { mesh, ..known() };
+        let known = Known {
+            meshes: [("nebula".to_owned(), mesh)].into(),
+            ..known()
+        };
         let screen = status(Phase::Ready, known).screen();
         let lines = screen.lines().skip_while(|line| !line.starts_with("mesh"));
         lines.take(2).collect::<Vec<_>>().join("\n")

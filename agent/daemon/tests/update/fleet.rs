@@ -199,7 +199,7 @@ impl Fleet {
             sessions: Vec::new(),
             revoked: Vec::new(),
             release,
-            mesh: None,
+            meshes: Vec::new(),
         };
         let envelope = Envelope::sign(&head, &[&key("head")]).unwrap();
         e3_client::files::write_atomic(&self.path("hub/head.json"), &envelope.to_bytes()).unwrap();

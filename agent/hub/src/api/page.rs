@@ -241,13 +241,23 @@ fn parties(page: &mut String, listed: &[Listed], now: Time) {
 }
 
 fn presence_cells(page: &mut String, presence: &Presence, now: Time) {
-    let _ = match &presence.mesh {
-        Mesh::None => write!(page, "<td>none"),
-        Mesh::Joined { addresses } => write!(page, "<td>joined {}", Text(addresses.join(" "))),
-        Mesh::NotJoined { reason } => {
-            write!(page, "<td><strong>not joined</strong>: {}", Text(reason))
-        }
-    };
+    page.push_str("<td>");
+    if presence.meshes.is_empty() {
+        page.push_str("none");
+    }
+    for (place, (backend, mesh)) in presence.meshes.iter().enumerate() {
+        let line = if place == 0 { "" } else { "<br>" };
+        let _ = match mesh {
+            Mesh::Joined { addresses } => {
+                write!(page, "{line}{backend} {}", Text(addresses.join(" ")))
+            }
+            Mesh::NotJoined { reason } => write!(
+                page,
+                "{line}{backend} <strong>not joined</strong>: {}",
+                Text(reason)
+            ),
+        };
+    }
     let state = match (&presence.degraded, presence.sessions.last()) {
         (Some(reason), _) => format!("<strong>takes nothing new</strong>: {}", Text(reason)),
         (None, Some(session)) => {

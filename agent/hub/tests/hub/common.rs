@@ -6,7 +6,7 @@ use std::time::Duration;
 use e3_client::hub::Hub;
 use e3_core::digest::{Blob, Digest};
 use e3_core::document::{
-    Consent, Deadlines, Document, Enrolment, Head, Invite, Limits as Caps, Mesh, Mpyc, Outcome,
+    Consent, Deadlines, Document, Enrolment, Head, Invite, Limits as Caps, Mpyc, Outcome,
     OutputRule, Party, Presence, Program, Receipt, Release, Role, Root, RootRef, Session,
     SessionRef, Timings,
 };
@@ -81,7 +81,7 @@ pub(crate) fn head(counter: u64, sessions: Vec<SessionRef>) -> Head {
         sessions,
         revoked: vec![],
         release: None,
-        mesh: None,
+        meshes: Vec::new(),
     }
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn presence(party: u8, counter: u64) -> Presence {
         signed: now(),
         agent: "1".to_owned(),
         addresses: vec![],
-        mesh: Mesh::None,
+        meshes: std::collections::BTreeMap::default(),
         mesh_keys: std::collections::BTreeMap::default(),
         degraded: None,
         update: None,

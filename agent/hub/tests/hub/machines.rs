@@ -223,11 +223,10 @@ async fn the_page_shows_parties_and_sessions_and_runs_nothing() {
     hub.enrol(&enrolment, &invite).await.unwrap();
     let mut hostile = presence(11, 1);
     hostile.name = name("posing-as-another");
-    hostile.mesh = Mesh::NotJoined {
-        reason: NotJoined::Unable {
-            detail: "<script src=//evil>&\"'".to_owned(),
-        },
+    let reason = NotJoined::Unable {
+        detail: "<script src=//evil>&\"'".to_owned(),
     };
+    hostile.meshes = [("nebula".to_owned(), Mesh::NotJoined { reason })].into();
     hub.put_presence(&key(11).public(), sign(&hostile, &[11]))
         .await
         .unwrap();

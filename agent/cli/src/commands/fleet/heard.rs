@@ -64,7 +64,6 @@ impl Heard {
 
 #[cfg(test)]
 mod tests {
-    use e3_core::document::Mesh;
     use e3_core::key::SecretKey;
 
     use super::*;
@@ -83,7 +82,7 @@ mod tests {
             signed: Time::from_unix(signed),
             agent: "0.1.0".to_owned(),
             addresses: Vec::new(),
-            mesh: Mesh::None,
+            meshes: std::collections::BTreeMap::default(),
             mesh_keys: std::collections::BTreeMap::default(),
             degraded: None,
             update: None,

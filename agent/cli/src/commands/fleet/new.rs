@@ -187,7 +187,7 @@ fn documents(
         sessions: Vec::new(),
         revoked: Vec::new(),
         release: None,
-        mesh: None,
+        meshes: Vec::new(),
     };
     let head = Envelope::sign(&head, &[key]).map_err(|source| Error::Document {
         what: "head",

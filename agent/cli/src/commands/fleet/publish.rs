@@ -110,7 +110,7 @@ fn follow_root(head: &mut Head, trust: &Trust) {
         head.sessions.clear();
         head.revoked.clear();
         head.release = None;
-        head.mesh = None;
+        head.meshes.clear();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use e3_client::files;
-use e3_core::document::{Invite, Mesh, Progress};
+use e3_core::document::{Invite, Mesh, Presence, Progress};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
 use e3_core::time::Time;
@@ -100,9 +100,14 @@ fn state(party: &Enrolled, heard: Option<Heard>) -> &'static str {
         None => "never seen",
         Some(_) if heard.is_some_and(Heard::is_silent) => "silent",
         Some(presence) if presence.degraded.is_some() => "degraded",
-        Some(presence) if matches!(presence.mesh, Mesh::NotJoined { .. }) => "not joined",
+        Some(presence) if is_out(presence) => "not joined",
         Some(_) => "ready",
     }
+}
+
+/// Whether it should be in a mesh, and is in none.
+fn is_out(presence: &Presence) -> bool {
+    !presence.meshes.is_empty() && !presence.meshes.values().any(Mesh::is_joined)
 }
 
 /// Why it is so, and what else somebody should know.
@@ -125,8 +130,10 @@ fn note(party: &Enrolled, heard: Option<Heard>) -> String {
                 .as_ref()
                 .map(|trouble| format!("update: {trouble}")),
         );
-        if let Mesh::NotJoined { reason } = &presence.mesh {
-            notes.push(format!("mesh: {reason}"));
+        for (backend, mesh) in &presence.meshes {
+            if let Mesh::NotJoined { reason } = mesh {
+                notes.push(format!("{backend}: {reason}"));
+            }
         }
         if presence.owner != party.member.owner {
             notes.push(format!("it follows another owner: {}", presence.owner));

@@ -42,7 +42,7 @@ impl Authority {
     pub(super) fn of(fleet: &Fleet) -> Self {
         Self {
             folder: fleet.folder.join("mesh/nebula"),
-            prefix: Prefix::of(&fleet.root),
+            prefix: Prefix::of(&fleet.root, "nebula"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `e3 mesh`: what the fleet's head says of the mesh, and certificates for the parties in it.
+//! `e3 mesh`: what the fleet's head says of its meshes, and how parties are let into them.
 
 mod authority;
 mod set;
@@ -15,8 +15,10 @@ pub(super) async fn run(
 ) -> Result<Answer, Error> {
     match command {
         MeshCommand::Nebula(args) => set::nebula(args, global).await,
+        MeshCommand::Wireguard(args) => set::wireguard(args, global).await,
         MeshCommand::Sign(args) => sign::run(args, global, output).await,
         MeshCommand::Revoke(args) => set::revoke(args, global).await,
+        MeshCommand::Drop(args) => set::drop(args, global).await,
         MeshCommand::Off(args) => set::off(args, global).await,
     }
 }

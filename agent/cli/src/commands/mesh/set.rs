@@ -1,107 +1,235 @@
-//! What the next head says of the mesh: which one, who is revoked, or none.
+//! What the next head says of the meshes: which there are, who has no place in them any more, or none.
 
-use e3_core::document::Head;
-use e3_core::envelope::EnvelopeError;
-use e3_core::mesh::{Anchor, Backend, MeshGrant, Nebula, Plan};
+use e3_core::document::{Head, Mesh};
+use e3_core::key::PublicKey;
+use e3_core::mesh::{Anchor, Backend, MESHES, MeshGrant, Nebula, Plan, Roster};
 use e3_core::name::Name;
 use serde_json::json;
 
 use super::authority::Authority;
-use crate::args::{AnchorAt, Global, MeshNebula, MeshOff, MeshRevoke};
+use crate::args::{AnchorAt, Global, MeshAnchored, MeshDrop, MeshOff, MeshRevoke};
 use crate::commands::fleet::publish::{LIFETIME, publish};
-use crate::commands::fleet::{OpenFleet, Stale};
+use crate::commands::fleet::{OpenFleet, Stale, Standing, enrolled};
 use crate::commands::key;
 use crate::error::Error;
 use crate::fleet_file::Member;
 use crate::output::Answer;
 
-pub(super) async fn nebula(args: &MeshNebula, global: &Global) -> Result<Answer, Error> {
+/// `e3 mesh nebula`
+pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
-    let key = key::read(args.key.as_deref())?;
-    let anchors = anchors(&fleet, &args.anchors)?;
     let authority = Authority::of(&fleet.file);
     authority.make(&fleet.file.name)?;
     let authorities = authority.certificate()?;
+    let backend = |old: Option<Backend>| {
+        let revoked = match old {
+            Some(Backend::Nebula(nebula)) => nebula.revoked,
+            _ => Vec::new(),
+        };
+        let authorities = authorities.clone();
+        Backend::Nebula(Nebula {
+            authorities,
+            revoked,
+        })
+    };
+    choose(&mut fleet, args, backend).await
+}
+
+/// `e3 mesh wireguard`
+pub(super) async fn wireguard(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    let backend = |old| match old {
+        Some(same @ Backend::Wireguard(_)) => same,
+        _ => Backend::Wireguard(Roster::default()),
+    };
+    choose(&mut fleet, args, backend).await
+}
+
+/// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
+/// there of the same backend.
+async fn choose(
+    fleet: &mut OpenFleet,
+    args: &MeshAnchored,
+    backend: impl Fn(Option<Backend>) -> Backend,
+) -> Result<Answer, Error> {
+    let key = key::read(args.key.as_deref())?;
+    let anchors = anchors(fleet, &args.anchors)?;
+    let name = backend(None).name();
     let edit = |head: &mut Head| {
-        let old = head.mesh.take();
-        let revoked = old.map(|plan| match plan.backend {
-            Backend::Nebula(nebula) => nebula.revoked,
-        });
-        head.mesh = Some(Plan {
+        let place = head
+            .meshes
+            .iter()
+            .position(|plan| plan.backend.name() == name);
+        let old = place.map(|place| head.meshes.remove(place).backend);
+        if head.meshes.len() >= MESHES {
+            let [first, second] = [0, 1].map(|place| head.meshes[place].backend.name());
+            return Err(Error::Usage {
+                message: format!("the fleet has two meshes already: {first} and {second}"),
+                remedy: "Let go of one: `e3 mesh drop NAME`.",
+            });
+        }
+        let plan = Plan {
             anchors: anchors.clone(),
-            backend: Backend::Nebula(Nebula {
-                authorities: authorities.clone(),
-                revoked: revoked.unwrap_or_default(),
-            }),
-        });
+            backend: backend(old),
+        };
+        head.meshes.insert(0, plan);
         Ok(true)
     };
-    publish(&mut fleet, &key, LIFETIME, edit).await?;
-    let head = fleet.head()?.counter;
-    let text = format!(
-        "Head {head} is published: every party joins a Nebula network.\nRun `e3 mesh sign --watch` here: each machine waits for its certificate.\n"
+    publish(fleet, &key, LIFETIME, edit).await?;
+    let head = fleet.head()?;
+    let mut text = format!(
+        "Head {} is published: every party joins the {name} mesh.\nRun `e3 mesh sign --watch` here: each machine waits to be let in.\n",
+        head.counter
     );
+    if let Some(old) = head.meshes.get(1) {
+        let old = old.backend.name();
+        text += &format!(
+            "Machines stay in {old}, too. When `e3 fleet status` shows nobody who is not in {name}: `e3 mesh drop {old}`.\n"
+        );
+    }
     Ok(Answer::new(
         text,
-        json!({"head": head, "backend": "nebula"}),
+        json!({"head": head.counter, "backend": name}),
     ))
 }
 
+/// `e3 mesh drop`
+pub(super) async fn drop(args: &MeshDrop, global: &Global) -> Result<Answer, Error> {
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    let key = key::read(args.key.as_deref())?;
+    fleet.sync(Stale::Allow).await?;
+    let name = args.backend.as_str();
+    let kept: Vec<&str> = backends(fleet.head()?)
+        .filter(|other| *other != name)
+        .collect();
+    if kept.len() == fleet.head()?.meshes.len() {
+        return Err(Error::Usage {
+            message: format!("the fleet has no mesh {name}"),
+            remedy: "`e3 mesh off` drops all there are.",
+        });
+    }
+    if let (false, [kept]) = (args.force, kept.as_slice()) {
+        let missing = missing(&fleet, kept).await?;
+        if !missing.is_empty() {
+            return Err(Error::Usage {
+                message: format!(
+                    "without {name} nobody would reach {}: not in {kept}",
+                    missing.join(", ")
+                ),
+                remedy: "Wait for them (`e3 fleet status` says what keeps them out), or leave them behind with --force.",
+            });
+        }
+    }
+    publish(&mut fleet, &key, LIFETIME, |head| {
+        let before = head.meshes.len();
+        head.meshes.retain(|plan| plan.backend.name() != name);
+        Ok(head.meshes.len() != before)
+    })
+    .await?;
+    let head = fleet.head()?;
+    let left: Vec<&str> = backends(head).collect();
+    let text = format!(
+        "Head {} is published: every party leaves the {name} mesh.\n",
+        head.counter
+    );
+    Ok(Answer::new(
+        text,
+        json!({"head": head.counter, "meshes": left}),
+    ))
+}
+
+/// `e3 mesh off`
 pub(super) async fn off(args: &MeshOff, global: &Global) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     let key = key::read(args.key.as_deref())?;
     publish(&mut fleet, &key, LIFETIME, |head| {
-        Ok(head.mesh.take().is_some())
+        let had = !head.meshes.is_empty();
+        head.meshes.clear();
+        Ok(had)
     })
     .await?;
     let head = fleet.head()?.counter;
     let text = format!(
         "Head {head} asks for no mesh: parties reach each other by their machines' addresses.\n"
     );
-    Ok(Answer::new(text, json!({"head": head, "backend": null})))
+    Ok(Answer::new(text, json!({"head": head, "meshes": []})))
 }
 
+/// `e3 mesh revoke`: out of every mesh that the fleet has.
 pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     let key = key::read(args.key.as_deref())?;
     fleet.sync(Stale::Allow).await?;
-    let backend = fleet.head()?.mesh.as_ref().map(|plan| plan.backend.name());
-    let (Some(backend), Some(member)) = (backend, member(&fleet, &args.name)) else {
-        return Err(no_such(&fleet, &args.name));
-    };
+    let member = member(&fleet, &args.name).ok_or_else(|| no_such(&fleet, &args.name))?;
     let party = member.key;
-    let Some(bytes) = fleet.hub.grant(backend, &party).await? else {
-        return Err(Error::NoCertificate {
-            name: args.name.to_string(),
-        });
-    };
-    let grant = MeshGrant::open(&bytes, &fleet.trust.root, &party, backend);
-    let grant = grant.map_err(|source: EnvelopeError| Error::Envelope {
-        what: format!("the certificate of {}", args.name),
-        source,
-    })?;
-    publish(&mut fleet, &key, LIFETIME, |head| {
-        let Some(Plan {
-            backend: Backend::Nebula(nebula),
-            ..
-        }) = &mut head.mesh
-        else {
-            return Ok(false);
-        };
-        let is_new = !nebula.revoked.contains(&grant.fingerprint);
-        if is_new {
-            nebula.revoked.push(grant.fingerprint.clone());
+    let certificate = certificate(&fleet, &args.name, &party).await?;
+    let published = publish(&mut fleet, &key, LIFETIME, |head| {
+        let mut is_new = false;
+        for plan in &mut head.meshes {
+            is_new |= match (&mut plan.backend, &certificate) {
+                (Backend::Nebula(nebula), Some(print)) if !nebula.revoked.contains(print) => {
+                    nebula.revoked.push(print.clone());
+                    true
+                }
+                (Backend::Nebula(_), _) => false,
+                (Backend::Wireguard(roster), _) => roster.revoke(&party).is_some(),
+            };
         }
         Ok(is_new)
     })
     .await?;
     let head = fleet.head()?.counter;
+    if published.is_none() && certificate.is_none() {
+        return Err(Error::NoCertificate {
+            name: args.name.to_string(),
+        });
+    }
     let text = format!(
-        "Head {head} is published: nobody takes the certificate of {} any more.\n",
+        "Head {head} is published: nobody in the mesh speaks to the key of {} any more.\n",
         args.name
     );
-    let json = json!({"head": head, "party": party, "fingerprint": grant.fingerprint});
-    Ok(Answer::new(text, json))
+    Ok(Answer::new(text, json!({"head": head, "party": party})))
+}
+
+/// What names the certificate that a party has in a mesh with certificates.
+async fn certificate(
+    fleet: &OpenFleet,
+    name: &Name,
+    party: &PublicKey,
+) -> Result<Option<String>, Error> {
+    let with = |plan: &&Plan| plan.backend.roster().is_none();
+    let Some(plan) = fleet.head()?.meshes.iter().find(with) else {
+        return Ok(None);
+    };
+    let backend = plan.backend.name();
+    let Some(bytes) = fleet.hub.grant(backend, party).await? else {
+        return Ok(None);
+    };
+    let grant = MeshGrant::open(&bytes, &fleet.trust.root, party, backend);
+    let grant = grant.map_err(|source| Error::Envelope {
+        what: format!("the certificate of {name}"),
+        source,
+    })?;
+    Ok(Some(grant.fingerprint))
+}
+
+/// The accepted parties that have been heard of, and not from inside this mesh.
+async fn missing(fleet: &OpenFleet, backend: &str) -> Result<Vec<String>, Error> {
+    let (parties, _) = enrolled(fleet).await?;
+    let is_out = |presence: &e3_core::document::Presence| {
+        !presence.meshes.get(backend).is_some_and(Mesh::is_joined)
+    };
+    Ok(parties
+        .iter()
+        .filter(|party| party.standing == Standing::Accepted)
+        .filter(|party| party.presence.as_ref().is_some_and(is_out))
+        .map(|party| party.member.name.to_string())
+        .collect())
+}
+
+/// The backends that a head asks for.
+fn backends(head: &Head) -> impl Iterator<Item = &'static str> {
+    head.meshes.iter().map(|plan| plan.backend.name())
 }
 
 /// The anchors by their keys, with all endpoints of each.

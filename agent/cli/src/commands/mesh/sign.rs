@@ -1,4 +1,5 @@
-//! `e3 mesh sign`: a certificate for each party of fleet.toml whose presence names a key that has none, or one that ends soon.
+//! `e3 mesh sign`: lets in each party of fleet.toml whose presence names a key that has no place in the mesh yet: by a
+//! certificate, again before that ends, or by the head's own list of members.
 //!
 //! Which key is whose is not the hub's word: the party's identity has signed its presence. Who may come in is fleet.toml's.
 
@@ -9,12 +10,13 @@ use std::time::Duration;
 use e3_core::document::Presence;
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
-use e3_core::mesh::{Backend, MeshGrant, Plan};
+use e3_core::mesh::{Backend, MeshGrant, Nebula};
 use e3_core::time::Time;
 use serde_json::json;
 
 use super::authority::Authority;
 use crate::args::{Global, MeshSign};
+use crate::commands::fleet::publish::{LIFETIME, publish};
 use crate::commands::fleet::{Enrolled, OpenFleet, Stale, Standing, enrolled};
 use crate::commands::key;
 use crate::error::Error;
@@ -37,7 +39,7 @@ pub(super) async fn run(
         match round(&mut fleet, &key, args.seconds).await {
             Ok(signed) => {
                 for name in &signed {
-                    say(output, &format!("{name} has a certificate"));
+                    say(output, &format!("{name} is let in"));
                 }
                 all.extend(signed);
             }
@@ -53,10 +55,10 @@ pub(super) async fn run(
     }
     let mut text = String::new();
     if all.is_empty() {
-        text.push_str("Nobody waits for a certificate.\n");
+        text.push_str("Nobody waits to be let in.\n");
     }
     for name in &all {
-        let _ = writeln!(text, "signed    {name}");
+        let _ = writeln!(text, "let in    {name}");
     }
     Ok(Answer::new(text, json!({"signed": all})))
 }
@@ -68,29 +70,83 @@ fn say(output: &Output, line: &str) {
     }
 }
 
-/// Signs for everybody who needs it now; returns their names.
+/// Lets in everybody who waits now; returns their names.
 async fn round(fleet: &mut OpenFleet, key: &SecretKey, seconds: u64) -> Result<Vec<String>, Error> {
     fleet.sync(Stale::Allow).await?;
-    let root = fleet.trust.root.clone();
-    if !root.head.keys.contains(&key.public()) || root.head.threshold > 1 {
+    let plans = fleet.head()?.meshes.clone();
+    if plans.is_empty() {
+        return Err(Error::Usage {
+            message: "the fleet has no mesh".to_owned(),
+            remedy: "Choose one: `e3 mesh nebula --anchor NAME=HOST:PORT`.",
+        });
+    }
+    let (mut parties, _) = enrolled(fleet).await?;
+    parties.retain(|party| party.standing == Standing::Accepted);
+    let mut signed = Vec::new();
+    for plan in &plans {
+        signed.extend(match &plan.backend {
+            Backend::Nebula(nebula) => grants(fleet, key, nebula, &parties, seconds).await?,
+            listed => members(fleet, key, listed, &parties).await?,
+        });
+    }
+    signed.sort_unstable();
+    signed.dedup();
+    Ok(signed)
+}
+
+/// Puts keys into the head's list of a mesh without certificates.
+async fn members(
+    fleet: &mut OpenFleet,
+    key: &SecretKey,
+    backend: &Backend,
+    parties: &[Enrolled],
+) -> Result<Vec<String>, Error> {
+    let name = backend.name();
+    let shown = |party: &Enrolled| Some(party.presence.as_ref()?.mesh_keys.get(name)?.clone());
+    // What would come of it, so that no head is published for nothing.
+    let comes_in = |backend: &mut Backend| -> Vec<String> {
+        let Some(roster) = backend.roster_mut() else {
+            return Vec::new();
+        };
+        parties
+            .iter()
+            .filter_map(|party| Some((party, shown(party)?)))
+            .filter(|(party, key)| roster.take_in(party.member.key, key))
+            .map(|(party, _)| party.member.name.to_string())
+            .collect()
+    };
+    if comes_in(&mut backend.clone()).is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    publish(fleet, key, LIFETIME, |head| {
+        let mut plans = head.meshes.iter_mut();
+        let plan = plans.find(|plan| plan.backend.name() == name);
+        names = plan.map_or_else(Vec::new, |plan| comes_in(&mut plan.backend));
+        Ok(!names.is_empty())
+    })
+    .await?;
+    Ok(names)
+}
+
+/// Signs certificates for whoever needs one.
+async fn grants(
+    fleet: &OpenFleet,
+    key: &SecretKey,
+    nebula: &Nebula,
+    parties: &[Enrolled],
+    seconds: u64,
+) -> Result<Vec<String>, Error> {
+    let role = &fleet.trust.root.head;
+    if !role.keys.contains(&key.public()) || role.threshold > 1 {
         return Err(Error::NotAllowed {
             key: key.public().to_string(),
             role: "certificates alone",
         });
     }
-    let Some(plan) = fleet.head()?.mesh.clone() else {
-        return Err(Error::Usage {
-            message: "the fleet has no mesh".to_owned(),
-            remedy: "Choose one: `e3 mesh nebula --anchor NAME=HOST:PORT`.",
-        });
-    };
-    let (parties, _) = enrolled(fleet).await?;
     let mut signed = Vec::new();
-    for party in parties
-        .iter()
-        .filter(|party| party.standing == Standing::Accepted)
-    {
-        if grant(fleet, key, &plan, party, seconds).await? {
+    for party in parties {
+        if grant(fleet, key, nebula, party, seconds).await? {
             signed.push(party.member.name.to_string());
         }
     }
@@ -101,12 +157,11 @@ async fn round(fleet: &mut OpenFleet, key: &SecretKey, seconds: u64) -> Result<V
 async fn grant(
     fleet: &OpenFleet,
     key: &SecretKey,
-    plan: &Plan,
+    nebula: &Nebula,
     party: &Enrolled,
     seconds: u64,
 ) -> Result<bool, Error> {
-    let Backend::Nebula(nebula) = &plan.backend;
-    let backend = plan.backend.name();
+    let backend = "nebula";
     let named = |presence: &Presence| presence.mesh_keys.get(backend).cloned();
     let Some(public) = party.presence.as_ref().and_then(named) else {
         return Ok(false);

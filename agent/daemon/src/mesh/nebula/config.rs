@@ -12,7 +12,7 @@ const MTU: u16 = 1300;
 
 /// The configuration of this machine's daemon.
 pub(super) fn render(shared: &Shared, plan: &Plan, nebula: &Nebula) -> String {
-    let prefix = Prefix::of(&shared.join.root);
+    let prefix = Prefix::of(&shared.join.root, "nebula");
     let me = shared.me();
     let anchor = plan.anchor(&me);
     let others = || plan.anchors.iter().filter(|other| other.party != me);

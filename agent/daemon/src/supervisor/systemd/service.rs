@@ -30,6 +30,11 @@ impl Service {
         started.await.map(drop)
     }
 
+    /// Has it take in what has changed, without an interruption.
+    pub async fn reload(&self) -> Result<(), SupervisorError> {
+        unit::reload(&self.bus, &self.unit).await
+    }
+
     /// Stops it, whether it runs or not, and has systemd forget how it ended.
     pub async fn stop(&self) -> Result<(), SupervisorError> {
         unit::end(&self.bus, &self.unit).await

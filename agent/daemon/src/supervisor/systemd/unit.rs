@@ -71,6 +71,11 @@ pub(super) async fn start(
     Ok(pid.await.ok().filter(|pid| *pid != 0))
 }
 
+/// Has the unit take in what has changed, and waits until it has.
+pub(super) async fn reload(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
+    job(bus, "reload", unit, &SetOnce::new()).await
+}
+
 /// Ends whatever of the unit is left, and has systemd forget it.
 pub(super) async fn end(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
     stop(bus, unit).await?;
@@ -251,7 +256,7 @@ async fn job_on(
         let state = state(&proxy, unit).await?;
         match (call, state.active.as_str()) {
             _ if state.has_job => {}
-            ("start", "active") | ("stop", "inactive" | "failed") => return Ok(()),
+            ("start" | "reload", "active") | ("stop", "inactive" | "failed") => return Ok(()),
             (_, active) => {
                 let result = active.to_owned();
                 return Err(unit_job(call, unit, result, &service).await);
@@ -261,6 +266,7 @@ async fn job_on(
     } else {
         let path = match call {
             "start" => manager.start_unit(unit, "replace").await,
+            "reload" => manager.reload_unit(unit, "replace").await,
             _ => manager.stop_unit(unit, "replace").await,
         };
         match path {

@@ -1,0 +1,147 @@
+//! Who belongs to a mesh that has no certificates: the fleet's head says it itself, key by key.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text::check_key;
+use crate::digest::Digest;
+use crate::document::{DocumentError, ensure};
+use crate::key::PublicKey;
+
+/// Members of one mesh. Each machine of such a mesh knows all others, and heads are small: larger fleets want certificates.
+pub const MEMBERS: usize = 128;
+/// Keys that were taken back.
+const REVOKED: usize = 256;
+
+/// The members, and who is none any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Roster {
+    /// The members: each party once, each key once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// Digests of the keys that are not accepted any more, as text in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<Digest>,
+}
+
+/// One party of a mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The party.
+    pub party: PublicKey,
+    /// Its public key there, in base64, as its presence names it.
+    pub key: String,
+}
+
+impl Roster {
+    /// The key by which this party is a member.
+    pub fn key(&self, party: &PublicKey) -> Option<&str> {
+        let member = self.members.iter().find(|member| member.party == *party)?;
+        Some(&member.key)
+    }
+
+    /// Whether this key was taken back.
+    pub fn has_revoked(&self, key: &str) -> bool {
+        self.revoked.contains(&Digest::of(key.as_bytes()))
+    }
+
+    /// Takes in a party with this key, in the place of an older one; returns whether that changes anything. A key that was
+    /// taken back stays out.
+    pub fn take_in(&mut self, party: PublicKey, key: &str) -> bool {
+        if self.has_revoked(key) || self.key(&party) == Some(key) {
+            return false;
+        }
+        self.members.retain(|member| member.party != party);
+        self.members.push(Member {
+            party,
+            key: key.to_owned(),
+        });
+        true
+    }
+
+    /// Takes a party's key back; returns it if there was one.
+    pub fn revoke(&mut self, party: &PublicKey) -> Option<String> {
+        let place = self
+            .members
+            .iter()
+            .position(|member| member.party == *party)?;
+        let key = self.members.remove(place).key;
+        self.revoked.push(Digest::of(key.as_bytes()));
+        Some(key)
+    }
+
+    pub(super) fn check(&self) -> Result<(), DocumentError> {
+        ensure(
+            self.members.len() <= MEMBERS,
+            "meshes.backend.members",
+            "has more than 128 members; a mesh with certificates, such as nebula, can be larger",
+        )?;
+        ensure(
+            self.revoked.len() <= REVOKED,
+            "meshes.backend.revoked",
+            "has more than 256 keys",
+        )?;
+        let parties: BTreeSet<_> = self.members.iter().map(|member| member.party).collect();
+        let keys: BTreeSet<_> = self.members.iter().map(|member| &member.key).collect();
+        ensure(
+            parties.len() == self.members.len() && keys.len() == self.members.len(),
+            "meshes.backend.members",
+            "names a party or a key twice",
+        )?;
+        self.members
+            .iter()
+            .try_for_each(|member| check_key("meshes.backend.members.", "roster", &member.key))?;
+        ensure(
+            !self
+                .members
+                .iter()
+                .any(|member| self.has_revoked(&member.key)),
+            "meshes.backend.members",
+            "has a key that was taken back",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SecretKey;
+
+    #[test]
+    fn a_key_that_was_taken_back_comes_in_no_more() {
+        let [a, b] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        let mut roster = Roster::default();
+        assert!(roster.take_in(a, "AAAA") && roster.take_in(b, "BBBB"));
+        assert!(!roster.take_in(a, "AAAA"), "it is there");
+        assert_eq!(roster.revoke(&a).as_deref(), Some("AAAA"));
+        assert_eq!(roster.revoke(&a), None);
+        assert!(!roster.take_in(a, "AAAA") && !roster.take_in(b, "AAAA"));
+        // A machine that was reset has a new one.
+        assert!(roster.take_in(a, "CCCC"));
+        assert!(roster.take_in(b, "DDDD"));
+        assert_eq!(
+            (roster.key(&a), roster.key(&b)),
+            (Some("CCCC"), Some("DDDD"))
+        );
+        roster.check().unwrap();
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let [a, b] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        let member = |party, key: &str| Member {
+            party,
+            key: key.to_owned(),
+        };
+        let of = |members: Vec<Member>, revoked: Vec<Digest>| Roster { members, revoked }.check();
+        of(vec![member(a, "AAAA"), member(b, "BBBB")], Vec::new()).unwrap();
+        of(vec![member(a, "AAAA"), member(a, "BBBB")], Vec::new()).unwrap_err();
+        of(vec![member(a, "AAAA"), member(b, "AAAA")], Vec::new()).unwrap_err();
+        of(vec![member(a, "AAAA")], vec![Digest::of(b"AAAA")]).unwrap_err();
+        of(vec![member(a, "AA\nAA")], Vec::new()).unwrap_err();
+    }
+}

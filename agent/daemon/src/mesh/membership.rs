@@ -1,0 +1,156 @@
+//! One mesh of the plan: joined, watched, joined again.
+
+use std::time::Duration;
+
+use e3_core::mesh::{NotJoined, Plan};
+use tokio::time::Instant;
+
+use super::backend::{self, Prepared};
+use super::{grant, joined, not_joined, probe, service, unable};
+use crate::config::Supervisor;
+use crate::shared::Shared;
+use crate::supervisor::systemd::Service;
+use crate::sync::jitter;
+
+/// Between attempts, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Between two looks at a mesh that works.
+const LOOK: Duration = Duration::from_secs(30);
+/// Between two looks at a mesh on which nobody answers, at first and at most.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const SILENT_LOOK: Duration = Duration::from_secs(5);
+/// For how long nobody may answer before the fleet is told so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// This machine's membership in one mesh.
+pub(super) struct Membership<'a> {
+    shared: &'a Shared,
+    plan: &'a Plan,
+    service: Service,
+}
+
+impl<'a> Membership<'a> {
+    /// As the plan says it.
+    pub(super) fn new(shared: &'a Shared, plan: &'a Plan) -> Self {
+        Self {
+            shared,
+            plan,
+            service: service(plan.backend.name()),
+        }
+    }
+
+    /// Joins, and stays joined, for as long as the plan is this one.
+    pub(super) async fn keep(self) {
+        let (mut pause, mut told) = (RETRY.0, None);
+        let standing = self.shared.board.known().meshes.remove(self.name());
+        if !standing.is_some_and(|mesh| mesh.is_joined()) {
+            self.is_out(&NotJoined::Joining);
+        }
+        loop {
+            let trouble = match self.join().await {
+                Ok(prepared) => {
+                    let begin = Instant::now();
+                    let trouble = self.watch_over(&prepared).await;
+                    // Whoever dies as soon as it is started is not started more and more often.
+                    if begin.elapsed() > RETRY.1 {
+                        (pause, told) = (RETRY.0, None);
+                    }
+                    trouble
+                }
+                Err(trouble) => trouble,
+            };
+            // Nothing is wrong with it: it is told something new.
+            if trouble == NotJoined::Joining {
+                continue;
+            }
+            if told.as_ref() != Some(&trouble) {
+                tracing::warn!(backend = self.name(), reason = trouble.kind(), %trouble, remedy = trouble.remedy(), "not in the mesh");
+            }
+            self.is_out(&trouble);
+            told = Some(trouble);
+            tokio::time::sleep(jitter(pause)).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+
+    /// Has the daemon run with what the plan says; not more.
+    async fn join(&self) -> Result<Prepared, NotJoined> {
+        if self.shared.settings.supervisor != Supervisor::Systemd {
+            let detail =
+                "its agent was set up without systemd (`supervisor` in agent.toml)".to_owned();
+            return Err(NotJoined::Unable { detail });
+        }
+        let prepared = backend::prepare(self.shared, self.plan).await?;
+        let is_new = prepared.files.write().map_err(|error| unable(&error))?;
+        let runs = self.service.is_active().await;
+        let runs = runs.map_err(|error| unable(&error))?;
+        if is_new && runs {
+            tracing::info!(
+                backend = self.name(),
+                "the mesh's daemon is told something new"
+            );
+        }
+        let done = match (runs, is_new) {
+            (true, false) => Ok(()),
+            (true, true) if prepared.reloads => self.service.reload().await,
+            // One that has ended is forgotten first.
+            _ => match self.service.stop().await {
+                Ok(()) => self.service.start().await,
+                failed => failed,
+            },
+        };
+        done.map_err(|error| unable(&error))?;
+        Ok(prepared)
+    }
+
+    /// Looks whether others answer, for as long as the daemon runs with this configuration; returns why it has to be joined
+    /// again.
+    async fn watch_over(&self, prepared: &Prepared) -> NotJoined {
+        let ends = grant::due(self.shared, prepared.grant.as_ref());
+        tokio::select! {
+            trouble = self.look() => trouble,
+            () = ends => NotJoined::Joining,
+            ended = self.service.ended() => match ended {
+                Ok(how) => NotJoined::DaemonDied { detail: how },
+                Err(error) => unable(&error),
+            },
+        }
+    }
+
+    /// Looks again and again; ends when the backend itself says that something is wrong.
+    async fn look(&self) -> NotJoined {
+        let (mut pause, mut silent_since) = (FIRST_LOOK, Some(Instant::now()));
+        loop {
+            let address = match backend::address(self.shared, self.plan).await {
+                Ok(address) => address,
+                Err(trouble) => return trouble,
+            };
+            let answers = probe::witnesses(self.shared, self.plan).await;
+            if answers.any {
+                joined(self.shared, self.name(), address);
+                (pause, silent_since) = (LOOK, None);
+            } else {
+                // One answer may be lost.
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > PATIENCE {
+                    let asked = answers.asked;
+                    self.is_out(&NotJoined::NobodyAnswers { asked });
+                }
+                pause = if pause == LOOK {
+                    FIRST_LOOK
+                } else {
+                    (pause * 2).min(SILENT_LOOK)
+                };
+            }
+            tokio::time::sleep(jitter(pause)).await;
+        }
+    }
+
+    fn is_out(&self, reason: &NotJoined) {
+        not_joined(self.shared, self.name(), reason);
+    }
+
+    fn name(&self) -> &'static str {
+        self.plan.backend.name()
+    }
+}
