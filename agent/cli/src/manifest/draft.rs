@@ -58,6 +58,8 @@ pub struct Draft {
     pub args: Vec<String>,
     /// MPyC and its options.
     pub mpyc: MpycOptions,
+    /// The mesh by which the parties reach each other, if the person chose one.
+    pub mesh: Option<String>,
     /// Modules that must be there.
     pub modules: Vec<Module>,
     /// Outputs that must be equal.
@@ -136,6 +138,7 @@ impl Draft {
             data: Vec::new(),
             args: Vec::new(),
             mpyc,
+            mesh: None,
             modules: Vec::new(),
             equal: Vec::new(),
             limits: LIMITS,
@@ -192,6 +195,7 @@ impl Draft {
                 sec_param: self.mpyc.sec_param,
                 mixed_word_sizes: self.mpyc.mixed_word_sizes,
             },
+            mesh: self.mesh.clone(),
             modules: self.modules.clone(),
             equal: self.equal.clone(),
             limits: self.limits,

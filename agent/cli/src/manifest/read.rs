@@ -81,6 +81,9 @@ pub fn read(
         ],
     );
     let equal = equal(p, &mut section);
+    let mesh = section.parsed(p, "mesh", "the name of a mesh", "nebula", |text| {
+        e3_core::mesh::is_backend(text).then(|| text.to_owned())
+    });
     if let Some(inputs) = section.section(p, "inputs") {
         parties.read_inputs(p, &inputs);
     }
@@ -117,6 +120,7 @@ pub fn read(
                     .map(|data| (data.value.clone(), folder.join(&data.value)))
                     .collect(),
                 args,
+                mesh: mesh.map(|mesh| mesh.value),
                 modules,
                 equal,
                 limits,

@@ -66,6 +66,7 @@ pub fn rows(
     if !session.modules.is_empty() {
         rows.push(("modules", list(session.modules.iter().map(module))));
     }
+    rows.extend(session.mesh.clone().map(|mesh| ("mesh", mesh)));
     rows.push(("output", output(session)));
     rows.push((
         "consent",

@@ -96,6 +96,8 @@ consent = "signers"
 output = "private"
 {EQUAL}equal = ["stdout"]               # every party must print the same, or the session has failed
 
+# mesh = "nebula"                 # while a fleet moves from one mesh to another: the one to use
+
 # Python modules that must be there besides MPyC. They are looked for, never installed.
 # modules = ["numpy", "gmpy2==2.3.2"]
 

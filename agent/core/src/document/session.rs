@@ -41,6 +41,9 @@ pub struct Session {
     pub program: Program,
     /// What it runs on.
     pub mpyc: Mpyc,
+    /// The mesh by which the parties reach each other, where the fleet has two and it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<String>,
     /// Python modules that must be there besides MPyC; they are looked for, never installed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<Module>,

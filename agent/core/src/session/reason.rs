@@ -178,6 +178,13 @@ pub enum Reason {
         /// The path and the error.
         detail: String,
     },
+    /// It is not in the mesh by which the parties of the session reach each other.
+    NotInMesh {
+        /// Which.
+        mesh: String,
+        /// What keeps it out.
+        detail: String,
+    },
     /// The head has expired and no newer one can be had (rule 11).
     HeadExpired,
     /// The service manager refused.

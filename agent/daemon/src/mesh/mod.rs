@@ -5,6 +5,7 @@
 //! - `backend`: what differs from backend to backend, with a folder for each (`nebula`, …): keys, what its daemon is told.
 //! - `files`: what a daemon reads, where systemd takes it from.
 //! - `key`, `grant`: what a machine shows to be let in.
+//! - [`place`]: by which of its addresses the parties of a session reach this one.
 //! - `probe`: whether other agents answer through the mesh. Nothing else counts as having joined: daemons say that they are
 //!   ready when they have a device.
 //!
@@ -21,6 +22,7 @@ mod grant;
 mod key;
 mod membership;
 mod nebula;
+pub mod place;
 mod probe;
 
 use std::net::IpAddr;

@@ -15,12 +15,12 @@ use crate::shared::Shared;
 use crate::sync;
 
 /// What the gate needs to know to run this party's program.
-pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Staging) -> Spec {
+pub fn spec(context: &Context, folder: &Folder, staging: &Staging) -> Spec {
     let session = &context.session;
     // Party 0 dials everybody and listens for nobody.
     let port = session.mpyc.base_port + u16::try_from(context.me).unwrap_or(0);
     let listen = (context.me > 0).then(|| Listen {
-        host: host(shared),
+        host: staging.host.clone(),
         port,
     });
     Spec {
@@ -43,14 +43,6 @@ pub fn spec(shared: &Shared, context: &Context, folder: &Folder, staging: &Stagi
         limits: session.limits,
         listen,
     }
-}
-
-/// The host by which the other parties reach this one.
-fn host(shared: &Shared) -> String {
-    let addresses = shared.board.known().addresses;
-    let address = addresses.first().map_or("127.0.0.1", String::as_str);
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.trim_matches(['[', ']']).to_owned()
 }
 
 /// A signed `Ready`: opened for this party, as an envelope for the others.
@@ -95,7 +87,7 @@ pub fn ready(
         program,
         // Compared byte by byte with the wheel before Python started.
         mpyc: session.mpyc.wheel.digest,
-        endpoint: format!("{}:{port}", host(shared)),
+        endpoint: format!("{}:{port}", staging.host),
         certificate: staging.tls.as_ref().map(|tls| tls.certificate.clone()),
         machine,
         // By rule 10: a board without a clock has the floor, minutes old, and not 1970.

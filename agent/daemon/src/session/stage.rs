@@ -19,6 +19,7 @@ use e3_core::trust::Refusal;
 use self::fetch::{Missing, Places};
 use super::certificate::{self, Ephemeral};
 use super::folder::Folder;
+use crate::mesh::place;
 use crate::runtime::{Python, Runtime};
 use crate::shared::Shared;
 
@@ -35,6 +36,8 @@ pub struct Staging {
     pub python: Python,
     /// MPyC, unpacked.
     pub runtime: Runtime,
+    /// By which the other parties reach this one.
+    pub host: String,
     /// This party's TLS, if the session has it.
     pub tls: Option<Tls>,
 }
@@ -72,6 +75,7 @@ pub async fn stage(shared: &Shared, context: &Context, folder: &Folder) -> Resul
         .runtimes
         .prepare(&mpyc.wheel, wheel, &mpyc.version, &python)
         .await?;
+    let host = place::host(shared, session).await?;
     let has_tls = mpyc.tls && session.parties.len() > 1;
     let tls = has_tls.then(|| make_tls(context.me, folder.path("tls")));
     Ok(Staging {
@@ -79,6 +83,7 @@ pub async fn stage(shared: &Shared, context: &Context, folder: &Folder) -> Resul
         inputs,
         python,
         runtime,
+        host,
         tls: tls.transpose()?,
     })
 }

@@ -126,6 +126,7 @@ pub(crate) fn session() -> Session {
             sec_param: None,
             mixed_word_sizes: false,
         },
+        mesh: None,
         modules: vec![],
         equal: vec![],
         limits: Caps {

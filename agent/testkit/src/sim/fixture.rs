@@ -54,6 +54,7 @@ pub fn manifest(parties: usize) -> Session {
             sec_param: None,
             mixed_word_sizes: false,
         },
+        mesh: None,
         modules: vec![Module {
             name: "numpy".to_owned(),
             version: Some("2.3.5".to_owned()),

@@ -57,6 +57,11 @@ impl Document for Session {
             "program.entry",
             "must be a .py file inside the program",
         )?;
+        ensure(
+            self.mesh.as_deref().is_none_or(crate::mesh::is_backend),
+            "mesh",
+            "is no name of a backend",
+        )?;
         let args = &self.program.args;
         let args_fit =
             args.len() <= limits::ARGUMENTS && args.iter().all(|a| a.len() <= limits::ARGUMENT);

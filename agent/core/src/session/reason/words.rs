@@ -140,6 +140,9 @@ impl fmt::Display for Words<'_> {
             }
             Reason::Stopped => write!(f, "the session was stopped"),
             Reason::Disk { detail } => write!(f, "its disk failed: {detail}"),
+            Reason::NotInMesh { mesh, detail } => {
+                write!(f, "it is not in the mesh ({mesh}): {detail}")
+            }
             Reason::HeadExpired => write!(
                 f,
                 "the fleet's head has expired; renew it with `e3 hub renew`"

@@ -92,7 +92,7 @@ impl Driver {
 
     fn launch(&mut self) {
         let Some(staging) = &self.staging else { return };
-        let spec = gate::spec(&self.shared, &self.context, &self.folder, staging);
+        let spec = gate::spec(&self.context, &self.folder, staging);
         let shared = self.shared.clone();
         self.launching = Some(tokio::spawn(async move {
             Party::launch(&shared.launcher, spec).await
