@@ -10,6 +10,7 @@ pub mod args;
 pub mod commands;
 pub mod demo;
 pub mod error;
+pub mod eval;
 pub mod fleet_file;
 pub mod index;
 pub mod manifest;

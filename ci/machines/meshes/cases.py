@@ -1,6 +1,8 @@
 """What happens to a mesh, and what must come of it. Each returns a few words for the table, or raises `Violated`."""
 
+import csv
 import ipaddress
+import json
 
 from ..cells import Violated
 from ..fleet import until
@@ -30,6 +32,22 @@ def session(rig):
         raise Violated(f"the machines tell other addresses than the mesh's: {shown}")
     rig.must_be_good(rig.session())
     return "good"
+
+
+def evaluated(rig):
+    """`e3 eval` measures a session of these machines in this mesh, once, and draws a page."""
+    for name in PARTIES:
+        rig.lab[name].write("/etc/e3/policy.toml", "publish = true\n")
+    asked = ("eval", "--json", "--details", "--parties=3", "--size=small", "--program=rounds", "--repeat=1")
+    first, second = (json.loads(rig.fleet.e3(*asked).out) for _ in range(2))
+    if (first["made"], second["made"]) != (1, 0):
+        raise Violated(f"it measured {first['made']} and then {second['made']} sessions")
+    with (rig.fleet.folder / first["results"]).open(newline="") as table:
+        [row] = csv.DictReader(table)
+    page = (rig.fleet.folder / first["report"]).read_text()
+    if row["mesh"] != rig.backend or not row["round_ms"] or "<svg" not in page:
+        raise Violated(f"it says {row}")
+    return f"{float(row['round_ms']):.1f} ms a round"
 
 
 def restarted(rig):
@@ -144,7 +162,7 @@ def off(rig):
     return "good"
 
 
-CASES = (join, session, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, expired, revoked, off)
+CASES = (join, session, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, expired, revoked, off)
 
 
 def blocked(rig):

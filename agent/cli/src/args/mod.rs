@@ -1,6 +1,7 @@
 //! What a person types: the commands, their flags, and their help. Nothing here does anything.
 
 mod demo;
+mod eval;
 mod fleet;
 mod hub;
 mod key;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::demo::{Demo, Fault};
+pub use self::eval::{Eval, Program as EvalProgram, Size as EvalSize};
 pub use self::fleet::{
     FleetAccept, FleetCommand, FleetInvite, FleetNew, FleetPush, FleetRotate, FleetSign,
     FleetStatus, RoleKey, RoleNumber,
@@ -99,6 +101,8 @@ pub enum Command {
     /// Sign and publish new agents for the fleet's machines
     #[command(subcommand)]
     Release(ReleaseCommand),
+    /// Measure computations over the fleet's meshes, and draw a report
+    Eval(Eval),
     /// Run a hub, keep its head fresh
     #[command(subcommand)]
     Hub(HubCommand),

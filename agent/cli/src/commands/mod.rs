@@ -26,6 +26,7 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
         Command::Session(command) => session::run(command, &cli.global, output).await,
         Command::Receipts(command) => receipts::run(command, &cli.global).await,
         Command::Release(command) => release::run(command, &cli.global, output).await,
+        Command::Eval(args) => crate::eval::run(args, &cli.global, output).await,
         Command::Hub(command) => hub::run(command, &cli.global, output).await,
         Command::Doctor(args) => doctor::run(args, &cli.global).await,
         Command::Completions(args) => Ok(completions::run(args)),

@@ -1,5 +1,7 @@
 //! What the next head says of the meshes: which there are, who has no place in them any more, or none.
 
+use std::fmt::Write as _;
+
 use e3_core::document::{Head, Mesh};
 use e3_core::key::PublicKey;
 use e3_core::mesh::{Anchor, Backend, MESHES, MeshGrant, Nebula, Plan, Roster};
@@ -83,8 +85,9 @@ async fn choose(
     );
     if let Some(old) = head.meshes.get(1) {
         let old = old.backend.name();
-        text += &format!(
-            "Machines stay in {old}, too. When `e3 fleet status` shows nobody who is not in {name}: `e3 mesh drop {old}`.\n"
+        let _ = writeln!(
+            text,
+            "Machines stay in {old}, too. When `e3 fleet status` shows nobody who is not in {name}: `e3 mesh drop {old}`."
         );
     }
     Ok(Answer::new(

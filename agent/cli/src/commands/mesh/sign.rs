@@ -84,9 +84,10 @@ async fn round(fleet: &mut OpenFleet, key: &SecretKey, seconds: u64) -> Result<V
     parties.retain(|party| party.standing == Standing::Accepted);
     let mut signed = Vec::new();
     for plan in &plans {
-        signed.extend(match &plan.backend {
-            Backend::Nebula(nebula) => grants(fleet, key, nebula, &parties, seconds).await?,
-            listed => members(fleet, key, listed, &parties).await?,
+        signed.extend(if let Backend::Nebula(nebula) = &plan.backend {
+            grants(fleet, key, nebula, &parties, seconds).await?
+        } else {
+            members(fleet, key, &plan.backend, &parties).await?
         });
     }
     signed.sort_unstable();
