@@ -130,6 +130,16 @@ pub(crate) fn check_all(plans: &[Plan]) -> Result<(), DocumentError> {
         "meshes",
         "names a backend twice",
     )?;
+    let ports = plans.iter().flat_map(|plan| &plan.anchors);
+    let ports: Vec<_> = ports
+        .map(|anchor| (anchor.party, anchor.port()))
+        .collect();
+    let each: BTreeSet<_> = ports.iter().collect();
+    ensure(
+        each.len() == ports.len() || plans.len() < 2,
+        "meshes.anchors",
+        "has an anchor that listens on one port for two meshes: choose another port for the new one",
+    )?;
     plans.iter().try_for_each(Plan::check)
 }
 
@@ -222,10 +232,12 @@ mod tests {
 
     #[test]
     fn a_fleet_has_two_different_meshes_at_most() {
-        let other = Plan {
+        let mut other = Plan {
             backend: Backend::Wireguard(Roster::default()),
             ..plan()
         };
+        check_all(&[other.clone(), plan()]).unwrap_err();
+        other.anchors[0].endpoints = vec!["203.0.113.10:4243".to_owned()];
         check_all(&[]).unwrap();
         check_all(&[other.clone(), plan()]).unwrap();
         check_all(&[plan(), plan()]).unwrap_err();
