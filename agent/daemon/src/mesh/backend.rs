@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use e3_core::key::PublicKey;
-use e3_core::mesh::{Backend, MeshGrant, NotJoined, Plan, Prefix, Roster};
+use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster};
 
 use super::files::Files;
-use super::nebula;
+use super::{nebula, wireguard};
 use crate::shared::Shared;
 
 /// All backends that a machine may have to leave.
-pub(super) const ALL: [&str; 1] = ["nebula"];
+pub(super) const ALL: [&str; 2] = ["nebula", "wireguard"];
 
 /// Where a daemon's configuration leads.
 pub(super) struct Prepared {
@@ -18,20 +18,22 @@ pub(super) struct Prepared {
     pub(super) files: Files,
     /// The certificate, where there is one.
     pub(super) grant: Option<MeshGrant>,
-    /// Whether its unit can be reloaded when the files have changed; it is started anew otherwise, which cuts connections.
-    pub(super) reloads: bool,
 }
 
 /// Everything that the daemon needs: a key that is born here, what lets it in, and its configuration.
 pub(super) async fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, NotJoined> {
     match &plan.backend {
         Backend::Nebula(nebula) => nebula::prepare(shared, plan, nebula).await,
-        Backend::Wireguard(roster) => {
-            belongs(shared, roster, "")?;
-            Err(NotJoined::Unable {
-                detail: "this agent knows no WireGuard".to_owned(),
-            })
-        }
+        Backend::Wireguard(roster) => wireguard::prepare(shared, plan, roster),
+    }
+}
+
+/// The anchors of which one must answer, since whoever reaches one of them can reach everybody.
+pub(super) fn witnesses(plan: &Plan) -> &[Anchor] {
+    match &plan.backend {
+        Backend::Nebula(_) => &plan.anchors,
+        // The others carry nothing.
+        Backend::Wireguard(_) => plan.anchors.get(..1).unwrap_or_default(),
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a mesh's daemon reads. It lies where the folders of sessions lie: systemd takes it from there as root, on a file
 //! system without symbolic links, and hands it on as the unit's credentials.
+//!
+//! A daemon that runs is given no new credentials. So what it can be told then, and what is no secret, is in a folder of its
+//! own, which its unit may read.
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use e3_client::files::{FileError, private_folder, read_bounded, write_private};
+use e3_client::files::{FileError, private_folder, publish, read_bounded, write_private};
 use zeroize::Zeroizing;
 
 use crate::supervisor::systemd::ROOT;
@@ -13,10 +16,25 @@ use crate::supervisor::systemd::ROOT;
 /// A certificate authority's bundle is the largest.
 const LIMIT: usize = 64 * 1024;
 
+/// The folder of what a daemon can be told while it runs.
+const OPEN: &str = "open";
+
+/// What of the files was not there yet as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// Only what the daemon can be told while it runs.
+    Open,
+    /// Something that it reads when it starts.
+    Sealed,
+}
+
 /// The files of one daemon, by name.
 pub(super) struct Files {
     folder: PathBuf,
     contents: Vec<(&'static str, Zeroizing<Vec<u8>>)>,
+    open: Vec<(&'static str, String)>,
 }
 
 impl Files {
@@ -25,6 +43,7 @@ impl Files {
         Self {
             folder: PathBuf::from(ROOT).join(format!("mesh-{backend}")),
             contents: Vec::new(),
+            open: Vec::new(),
         }
     }
 
@@ -34,19 +53,32 @@ impl Files {
         self
     }
 
-    /// Writes what is not there yet as it should be; returns whether something was.
-    pub(super) fn write(&self) -> Result<bool, FileError> {
+    /// With this file, which is no secret, and which the daemon reads anew when it is told to.
+    pub(super) fn with_open(mut self, name: &'static str, contents: String) -> Self {
+        self.open.push((name, contents));
+        self
+    }
+
+    /// Writes what is not there yet as it should be.
+    pub(super) fn write(&self) -> Result<Change, FileError> {
         private_folder(&self.folder)?;
-        let mut is_new = false;
+        let mut change = Change::None;
+        if !self.open.is_empty() {
+            let folder = self.folder.join(OPEN);
+            private_folder(&folder)?;
+            for (name, contents) in &self.open {
+                if write(&folder.join(name), contents.as_bytes())? {
+                    change = Change::Open;
+                }
+            }
+            publish(&folder)?;
+        }
         for (name, contents) in &self.contents {
-            let path = self.folder.join(name);
-            let there = read_bounded(&path, LIMIT).map(Zeroizing::new);
-            if !there.is_ok_and(|there| *there == **contents) {
-                write_private(&path, contents)?;
-                is_new = true;
+            if write(&self.folder.join(name), contents)? {
+                change = Change::Sealed;
             }
         }
-        Ok(is_new)
+        Ok(change)
     }
 
     /// Removes all of them; returns whether there were any.
@@ -59,5 +91,49 @@ impl Files {
                 true
             }
         }
+    }
+}
+
+/// Writes a file unless it is there already; returns whether it was not.
+fn write(path: &Path, contents: &[u8]) -> Result<bool, FileError> {
+    let there = read_bounded(path, LIMIT).map(Zeroizing::new);
+    if there.is_ok_and(|there| *there == *contents) {
+        return Ok(false);
+    }
+    write_private(path, contents)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn files(folder: &Path, key: &str, peers: &str) -> Files {
+        let files = Files {
+            folder: folder.to_owned(),
+            ..Files::of("test")
+        };
+        files.with("key", key).with_open("peers", peers.to_owned())
+    }
+
+    #[test]
+    fn what_a_daemon_can_be_told_while_it_runs_is_no_reason_to_start_it_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("mesh-test");
+        let write = |key, peers| files(&folder, key, peers).write().unwrap();
+        assert_eq!(write("k", "p"), Change::Sealed);
+        assert_eq!(write("k", "p"), Change::None);
+        assert_eq!(write("k", "q"), Change::Open);
+        assert_eq!(write("l", "r"), Change::Sealed);
+        let mode = |path: &str| {
+            let of = fs::metadata(folder.join(path)).unwrap();
+            of.permissions().mode() & 0o777
+        };
+        assert_eq!(
+            ["", "key", "open", "open/peers"].map(mode),
+            [0o700, 0o600, 0o755, 0o644]
+        );
     }
 }

@@ -6,9 +6,11 @@ use e3_core::mesh::{NotJoined, Plan};
 use tokio::time::Instant;
 
 use super::backend::{self, Prepared};
+use super::files::Change;
 use super::{grant, joined, not_joined, probe, service, unable};
 use crate::config::Supervisor;
 use crate::shared::Shared;
+use crate::supervisor::SupervisorError;
 use crate::supervisor::systemd::Service;
 use crate::sync::jitter;
 
@@ -81,26 +83,36 @@ impl<'a> Membership<'a> {
             return Err(NotJoined::Unable { detail });
         }
         let prepared = backend::prepare(self.shared, self.plan).await?;
-        let is_new = prepared.files.write().map_err(|error| unable(&error))?;
+        let change = prepared.files.write().map_err(|error| unable(&error))?;
         let runs = self.service.is_active().await;
         let runs = runs.map_err(|error| unable(&error))?;
-        if is_new && runs {
+        if change != Change::None && runs {
             tracing::info!(
                 backend = self.name(),
                 "the mesh's daemon is told something new"
             );
         }
-        let done = match (runs, is_new) {
-            (true, false) => Ok(()),
-            (true, true) if prepared.reloads => self.service.reload().await,
+        let done = match (runs, change) {
+            (true, Change::None) => Ok(()),
+            (true, Change::Open) => self.reload().await,
             // One that has ended is forgotten first.
-            _ => match self.service.stop().await {
+            (_, _) => match self.service.stop().await {
                 Ok(()) => self.service.start().await,
                 failed => failed,
             },
         };
         done.map_err(|error| unable(&error))?;
         Ok(prepared)
+    }
+
+    /// Has the daemon read anew what it can while it runs. One that does not is stopped, so that it does not go on with what
+    /// was said before: it is started with the next attempt.
+    async fn reload(&self) -> Result<(), SupervisorError> {
+        let done = self.service.reload().await;
+        if done.is_err() {
+            self.service.stop().await?;
+        }
+        done
     }
 
     /// Looks whether others answer, for as long as the daemon runs with this configuration; returns why it has to be joined

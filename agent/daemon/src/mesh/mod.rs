@@ -2,7 +2,7 @@
 //!
 //! - [`run`]: follows the plans, leaves what is in none of them.
 //! - `membership`: one mesh; joins, watches, joins again.
-//! - `backend`: what differs from backend to backend, with a folder for each (`nebula`, …): keys, what its daemon is told.
+//! - `backend`: what differs from backend to backend, with a folder for each (`nebula`, `wireguard`, …): keys, what its daemon is told.
 //! - `files`: what a daemon reads, where systemd takes it from.
 //! - `key`, `grant`: what a machine shows to be let in.
 //! - [`place`]: by which of its addresses the parties of a session reach this one.
@@ -24,6 +24,7 @@ mod membership;
 mod nebula;
 pub mod place;
 mod probe;
+mod wireguard;
 
 use std::net::IpAddr;
 

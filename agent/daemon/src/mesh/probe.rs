@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::backend::address_of;
+use super::backend::{self, address_of};
 use crate::config::PORT;
 use crate::shared::Shared;
 
@@ -22,11 +22,14 @@ pub(super) struct Answers {
     pub(super) any: bool,
 }
 
-/// Asks the anchors of the plan, all at once. An anchor also asks itself: it may be the only one, and then its own address
+/// Asks the anchors that matter, all at once. An anchor also asks itself: it may be the only one, and then its own address
 /// tells that its daemon has a device.
 pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
     let me = shared.me();
-    let asked: Vec<PublicKey> = plan.anchors.iter().map(|anchor| anchor.party).collect();
+    let asked: Vec<PublicKey> = backend::witnesses(plan)
+        .iter()
+        .map(|anchor| anchor.party)
+        .collect();
     let others = asked.iter().filter(|anchor| **anchor != me).count();
     let mut answers: FuturesUnordered<_> = asked
         .into_iter()

@@ -35,6 +35,5 @@ pub(super) async fn prepare(
     Ok(Prepared {
         files,
         grant: Some(grant),
-        reloads: false,
     })
 }
