@@ -19,7 +19,10 @@ let
     agent = cfg.package;
     python = config.e3.mpyc.interpreter;
     systemd = config.systemd.package;
-    meshes = lib.optional config.e3.mesh.nebula.enable "nebula";
+    meshes = lib.filter (name: config.e3.mesh.${name}.enable) [
+      "nebula"
+      "wireguard"
+    ];
   };
   nullable =
     type: description:

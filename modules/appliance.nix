@@ -58,6 +58,7 @@ in
     };
     # For when the fleet chooses it.
     e3.mesh.nebula.enable = mkBase true;
+    e3.mesh.wireguard.enable = mkBase true;
 
     assertions = [
       {

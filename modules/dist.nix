@@ -23,6 +23,7 @@ let
     "polkit-1/" = null; # environment.etc, which polkit reads first
     "etc/" = null; # environment.etc
     "share/" = null; # what each image takes of it
+    "lib/" = null; # `scripts`
   };
 
   # What stands in agent/dist -> what stands there on NixOS. Comments stay as they are.
@@ -32,6 +33,28 @@ let
     # Of the store a session sees Python and what it needs (`closure` below), not all that is on the machine.
     "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store" =
       "BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64";
+  };
+  # What the units of meshes call in agent/dist/lib, each with the programs that it calls itself.
+  scripts = lib.mapAttrs' (
+    name: programs:
+    lib.nameValuePair "/usr/lib/e3/${name}" (
+      toString (
+        pkgs.writeScript name (
+          lib.replaceStrings
+            [ "#!/bin/sh\n" ]
+            [ "#!${pkgs.runtimeShell}\nPATH=${lib.makeBinPath (programs ++ [ pkgs.coreutils ])}\n" ]
+            (builtins.readFile (root + "/lib/${name}"))
+        )
+      )
+    )
+  ) called;
+  called = {
+    mesh-wireguard = with pkgs; [
+      gnused
+      iproute2
+      wireguard-go
+      wireguard-tools
+    ];
   };
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
@@ -64,7 +87,11 @@ let
       throw "agent/dist/${file} has `${line}`, a path that NixOS has not; add it to `everywhere` or `programs` in modules/dist.nix"
     else
       line;
-  adapt = lib.replaceStrings (lib.attrNames everywhere) (lib.attrValues everywhere);
+  adapt =
+    let
+      all = everywhere // scripts;
+    in
+    lib.replaceStrings (lib.attrNames all) (lib.attrValues all);
   adapted =
     file: lines (line: checked file (named (adapt line))) (builtins.readFile (root + "/${file}"));
 

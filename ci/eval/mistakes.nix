@@ -152,9 +152,9 @@ let
       module.e3.mesh.nebula.anchorPort = 4242;
       says = [ "e3.mesh.nebula.enable" ];
     };
-    "a WireGuard without an address" = {
-      module.e3.mesh.wireguard.enable = true;
-      says = [ "e3.mesh.wireguard.address" ];
+    "an anchor without WireGuard" = {
+      module.e3.mesh.wireguard.anchorPort = 4242;
+      says = [ "e3.mesh.wireguard.enable" ];
     };
   };
 

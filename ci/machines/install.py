@@ -17,6 +17,7 @@ from .place import CLONE
 BINARY = "usr/lib/e3/e3-agent"
 # Folder in agent/dist -> folder in the system.
 PLACES = {
+    "lib": "usr/lib/e3",
     "systemd": "usr/lib/systemd/system",
     "sysusers.d": "usr/lib/sysusers.d",
     "tmpfiles.d": "usr/lib/tmpfiles.d",

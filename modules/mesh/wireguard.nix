@@ -1,53 +1,40 @@
-# A static WireGuard mesh: every party knows every other one's key and address.
+# WireGuard, for fleets that choose it (`e3 mesh wireguard`): the unit that the agent starts, and its programs. Which network it
+# joins, and with what, the fleet's head says.
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
   cfg = config.e3.mesh.wireguard;
-  interface = "e3wg";
+  isAnchor = cfg.anchorPort != null;
+  # Since then the unit has its own device alone forward.
+  forwardsByItself = lib.versionAtLeast config.boot.kernelPackages.kernel.version "6.17";
 in
 {
   options.e3.mesh.wireguard = {
-    enable = lib.mkEnableOption "a static WireGuard mesh";
-    address = mkOption {
-      type = types.listOf types.str;
-      default = [ ];
-      example = [ "10.43.0.1/24" ];
-      description = "This machine's addresses in the mesh.";
-    };
-    privateKeyFile = mkOption {
-      type = types.strMatching "/.+";
-      default = "/var/lib/e3-wireguard/key";
-      description = "The secret key, a file on the machine; made on the first boot if it is not there.";
-    };
-    peers = mkOption {
-      type = types.listOf types.attrs;
-      default = [ ];
-      description = "The others, as in networking.wireguard.interfaces.<name>.peers.";
-    };
-    listenPort = mkOption {
-      type = types.port;
-      default = 51820;
-      description = "The UDP port.";
+    enable = lib.mkEnableOption "WireGuard on this machine, for when its fleet chooses it as the mesh";
+    anchorPort = mkOption {
+      type = types.nullOr types.port;
+      default = null;
+      example = 4242;
+      description = ''
+        The UDP port on which the others reach this machine, if it is an anchor of its fleet's mesh
+        (`e3 mesh wireguard --anchor NAME=HOST:PORT`). It is opened in the firewall. On a kernel older than 6.17
+        `net.ipv6.conf.all.forwarding` is set, too: the machine then forwards IPv6 between all of its networks, as far as its
+        firewall lets it; from the mesh it never does. null on all other machines.
+      '';
     };
   };
 
-  config = lib.mkIf cfg.enable {
+  config = {
     assertions = [
       {
-        assertion = cfg.address != [ ];
-        message = ''e3.mesh.wireguard needs an address of this machine: e3.mesh.wireguard.address = [ "10.43.0.1/24" ];'';
-      }
-      {
-        assertion = !lib.hasPrefix builtins.storeDir cfg.privateKeyFile;
-        message = "e3.mesh.wireguard.privateKeyFile is in the store, which everybody on the machine can read: name a file on the machine.";
+        assertion = !isAnchor || cfg.enable;
+        message = "e3.mesh.wireguard.anchorPort opens a port, and nobody listens there: set e3.mesh.wireguard.enable = true; as well.";
       }
     ];
-    networking.wireguard.interfaces.${interface} = {
-      ips = cfg.address;
-      inherit (cfg) privateKeyFile listenPort peers;
-      generatePrivateKeyFile = true;
+    e3.mesh.interfaces = lib.mkIf cfg.enable [ "e3wireguard" ];
+    networking.firewall.allowedUDPPorts = lib.optional isAnchor cfg.anchorPort;
+    boot.kernel.sysctl = lib.mkIf (isAnchor && !forwardsByItself) {
+      "net.ipv6.conf.all.forwarding" = lib.mkDefault true;
     };
-    networking.firewall.allowedUDPPorts = [ cfg.listenPort ];
-    e3.mesh.interfaces = [ interface ];
   };
 }
