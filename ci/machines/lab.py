@@ -36,7 +36,7 @@ def disk(recipe, image):
 class Lab:
     """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
 
-    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None, golden=None, programs=(),
+    def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None, golden=None, mesh=None,
                  detached=False, say=silent):
         if not 1 <= count <= plan.MOST_MACHINES:
             raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
@@ -56,8 +56,9 @@ class Lab:
             if self.network.node(machine) not in self.network.machines:
                 raise LabError(f"there is no machine `{machine}`; there are: "
                                + ", ".join(node.name for node in self.network.machines))
-        # More programs, for /usr/bin; and with them the device that makes network interfaces.
-        self.programs = tuple(programs)
+        # For machines with a mesh: programs for /usr/bin that Debian has not, beside the daemons that it has, and the device
+        # that makes network interfaces.
+        self.mesh = mesh
         self.cuts = []
         self.lowers = {}
         self.detached = detached
@@ -134,14 +135,16 @@ class Lab:
         """What a machine is, and what it is made of."""
         if node.name in self.nixos:
             return partial(Nixos, system=self.nixos[node.name]), rootfs.NIXOS
-        return (Emulated, rootfs.EMULATED) if node.name in self.emulated else (Container, rootfs.CONTAINER)
+        if node.name in self.emulated:
+            return Emulated, rootfs.EMULATED
+        return Container, rootfs.CONTAINER if self.mesh is None else rootfs.MESHES
 
     def _make(self, roots):
         self.folder.mkdir(mode=0o700)
         self.group.create()
         self._populate(self._hold())
         network.build(self.holder, self.network, self.emulated)
-        if self.programs:
+        if self.mesh is not None:
             # One of our own: the host's may be root's alone.
             os.mknod(self.folder / "tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
             os.chmod(self.folder / "tun", 0o666)
@@ -154,7 +157,7 @@ class Lab:
                 for image in {self.golden.get(node.name) for node in self.network.machines if self._kind(node)[1] is recipe}:
                     layer = Layer(self.folder / f"installed-{disk(recipe, image)}", [root])
                     layer.create()
-                    install.install(self.holder, layer, self.agent, image, self.programs)
+                    install.install(self.holder, layer, self.agent, image, self.mesh or ())
                     self.lowers[disk(recipe, image)] = [layer.upper, root]
         self._populate(self.holder.pid)
         for machine in self.machines.values():
@@ -196,7 +199,7 @@ class Lab:
         kind, recipe = self._kind(node)
         lowers = self.lowers.get(disk(recipe, self.golden.get(node.name)), [])
         machine = kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
-        if self.programs:
+        if self.mesh is not None:
             machine.options.append(f"--bind={self.folder / 'tun'}:/dev/net/tun")
         return machine
 

@@ -77,7 +77,15 @@ ln -sf bash /usr/bin/sh
 find /usr -type l -lname '/etc/alternatives/*' | while read -r link; do ln -sf "$(readlink -f "$link")" "$link"; done
 """
 
+# The daemons of meshes, as far as Debian has them.
+MESH_PACKAGES = ("openvpn", "tinc", "wireguard-go", "wireguard-tools")
+# Nobody but the agent starts one.
+MESH_FINISH = """
+systemctl disable openvpn.service tinc.service
+"""
+
 CONTAINER = Recipe("container", PACKAGES, FINISH)
+MESHES = Recipe("meshes", (*PACKAGES, *MESH_PACKAGES), FINISH + MESH_FINISH)
 NIXOS = Recipe("nixos", (*PACKAGES, *NIX_PACKAGES), FINISH + NIX_FINISH)
 EMULATED = Recipe("emulated", (*PACKAGES, "linux-image-cloud-amd64"), FINISH + KERNEL_FINISH)
 

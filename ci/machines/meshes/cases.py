@@ -124,11 +124,25 @@ def anchor_killed(rig):
     raise Violated(f"no session after the anchor is back: {last}")
 
 
-def expired(rig):
-    """A machine that has lost its mesh key makes a new one; and one whose certificate has expired says so, and is back as soon
-    as there is a newer one."""
+def key_lost(rig):
+    """A machine that has lost its mesh key makes a new one, and is let in with it; sessions of the others go on meanwhile."""
+    others = ("p0", "p1")
+    name = rig.session("slow.py", others)
+    rig.runs(name, others)
     machine = rig.lab["p2"]
-    machine.run(["rm", "/var/lib/e3/mesh/nebula/key"])
+    machine.run(["rm", f"/var/lib/e3/mesh/{rig.backend}/key"])
+    machine.run(["systemctl", "restart", "e3-agent"])
+    rig.waits_for("p2", "needs-approval")
+    rig.joined(["p2"])
+    rig.must_be_good(name, others)
+    rig.must_be_good(rig.session())
+    return "good"
+
+
+def expired(rig):
+    """A machine whose certificate has expired says so, and is back as soon as there is a newer one."""
+    machine = rig.lab["p2"]
+    machine.run(["rm", f"/var/lib/e3/mesh/{rig.backend}/key"])
     machine.run(["systemctl", "restart", "e3-agent"])
     rig.waits_for("p2", "needs-approval")
     rig.joined(["p2"], sign=("--for", "20s"))
@@ -162,7 +176,8 @@ def off(rig):
     return "good"
 
 
-CASES = (join, session, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, expired, revoked, off)
+CASES = (join, session, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, key_lost,
+         expired, revoked, off)
 
 
 def blocked(rig):

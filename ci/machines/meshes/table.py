@@ -10,14 +10,16 @@ from ..lab import Lab
 from . import cases
 from .rig import Rig
 
-# A backend, and the programs that its daemon is made of.
-BACKENDS = {"nebula": ("nebula",)}
+# A backend, and the programs of its daemon that Debian has not.
+BACKENDS = {"nebula": ("nebula",), "wireguard": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
 SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
-NEEDS_UDP = ("nebula",)
+NEEDS_UDP = ("nebula", "wireguard")
+# A case that means nothing to a backend.
+NOT_FOR = {("wireguard", cases.expired): "its keys do not expire"}
 
 
 def run(args, say):
@@ -38,13 +40,16 @@ def column(backend, nat, say):
     """All cases of one backend behind one kind of NAT, on the same machines; after one that fails the others are not tried."""
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
-    with Lab(4, network_kind=NATS[nat], agent=os.environ["E3_AGENT"], programs=programs, say=say) as lab:
+    with Lab(4, network_kind=NATS[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
         rig = Rig(lab, backend)
         rig.start()
         for case in todo(backend, nat):
             cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}
+            skip = NOT_FOR.get((backend, case))
             if any(other["verdict"] == "fail" for other in cells):
-                cells.append({**cell, "verdict": "skip", "reason": "a case before it failed", "seconds": 0.0})
+                skip = "a case before it failed"
+            if skip:
+                cells.append({**cell, "verdict": "skip", "reason": skip, "seconds": 0.0})
                 continue
             begin = time.monotonic()
             try:
