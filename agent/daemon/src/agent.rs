@@ -143,6 +143,7 @@ async fn serve(
         listener,
         shared.identity.clone(),
         shared.sessions.clone(),
+        mesh::networks(&shared.join.root),
     ));
     tokio::spawn(Outbox::deliver(shared.clone()));
     tokio::spawn(presence::run(shared.clone()));

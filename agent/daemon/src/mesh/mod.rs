@@ -27,9 +27,11 @@ mod probe;
 mod wireguard;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use e3_core::digest::Digest;
 use e3_core::document::Mesh;
-use e3_core::mesh::{NotJoined, Plan};
+use e3_core::mesh::{NotJoined, Plan, Prefix};
 use futures_util::future::join_all;
 
 use self::files::Files;
@@ -54,6 +56,11 @@ pub async fn run(shared: Shared) {
             changed = changes.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// The networks of this fleet's meshes, joined or not: in them an address is one party's.
+pub fn networks(first_root: &Digest) -> Arc<[Prefix]> {
+    backend::ALL.map(|name| Prefix::of(first_root, name)).into()
 }
 
 /// Leaves what the fleet wants no more.

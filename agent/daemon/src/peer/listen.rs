@@ -4,12 +4,13 @@
 //! dials; anybody else is let go without a word.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
+use e3_core::mesh::Prefix;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -26,7 +27,8 @@ const HELLO: Duration = Duration::from_secs(5);
 /// Connections that have not been handed over yet; strangers beyond it wait in the kernel ...
 const STRANGERS: usize = 256;
 /// ... and of one address (of one network, with IPv6), so that nobody alone keeps all others out. More
-/// than any number of sessions that a neighbour has with this party.
+/// than any number of sessions that a neighbour has with this party. In the fleet's mesh, where all are of one network,
+/// nobody has an address but the one that follows from its key, so it is of one address there, too.
 const NEIGHBOURS: usize = 64;
 
 /// The sessions that take connections.
@@ -86,10 +88,15 @@ impl Sessions {
     }
 }
 
-/// Accepts connections for ever.
-pub async fn listen(listener: TcpListener, identity: Identity, sessions: Sessions) {
+/// Accepts connections for ever; `meshes` are the networks of the fleet's own.
+pub async fn listen(
+    listener: TcpListener,
+    identity: Identity,
+    sessions: Sessions,
+    meshes: Arc<[Prefix]>,
+) {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
-    let neighbours = Neighbours::default();
+    let neighbours = Neighbours::of(meshes);
     loop {
         let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else {
             return;
@@ -124,17 +131,27 @@ pub async fn listen(listener: TcpListener, identity: Identity, sessions: Session
 }
 
 /// Strangers by where they come from.
-#[derive(Clone, Default)]
-struct Neighbours(Arc<Mutex<HashMap<IpAddr, usize>>>);
+#[derive(Clone)]
+struct Neighbours {
+    meshes: Arc<[Prefix]>,
+    places: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
 
 /// A stranger's place, until it is dropped.
 struct Place(Neighbours, IpAddr);
 
 impl Neighbours {
+    /// None yet.
+    fn of(meshes: Arc<[Prefix]>) -> Self {
+        let places = Arc::default();
+        Self { meshes, places }
+    }
+
     fn take(&self, address: IpAddr) -> Option<Place> {
+        let in_mesh = |v6: &Ipv6Addr| self.meshes.iter().any(|mesh| mesh.contains(v6));
         let network = match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-            v4 @ IpAddr::V4(_) => v4,
+            IpAddr::V6(v6) if !in_mesh(&v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+            one => one,
         };
         let mut places = self.lock();
         let taken = places.entry(network).or_default();
@@ -146,7 +163,7 @@ impl Neighbours {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,6 +215,10 @@ mod tests {
     use super::super::link::LinkEvent;
     use super::*;
 
+    fn mesh() -> Prefix {
+        Prefix::of(&Digest::of(b"root"), "nebula")
+    }
+
     /// Connects from this address of this machine.
     async fn from(address: [u8; 4], to: SocketAddr) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
@@ -213,7 +234,8 @@ mod tests {
         let (sessions, manifest) = (Sessions::default(), Digest::of(b"session"));
         let (events, mut told) = mpsc::channel(4);
         sessions.open(manifest, HashMap::from([(party.public(), 1)]), events);
-        let listening = tokio::spawn(listen(listener, Identity::new(&own).unwrap(), sessions));
+        let identity = Identity::new(&own).unwrap();
+        let listening = tokio::spawn(listen(listener, identity, sessions, [mesh()].into()));
         // They connect, say nothing and stay.
         let mut strangers = Vec::new();
         for _ in 0..STRANGERS + NEIGHBOURS {
@@ -238,8 +260,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_in_the_mesh_takes_the_place_of_another() {
+        let [loud, party] = [1, 2].map(|n| mesh().party(&SecretKey::from_seed(&[n; 32]).public()));
+        let neighbours = Neighbours::of([mesh()].into());
+        let places: Vec<_> = (0..NEIGHBOURS)
+            .map(|_| neighbours.take(loud.into()).unwrap())
+            .collect();
+        assert!(neighbours.take(loud.into()).is_none());
+        assert!(neighbours.take(party.into()).is_some());
+        drop(places);
+    }
+
+    #[test]
     fn places_come_back_and_a_network_is_one_neighbour() {
-        let neighbours = Neighbours::default();
+        let neighbours = Neighbours::of([mesh()].into());
         let v6 = |n: u16| IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, n]);
         let places: Vec<_> = (0..64).map(|n| neighbours.take(v6(n)).unwrap()).collect();
         assert!(neighbours.take(v6(99)).is_none());
