@@ -7,6 +7,7 @@ import json
 from ..cells import Violated
 from ..fleet import until
 from .rig import ANCHOR, JOIN_SECONDS, PARTIES
+from .strangers import stranger
 
 # Times ten, as systemd-analyze takes it.
 EXPOSURE = 20
@@ -169,15 +170,23 @@ def off(rig):
     rig.fleet.e3("mesh", "off")
     for name in (*PARTIES, ANCHOR):
         rig.waits_for(name, "none")
-        left = rig.lab[name].run(["systemctl", "is-active", rig.unit], check=False).out.strip()
-        folder = rig.lab[name].run(["ls", "/run/e3party"]).out
-        if left != "inactive" or "mesh" in folder:
-            raise Violated(f"{name}: the daemon is {left}; {folder}")
+        nothing_left(rig, name)
     return "good"
 
 
-CASES = (join, session, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, key_lost,
-         expired, revoked, off)
+def nothing_left(rig, name):
+    """Of a mesh that a machine has left there is no daemon, no file that it read, and no network device."""
+    unit = rig.lab[name].run(["systemctl", "is-active", rig.unit], check=False).out.strip()
+    folder = rig.lab[name].run(["ls", "/run/e3party"]).out
+    devices = {link["ifname"] for link in json.loads(rig.lab[name].run(["ip", "-json", "link"]).out)}
+    if unit != "inactive" or "mesh" in folder or devices != {"lo", "eth0"}:
+        raise Violated(f"{name}: the daemon is {unit}; {folder}; {devices}")
+
+
+CASES = (
+    join, session, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, key_lost, expired,
+    revoked, off,
+)
 
 
 def blocked(rig):
@@ -187,3 +196,17 @@ def blocked(rig):
     for name in ("p0", "p2"):
         rig.waits_for(name, "nobody-answers")
     return "told: nobody-answers"
+
+
+def plain(rig):
+    """Without a mesh, machines that reach each other compute together all the same."""
+    shown = [rig.address(name) for name in PARTIES]
+    if shown != [rig.lab.network.node(name).address for name in PARTIES]:
+        raise Violated(f"the machines tell other addresses than their own: {shown}")
+    rig.must_be_good(rig.session())
+    return "good"
+
+
+plain.__name__ = "session"
+# Of a fleet without a mesh.
+PLAIN = (plain, stranger)

@@ -20,6 +20,8 @@ from mpyc.runtime import mpc
 
 async def main():
     secint = mpc.SecInt(64)
+    if mpc.pid == 0:
+        time.sleep({late})
     await mpc.start()
     end = time.monotonic() + {seconds}
     # Party 0's clock decides for all of them when it is enough.
@@ -45,20 +47,26 @@ class Rig:
     def start(self):
         """Makes the fleet, without a mesh."""
         self.fleet.start()
-        for name, seconds in (("quick.py", 0.05), ("slow.py", 8)):
-            (self.fleet.folder / name).write_text(SUM.format(seconds=seconds))
+        # Of the last one, party 0 lets whoever comes first have two seconds.
+        for name, seconds, late in (("quick.py", 0.05, 0), ("slow.py", 8, 0), ("late.py", 0.05, 2)):
+            (self.fleet.folder / name).write_text(SUM.format(seconds=seconds, late=late))
 
-    def choose(self):
-        """Has the fleet choose the mesh."""
+    def choose(self, endpoint=None):
+        """Has the fleet choose the mesh, with the anchor at its machine's address, or where it is said to be."""
         if self.backend == "wireguard":
             # What its owner does where the kernel cannot do it for one device, or, as in a container, nobody but the host may.
             sysctl(self.lab.holder, ANCHOR, "net/ipv6/conf/all/forwarding", 1)
-        endpoint = f"{self.lab.network.node(ANCHOR).address}:{PORT}"
+        endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{PORT}"
         self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
 
     def sign(self, *more):
         """Signs whatever certificates are asked for; returns for whom."""
         return json.loads(self.fleet.e3("mesh", "sign", "--json", *more).out.splitlines()[-1])["signed"]
+
+    def address(self, name):
+        """Where the others reach this party: its mesh address, or its machine's without a mesh."""
+        host, _ = self.fleet.status()[name]["presence"]["addresses"][0].rsplit(":", 1)
+        return host.strip("[]")
 
     def mesh(self, name):
         """What a machine says of its mesh."""

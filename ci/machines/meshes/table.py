@@ -11,7 +11,7 @@ from . import cases
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
-BACKENDS = {"nebula": ("nebula",), "wireguard": ()}
+BACKENDS = {"none": (), "nebula": ("nebula",), "wireguard": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
@@ -27,23 +27,36 @@ def run(args, say):
     cells = []
     for backend in args.backend or BACKENDS:
         for nat in args.nat or (SHORT if args.short else NATS):
-            cells += column(backend, nat, say)
+            cells += column(backend, nat, todo(backend, nat), say)
     return show(cells, args, line, markdown)
 
 
 def todo(backend, nat):
     """The cases of a column."""
+    if backend == "none":
+        return cases.PLAIN
     return (cases.blocked,) if nat == "UDP blocked" and backend in NEEDS_UDP else cases.CASES
 
 
-def column(backend, nat, say):
-    """All cases of one backend behind one kind of NAT, on the same machines; after one that fails the others are not tried."""
+def impossible(backend, nat):
+    """Why there is nothing to try, or None."""
+    if backend == "none" and nat != "none":
+        return "without a mesh, machines behind different routers do not reach each other"
+    return None
+
+
+def column(backend, nat, tries, say):
+    """Cases of one backend behind one kind of NAT, on the same machines; after one that fails the others are not tried."""
+    why_not = impossible(backend, nat)
+    if why_not:
+        return [{"backend": backend, "nat": nat, "case": case.__name__.replace("_", " "), "verdict": "skip", "reason": why_not,
+                 "seconds": 0.0} for case in tries]
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
     with Lab(4, network_kind=NATS[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
         rig = Rig(lab, backend)
         rig.start()
-        for case in todo(backend, nat):
+        for case in tries:
             cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}
             skip = NOT_FOR.get((backend, case))
             if any(other["verdict"] == "fail" for other in cells):
