@@ -5,6 +5,8 @@
 | `table` | which cells there are, and how they are printed |
 | `rig` | a fleet with a mesh: three parties behind two routers, and an anchor that all can reach |
 | `cases` | what happens, and what must come of it |
+| `strangers` | who connects first, and is in no session; `stranger` is the program that does it |
+| `bad` | what a mesh cannot work with: no device, a port that is taken, an impostor, … |
 
 Everything is done by the owner's commands, and seen from the outside: by what the machines say of themselves, by receipts,
 and by what a program prints.

@@ -7,7 +7,7 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import cases
+from . import bad, cases
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
@@ -15,6 +15,8 @@ BACKENDS = {"none": (), "nebula": ("nebula",), "wireguard": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
+# Not a kind of NAT: a column of its own, of machines that all reach each other.
+BAD_INPUT = "bad input"
 SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula", "wireguard")
@@ -26,8 +28,10 @@ def run(args, say):
     """Prints the table, or with `--json` one last line; True if no cell has failed."""
     cells = []
     for backend in args.backend or BACKENDS:
-        for nat in args.nat or (SHORT if args.short else NATS):
+        for nat in () if args.bad else args.nat or (SHORT if args.short else NATS):
             cells += column(backend, nat, todo(backend, nat), say)
+        if args.bad or not (args.short or args.nat):
+            cells += column(backend, BAD_INPUT, bad.CASES.get(backend, ()), say)
     return show(cells, args, line, markdown)
 
 
@@ -51,9 +55,11 @@ def column(backend, nat, tries, say):
     if why_not:
         return [{"backend": backend, "nat": nat, "case": case.__name__.replace("_", " "), "verdict": "skip", "reason": why_not,
                  "seconds": 0.0} for case in tries]
+    if not tries:
+        return []
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
-    with Lab(4, network_kind=NATS[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
+    with Lab(4, network_kind=NATS.get(nat, "lan"), agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
         rig = Rig(lab, backend)
         rig.start()
         for case in tries:
@@ -88,7 +94,13 @@ def line(cell):
 
 
 def markdown(cells):
-    """The table as it stands in modules/mesh/README.md: a row for each case, a column for each kind of NAT."""
+    """The tables as they stand in modules/mesh/README.md: a row for each case, a column for each kind of NAT; and bad input."""
+    tables = ([cell for cell in cells if cell["nat"] != BAD_INPUT], [cell for cell in cells if cell["nat"] == BAD_INPUT])
+    return "\n\n".join(rows(table) for table in tables if table)
+
+
+def rows(cells):
+    """One table."""
     found = {(cell["backend"], cell["nat"], cell["case"]): cell for cell in cells}
     nats = list(dict.fromkeys(cell["nat"] for cell in cells))
     lines = ["| backend | case | " + " | ".join(nats) + " |", "|---" * (len(nats) + 2) + "|"]
