@@ -201,6 +201,31 @@ def leave(rig, name):
     nothing_left(rig, name)
 
 
+def new_authority(rig):
+    """The owner has lost the certificate authority and made a new one: everybody's certificate is of another one than the head names.
+    Nobody is let in by them, and `e3 mesh sign` gives everybody a new one."""
+    folder = rig.fleet.folder / "demo/mesh" / rig.backend
+    old = folder.with_name("old")
+    folder.rename(old)
+    rig.choose()
+    for name in (*PARTIES, ANCHOR):
+        rig.waits_for(name, "needs-approval", REASON_SECONDS)
+    signed = rig.sign()
+    if set(signed) != {*PARTIES, ANCHOR}:
+        raise Violated(f"new certificates for {signed}, not for all")
+    took = rig.joined()
+    # The other way round: one that the head does not name signs nothing.
+    folder.rename(folder.with_name("new"))
+    old.rename(folder)
+    done = rig.fleet.e3("mesh", "sign", check=False)
+    folder.rename(old)
+    folder.with_name("new").rename(folder)
+    if not done.status or "another certificate authority" not in done.err:
+        raise Violated(f"an authority that the head does not name signs: {done.out} {done.err}")
+    rig.must_be_good(rig.session())
+    return f"needs-approval; joined {took:.1f} s after new ones were signed"
+
+
 def mtu_black_hole(rig):
     """Large packets get lost on the way, and nobody is told: small ones pass, so the mesh is joined, and a session says in time who
     cannot be heard."""
@@ -226,5 +251,6 @@ def cases_of(contexts):
 
 # By backend; joining is not one of them, but comes first.
 CASES = {
-    "nebula": (join, *cases_of((no_tun, port_taken, hub_unreachable, wrong_identity, duplicate_address, dns_broken)), mtu_black_hole),
+    "nebula": (join, *cases_of((no_tun, port_taken, hub_unreachable, wrong_identity, duplicate_address, dns_broken)), mtu_black_hole,
+               new_authority),
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::{check_key, is_fingerprint, is_pem};
+use crate::digest::Digest;
 use crate::document::{Document, DocumentError, Root, ensure};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::key::PublicKey;
@@ -29,6 +30,8 @@ pub struct MeshGrant {
     pub key: String,
     /// The certificate as PEM.
     pub certificate: String,
+    /// What names the authority that has signed it ([`super::Nebula::authority`]): the head may name another one by now.
+    pub authority: Digest,
     /// What names the certificate where it is revoked, in lower-case hexadecimal digits.
     pub fingerprint: String,
     /// When it was signed: a newer one takes the place of an older one.

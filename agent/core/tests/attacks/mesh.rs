@@ -1,5 +1,6 @@
 //! What a hub, or a machine, could try with the mesh.
 
+use e3_core::digest::Digest;
 use e3_core::document::{Document as _, DocumentError};
 use e3_core::envelope::EnvelopeError;
 use e3_core::mesh::{Anchor, Backend, MeshGrant, Nebula, Plan, Prefix};
@@ -16,6 +17,7 @@ fn grant() -> MeshGrant {
         backend: "nebula".to_owned(),
         key: "AAAA".to_owned(),
         certificate: PEM.to_owned(),
+        authority: Digest::of(b"authority"),
         fingerprint: "0".repeat(64),
         signed: at(0),
         expires: at(1),

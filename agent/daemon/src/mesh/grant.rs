@@ -5,7 +5,7 @@ use std::time::Duration;
 use e3_client::files::{private_folder, read_bounded, write_atomic};
 use e3_core::envelope::Envelope;
 use e3_core::limits;
-use e3_core::mesh::{MeshGrant, NotJoined};
+use e3_core::mesh::{MeshGrant, Nebula, NotJoined};
 use e3_core::time::Time;
 
 use super::key::folder;
@@ -17,12 +17,12 @@ const RENEWAL: i64 = 30 * 24 * 3600;
 /// At most so much of what it is good for.
 const SHARE: i64 = 3;
 
-/// A certificate for `key` that is good now and not among `revoked`.
+/// A certificate for `key` that is good now, of an authority that the head names, and not revoked.
 pub(super) async fn have(
     shared: &Shared,
     backend: &'static str,
     key: &str,
-    revoked: &[String],
+    nebula: &Nebula,
 ) -> Result<MeshGrant, NotJoined> {
     let path = folder(shared, backend).join("grant.json");
     let kept = read_bounded(&path, limits::ENVELOPE);
@@ -31,7 +31,8 @@ pub(super) async fn have(
         .ok()
         .and_then(|bytes| Envelope::parse(&bytes, limits::ENVELOPE).ok())
         .and_then(|envelope| envelope.unverified::<MeshGrant>().ok())
-        .filter(|grant| grant.key == key);
+        .filter(|grant| grant.key == key && nebula.has(&grant.authority));
+    let revoked = &nebula.revoked;
     let now = shared.keeper().now();
     let is_good = |grant: &MeshGrant| now < grant.expires && !revoked.contains(&grant.fingerprint);
     let settled = kept
@@ -42,7 +43,9 @@ pub(super) async fn have(
     }
     let asked = shared.hub.grant(backend, &shared.me()).await;
     let newest = match asked {
-        Ok(Some(bytes)) => open(shared, backend, key, &bytes).map(|grant| (grant, bytes)),
+        Ok(Some(bytes)) => open(shared, backend, key, &bytes)
+            .filter(|grant| nebula.has(&grant.authority))
+            .map(|grant| (grant, bytes)),
         Ok(None) => None,
         Err(error) if kept.as_ref().is_some_and(is_good) => {
             tracing::debug!(error = %crate::text::chain(&error), "the hub cannot be asked for a newer certificate");

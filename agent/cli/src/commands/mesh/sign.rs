@@ -145,6 +145,14 @@ async fn grants(
             role: "certificates alone",
         });
     }
+    // A certificate of another one than the head names would let nobody in.
+    let authority = Nebula::authority(&Authority::of(&fleet.file).certificate()?);
+    if !nebula.has(&authority) {
+        return Err(Error::Usage {
+            message: "the head names another certificate authority than the one in mesh/nebula of the fleet's folder".to_owned(),
+            remedy: "Put the one back that the head names, or have it name this one: `e3 mesh nebula` with the anchors, once more.",
+        });
+    }
     let mut signed = Vec::new();
     for party in parties {
         if grant(fleet, key, nebula, party, seconds).await? {
@@ -172,21 +180,25 @@ async fn grant(
     let there = there
         .and_then(|bytes| MeshGrant::open(&bytes, &fleet.trust.root, &member.key, backend).ok())
         .filter(|grant| grant.key == public);
-    // A revoked party comes back only with a new key.
+    let authority = Authority::of(&fleet.file);
+    let its_name = Nebula::authority(&authority.certificate()?);
+    // A revoked party comes back only with a new key. The authority may have been replaced meanwhile.
     let is_settled = |grant: &MeshGrant| {
         let life = grant.expires.since(grant.signed);
-        nebula.revoked.contains(&grant.fingerprint) || grant.expires.since(now) > life / SHARE
+        let is_good = grant.authority == its_name && grant.expires.since(now) > life / SHARE;
+        is_good || nebula.revoked.contains(&grant.fingerprint)
     };
     if there.as_ref().is_some_and(is_settled) {
         return Ok(false);
     }
-    let certified = Authority::of(&fleet.file).sign(&member.name, &member.key, &public, seconds)?;
+    let certified = authority.sign(&member.name, &member.key, &public, seconds)?;
     let grant = MeshGrant {
         fleet: fleet.file.name.clone(),
         party: member.key,
         backend: backend.to_owned(),
         key: public,
         certificate: certified.certificate,
+        authority: its_name,
         fingerprint: certified.fingerprint,
         signed: after(now, there.map(|grant| grant.signed)),
         // The certificate was made a moment ago.

@@ -22,7 +22,7 @@ pub(super) async fn prepare(
     nebula: &Nebula,
 ) -> Result<Prepared, NotJoined> {
     let key = key::x25519(shared, NAME)?;
-    let grant = grant::have(shared, NAME, &key.public, &nebula.revoked).await?;
+    let grant = grant::have(shared, NAME, &key.public, nebula).await?;
     let pem = Zeroizing::new(format!(
         "-----BEGIN NEBULA X25519 PRIVATE KEY-----\n{}\n-----END NEBULA X25519 PRIVATE KEY-----\n",
         *key.secret
