@@ -199,7 +199,7 @@ class Lab:
         kind, recipe = self._kind(node)
         lowers = self.lowers.get(disk(recipe, self.golden.get(node.name)), [])
         machine = kind(node, self.folder / node.name, lowers, self.group.child(node.name), self.holder)
-        if self.mesh is not None:
+        if self.mesh is not None and machine.kind != Emulated.kind:
             machine.options.append(f"--bind={self.folder / 'tun'}:/dev/net/tun")
         return machine
 

@@ -8,6 +8,7 @@ import unittest
 from ..faults.rig import QUICK, SALARIES
 from ..fleet import Fleet, need_binary, until
 from ..lab import Lab
+from ..meshes.table import program
 
 # An emulated processor needs a minute to enrol, and another one to start Python and import MPyC.
 ENROLMENT_SECONDS = 120
@@ -23,10 +24,12 @@ class ClockCase(unittest.TestCase):
 
     # What p0's hardware clock says when it boots, as an ISO time.
     rtc = ""
+    # More programs for all machines, by name.
+    programs = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab(3, agent=os.environ["E3_AGENT"], emulated=["p0"])
+        cls.lab = Lab(3, agent=os.environ["E3_AGENT"], emulated=["p0"], programs=map(program, cls.programs))
         # A laboratory that does not come up takes itself down.
         cls.lab.up(boot=False)
         cls.addClassCleanup(cls.lab.down)

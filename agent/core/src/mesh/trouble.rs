@@ -40,6 +40,11 @@ pub enum NotJoined {
         /// How many were asked.
         asked: usize,
     },
+    /// This machine's clock is behind the time at which its certificate was signed.
+    ClockWrong {
+        /// How far.
+        seconds: i64,
+    },
     /// The hub does not take the key of this machine, or cannot be reached.
     Hub {
         /// Why.
@@ -62,6 +67,9 @@ impl fmt::Display for NotJoined {
             Self::NobodyAnswers { asked } => {
                 format!("none of {asked} other parties answers through it")
             }
+            Self::ClockWrong { seconds } => format!(
+                "its clock is at least {seconds} s behind: its certificate is of the future by it"
+            ),
             Self::Hub { detail } => format!("the hub does not help: {detail}"),
         };
         // Parts of it may be another machine's words.
@@ -86,6 +94,9 @@ impl NotJoined {
             Self::DaemonDied { .. } => "Look into its journal: journalctl -u 'e3-mesh-*'.",
             Self::NobodyAnswers { .. } => {
                 "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
+            }
+            Self::ClockWrong { .. } => {
+                "Set its clock, or let it reach a time server: the mesh's daemon has no other time."
             }
             Self::Hub { .. } => "Check `hub` in the join file, and that the hub is up.",
         }

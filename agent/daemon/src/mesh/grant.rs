@@ -17,6 +17,9 @@ const RENEWAL: i64 = 30 * 24 * 3600;
 /// At most so much of what it is good for.
 const SHARE: i64 = 3;
 
+/// Seconds that a clock may be behind the one of whoever has signed.
+const SKEW: i64 = 5;
+
 /// A certificate for `key` that is good now, of an authority that the head names, and not revoked.
 pub(super) async fn have(
     shared: &Shared,
@@ -39,7 +42,7 @@ pub(super) async fn have(
         .clone()
         .filter(|grant| is_good(grant) && !ends_soon(grant, now));
     if let Some(grant) = settled {
-        return Ok(grant);
+        return in_time(grant);
     }
     let asked = shared.hub.grant(backend, &shared.me()).await;
     let newest = match asked {
@@ -74,7 +77,15 @@ pub(super) async fn have(
         Some(grant) if grant.expires <= now => Err(NotJoined::CertificateExpired {
             since: grant.expires,
         }),
-        Some(grant) => Ok(grant),
+        Some(grant) => in_time(grant),
+    }
+}
+
+/// The mesh's daemon has the system's clock, whatever ours is lifted to, and refuses what is signed in its future.
+fn in_time(grant: MeshGrant) -> Result<MeshGrant, NotJoined> {
+    match grant.signed.since(e3_client::clock::now()) {
+        seconds if seconds > SKEW => Err(NotJoined::ClockWrong { seconds }),
+        _ => Ok(grant),
     }
 }
 
