@@ -93,7 +93,7 @@ def parser():
     sub = command(meshes_, "every mesh behind every kind of NAT: joining, sessions, and what goes wrong")
     sub.add_argument("--backend", action="append", help="only this backend (repeatable)")
     sub.add_argument("--nat", action="append", help="only this kind of NAT (repeatable)")
-    sub.add_argument("--bad", action="store_true", help="only what a mesh cannot work with: a port that is taken, a broken DNS, …")
+    sub.add_argument("--bad", action="store_true", help="only what a mesh cannot work with (a port that is taken, a broken DNS, …), and moving to another one")
     sub.add_argument("--short", action="store_true", help="two kinds of NAT instead of all, in two minutes")
     sub.add_argument("--markdown", action="store_true", help="print the table of modules/mesh/README.md")
     sub = command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")

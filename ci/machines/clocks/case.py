@@ -29,7 +29,7 @@ class ClockCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab(3, agent=os.environ["E3_AGENT"], emulated=["p0"], programs=map(program, cls.programs))
+        cls.lab = Lab(3, agent=os.environ["E3_AGENT"], emulated=["p0"], mesh=[program(name) for name in cls.programs] or None)
         # A laboratory that does not come up takes itself down.
         cls.lab.up(boot=False)
         cls.addClassCleanup(cls.lab.down)

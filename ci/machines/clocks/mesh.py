@@ -5,7 +5,7 @@ import json
 import time
 
 from ..fleet import until
-from ..meshes.rig import PORT
+from ..meshes.rig import PORTS
 from .case import AGENT, ENROLMENT_SECONDS, STATE_SECONDS, ClockCase
 
 ANCHOR = "p1"
@@ -44,7 +44,7 @@ class Mesh(ClockCase):
 
     def test_it_says_that_its_clock_is_wrong_and_joins_when_it_is_right(self):
         anchor = self.lab.network.node(ANCHOR).address
-        self.fleet.e3("mesh", "nebula", "--anchor", f"{ANCHOR}={anchor}:{PORT}")
+        self.fleet.e3("mesh", "nebula", "--anchor", f"{ANCHOR}={anchor}:{PORTS['nebula']}")
         for name in ("p1", "p2"):
             self.until_mesh(name, lambda said: said.get("state") == "joined", STATE_SECONDS)
         said = self.until_mesh("p0", lambda said: said.get("reason", {}).get("kind") == "clock-wrong", STATE_SECONDS)

@@ -13,9 +13,10 @@ from ..fleet import PORT as HUB_PORT
 from ..fleet import until
 from ..plan import HUB
 from .cases import join, nothing_left
-from .rig import ANCHOR, PARTIES, PORT
+from .rig import ANCHOR, PARTIES, PORTS
 from .strangers import AGENT_PORT
 
+PORT = PORTS["nebula"]
 VICTIM = "p1"
 # For a reason: an agent has its daemon 10 seconds of silence, of which the last probe may take three.
 REASON_SECONDS = 20

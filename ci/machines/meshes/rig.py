@@ -11,7 +11,8 @@ JOIN_SECONDS = 30
 # What the agents' own deadlines add when something fails.
 VERDICT_SECONDS = 90
 PREFLIGHT_SECONDS = 20
-PORT = 4242
+# Where the anchor listens: it may be in two meshes.
+PORTS = {"nebula": 4242, "wireguard": 51820}
 PARTIES = ("p0", "p1", "p2")
 ANCHOR = "p3"
 SUM = """\
@@ -56,7 +57,7 @@ class Rig:
         if self.backend == "wireguard":
             # What its owner does where the kernel cannot do it for one device, or, as in a container, nobody but the host may.
             sysctl(self.lab.holder, ANCHOR, "net/ipv6/conf/all/forwarding", 1)
-        endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{PORT}"
+        endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{PORTS[self.backend]}"
         self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
 
     def sign(self, *more):
@@ -69,12 +70,16 @@ class Rig:
         return host.strip("[]")
 
     def mesh(self, name):
-        """What a machine says of its mesh."""
-        answer = self.lab[name].run(["e3-agent", "status", "--json"], check=False)
+        """What a machine says of the mesh."""
         try:
-            return json.loads(answer.out).get("meshes", {}).get(self.backend, {"state": "none"})
+            return self.meshes(name).get(self.backend, {"state": "none"})
         except ValueError:
             return {"state": "no answer"}
+
+    def meshes(self, name):
+        """What a machine says of all its meshes, by backend."""
+        answer = self.lab[name].run(["e3-agent", "status", "--json"], check=False)
+        return json.loads(answer.out).get("meshes", {})
 
     def waits_for(self, name, kind, seconds=JOIN_SECONDS):
         """Waits until a machine is `joined`, or is not for this reason."""
@@ -96,11 +101,11 @@ class Rig:
                                + self.fleet.agent_log(missing[0])[-600:])
         return time.monotonic() - begin
 
-    def session(self, program="quick.py", parties=PARTIES):
+    def session(self, program="quick.py", parties=PARTIES, top=""):
         """Starts a session among these parties; returns its name."""
         self._count += 1
         name = f"cell-{self._count}"
-        self.fleet.sign(name, program, parties=parties, inputs=(), preflight=PREFLIGHT_SECONDS)
+        self.fleet.sign(name, program, parties=parties, inputs=(), top=top, preflight=PREFLIGHT_SECONDS)
         self.fleet.push(name)
         return name
 

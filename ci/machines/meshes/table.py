@@ -7,7 +7,7 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import bad, cases
+from . import bad, cases, moving
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
@@ -15,8 +15,10 @@ BACKENDS = {"none": (), "nebula": ("nebula",), "wireguard": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
-# Not a kind of NAT: a column of its own, of machines that all reach each other.
+# Not kinds of NAT: columns of their own, each with the network that it happens in.
 BAD_INPUT = "bad input"
+MOVING = "to another mesh"
+OTHERS = {BAD_INPUT: "lan", MOVING: "symmetric-anchor"}
 SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula", "wireguard")
@@ -28,15 +30,17 @@ def run(args, say):
     """Prints the table, or with `--json` one last line; True if no cell has failed."""
     cells = []
     for backend in args.backend or BACKENDS:
-        for nat in () if args.bad else args.nat or (SHORT if args.short else NATS):
+        for nat in OTHERS if args.bad else args.nat or (SHORT if args.short else (*NATS, *OTHERS)):
             cells += column(backend, nat, todo(backend, nat), say)
-        if args.bad or not (args.short or args.nat):
-            cells += column(backend, BAD_INPUT, bad.CASES.get(backend, ()), say)
     return show(cells, args, line, markdown)
 
 
 def todo(backend, nat):
     """The cases of a column."""
+    if nat == BAD_INPUT:
+        return bad.CASES.get(backend, ())
+    if nat == MOVING:
+        return moving.CASES if backend == moving.OLD else ()
     if backend == "none":
         return cases.PLAIN
     return (cases.blocked,) if nat == "UDP blocked" and backend in NEEDS_UDP else cases.CASES
@@ -59,7 +63,7 @@ def column(backend, nat, tries, say):
         return []
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
-    with Lab(4, network_kind=NATS.get(nat, "lan"), agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
+    with Lab(4, network_kind={**NATS, **OTHERS}[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
         rig = Rig(lab, backend)
         rig.start()
         for case in tries:
@@ -95,7 +99,7 @@ def line(cell):
 
 def markdown(cells):
     """The tables as they stand in modules/mesh/README.md: a row for each case, a column for each kind of NAT; and bad input."""
-    tables = ([cell for cell in cells if cell["nat"] != BAD_INPUT], [cell for cell in cells if cell["nat"] == BAD_INPUT])
+    tables = ([cell for cell in cells if cell["nat"] not in OTHERS], [cell for cell in cells if cell["nat"] in OTHERS])
     return "\n\n".join(rows(table) for table in tables if table)
 
 

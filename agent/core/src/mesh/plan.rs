@@ -131,9 +131,7 @@ pub(crate) fn check_all(plans: &[Plan]) -> Result<(), DocumentError> {
         "names a backend twice",
     )?;
     let ports = plans.iter().flat_map(|plan| &plan.anchors);
-    let ports: Vec<_> = ports
-        .map(|anchor| (anchor.party, anchor.port()))
-        .collect();
+    let ports: Vec<_> = ports.map(|anchor| (anchor.party, anchor.port())).collect();
     let each: BTreeSet<_> = ports.iter().collect();
     ensure(
         each.len() == ports.len() || plans.len() < 2,
