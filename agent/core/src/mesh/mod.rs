@@ -11,9 +11,12 @@
 //!
 //! Being in a mesh gives nobody a right to anything but packets: agents still prove their identity to each other (preflight),
 //! and sessions are open to their own parties alone.
+//!
+//! [`link`] is what the agent and the daemon of the built-in mesh tell each other.
 
 mod address;
 mod grant;
+pub mod link;
 mod nebula;
 mod plan;
 mod roster;

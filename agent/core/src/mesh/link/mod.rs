@@ -1,0 +1,45 @@
+//! The contract between the agent and `e3-link`, the built-in mesh.
+//!
+//! `e3-link` carries TCP connections between parties inside QUIC. It is the process that strangers
+//! on the network can reach, so it holds nothing but a transport key that was born for it: the
+//! party's identity key stays with the agent, which signs the binding of the two elsewhere. The
+//! crate `e3-link` says how connections are carried; here stands only what crosses the border:
+//!
+//! | type | as | from, to |
+//! |---|---|---|
+//! | [`Config`] | a JSON file | the agent renders it, `e3-link run` reads it, again on SIGHUP or [`Request::Reload`] |
+//! | [`Request`], [`Answer`] | one JSON line each way on a Unix socket | the agent asks, `e3-link` answers |
+//! | [`Status`] | inside an answer | how the mesh stands, with typed [`Problem`]s |
+//! | [`RelayConfig`] | a JSON file | what `e3-link relay` reads |
+//! | [`Id`] | 64 hexadecimal digits | what `e3-link keygen` prints, what peers are called by |
+//!
+//! An agent may write what it knows to a configuration before anybody is reachable: connections of
+//! peers that come late are held, not refused.
+
+mod config;
+mod id;
+mod relay;
+mod status;
+
+pub use config::{Config, ConfigError, KeySource, Peer, Reach, Relay, Serve};
+pub use id::{Id, IdError};
+pub use relay::{RelayConfig, RelayConfigError};
+pub use status::{Answer, PeerPath, PeerStatus, Problem, RelayState, Request, Status};
+
+/// Bytes in a configuration file. 64 peers with 16 ports each take 100 KiB.
+pub const CONFIG: usize = 256 * 1024;
+/// Bytes in one request on the control socket.
+pub const REQUEST: usize = 256;
+/// Bytes in one answer on the control socket, which bounds what its reader has to hold.
+pub const ANSWER: usize = 512 * 1024;
+/// Relays of one fleet.
+pub const RELAYS: usize = 8;
+/// Addresses at which a peer may be found.
+pub const ADDRESSES: usize = 16;
+/// Services of one peer that are carried to this machine, and of this machine that one peer may reach: its agent and a
+/// few sessions at once.
+pub const PORTS: usize = 64;
+/// Seconds for which a local connection is held while its peer is not there, unless the configuration says another number.
+pub const HOLD: u32 = 60;
+/// Transport keys that a relay serves.
+pub const RELAYED: usize = 4096;
