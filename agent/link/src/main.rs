@@ -1,0 +1,57 @@
+//! `e3-link`: the built-in mesh.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use e3_link::args::{Args, Command};
+use e3_link::error::{LinkError, chain};
+use e3_link::{control, key, logging, run};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match act(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("e3-link: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(args: Args) -> Result<(), LinkError> {
+    match args.command {
+        Command::Keygen { out } => {
+            println!("{}", key::generate(&out)?);
+            Ok(())
+        }
+        Command::Id { key } => {
+            println!("{}", key::read_file(&key)?.id());
+            Ok(())
+        }
+        Command::Status { control } => {
+            println!("{}", runtime()?.block_on(control::ask(&control))?);
+            Ok(())
+        }
+        Command::Run { config } => {
+            logging::start();
+            e3_client::tls::install();
+            runtime()?.block_on(run::run(&config))
+        }
+        #[cfg(feature = "relay")]
+        Command::Relay { config } => {
+            logging::start();
+            e3_client::tls::install();
+            runtime()?.block_on(e3_link::relay::run(&config))
+        }
+    }
+}
+
+/// Several threads, because sealing packets is what costs time; not more than pay off on a large machine.
+fn runtime() -> Result<tokio::runtime::Runtime, LinkError> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.min(4))
+        .enable_all()
+        .build()
+        .map_err(LinkError::Runtime)
+}
