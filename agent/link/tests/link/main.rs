@@ -5,6 +5,10 @@ mod carry;
 mod control;
 mod identity;
 #[cfg(feature = "relay")]
+mod nat;
+#[cfg(feature = "relay")]
+mod network;
+#[cfg(feature = "relay")]
 mod place;
 #[cfg(feature = "relay")]
 mod relay;
