@@ -13,6 +13,7 @@
 //! | `roots` | the root chain, and what it says of heads and sessions (rules 4, 5, 9) |
 //! | `api` | each request, each refusal |
 //! | `events` | push |
+//! | `members` | the parties' keys on a mesh, for its relay |
 //! | `server` | connections, caps, time limits |
 //! | `tls` | certificates |
 //!
@@ -36,6 +37,7 @@
 mod api;
 mod error;
 mod events;
+mod members;
 mod metrics;
 mod names;
 mod roots;
@@ -44,6 +46,7 @@ pub mod settings;
 mod store;
 mod tls;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,25 +55,39 @@ use axum::body::Bytes;
 use e3_core::limits;
 use e3_core::time::Time;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use self::error::ServeError;
 pub use self::settings::{Limits, Location, S3, Settings, Tls};
+pub use self::tls::KeptCertificate;
 
 use self::roots::{Chain, Roots, canonical};
 use self::store::{Class, Created, Replaced, Store, StoreError};
 
 /// A running hub.
-#[derive(Debug)]
 pub struct Bound {
     /// Where it listens, with the port that it got.
     pub address: SocketAddr,
     /// The certificate authority to put into join files, if the hub made one ([`Tls::SelfSigned`]).
     pub ca_pem: Option<String>,
+    hub: Arc<api::Hub>,
     task: JoinHandle<()>,
 }
 
 impl Bound {
+    /// The keys that enrolled parties name for this mesh in their presences: read anew as they change, until the receiver
+    /// is dropped. Nothing before they have been read for the first time.
+    pub fn mesh_keys(&self, backend: &str) -> watch::Receiver<Option<BTreeSet<String>>> {
+        let (sender, receiver) = watch::channel(None);
+        tokio::spawn(members::follow(
+            Arc::clone(&self.hub),
+            backend.to_owned(),
+            sender,
+        ));
+        receiver
+    }
+
     /// Waits until the hub has stopped: after `shutdown`, when all answers are out.
     pub async fn stopped(self) {
         if let Err(error) = self.task.await {
@@ -104,13 +121,15 @@ pub async fn serve(
     let ca_pem = tls.as_ref().and_then(|tls| tls.ca_pem.clone());
     let (acceptor, renewal) = tls.map(tls::Certificates::run).unzip();
     let hub = Arc::new(api::Hub::new(store, chain, settings.limits, settings.clock));
+    let serving = Arc::clone(&hub);
     let task = tokio::spawn(async move {
-        server::run(hub, listener, acceptor, shutdown).await;
+        server::run(serving, listener, acceptor, shutdown).await;
         drop(renewal);
     });
     Ok(Bound {
         address,
         ca_pem,
+        hub,
         task,
     })
 }

@@ -10,6 +10,7 @@ use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
 use e3_core::limits;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::enrol::{PAIR, Pair};
@@ -28,6 +29,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// One party with its newest presence, as stored.
 #[derive(Clone)]
 pub(super) struct Listed {
+    pub(super) key: PublicKey,
     pub(super) pair: Arc<Pair>,
     pub(super) presence: Option<Bytes>,
 }
@@ -37,7 +39,7 @@ pub(super) struct Listed {
 pub(super) struct Cache {
     read: tokio::sync::Mutex<Option<(Instant, u64, Bytes)>>,
     /// Rises with each write.
-    generation: std::sync::atomic::AtomicU64,
+    generation: watch::Sender<u64>,
 }
 
 impl Hub {
@@ -45,7 +47,20 @@ impl Hub {
     pub(super) fn forget_listing(&self) {
         self.listing
             .generation
-            .fetch_add(1, std::sync::atomic::Ordering::Release);
+            .send_modify(|generation| *generation += 1);
+    }
+
+    /// Tells when this hub has written a party or a presence.
+    pub(crate) fn listing_changes(&self) -> watch::Receiver<u64> {
+        self.listing.generation.subscribe()
+    }
+
+    /// The newest presences of all parties, as stored.
+    pub(crate) async fn list_presences(&self) -> Result<Vec<(PublicKey, Bytes)>, StoreError> {
+        let listed = self.list_parties().await?.into_iter();
+        Ok(listed
+            .filter_map(|listed| Some((listed.key, listed.presence?)))
+            .collect())
     }
 
     /// All parties, in the order of their keys.
@@ -65,6 +80,7 @@ impl Hub {
                 .await?;
             let pair = Pair::parse(&party.bytes).map(Arc::new);
             Ok(pair.map(|pair| Listed {
+                key,
                 pair,
                 presence: presence.map(|object| object.bytes),
             }))
@@ -106,10 +122,7 @@ impl Hub {
 pub(super) async fn parties(State(hub): State<Arc<Hub>>) -> Result<Response, Refusal> {
     // One reading at a time, however many ask.
     let mut read = hub.listing.read.lock().await;
-    let generation = hub
-        .listing
-        .generation
-        .load(std::sync::atomic::Ordering::Acquire);
+    let generation = *hub.listing.generation.borrow();
     let body = match &*read {
         Some((when, of, body)) if *of == generation && when.elapsed() < FRESH => body.clone(),
         _ => {

@@ -60,6 +60,37 @@ pub(crate) struct Certificates {
     pub(crate) ca_pem: Option<String>,
 }
 
+/// A certificate as files, for a process beside the hub that reads them again when they change. Kept current until it is
+/// dropped.
+pub struct KeptCertificate {
+    /// PEM with the certificate chain.
+    pub certificate: PathBuf,
+    /// PEM with its key; may be the same file.
+    pub key: PathBuf,
+    /// What clients must trust, if the hub is its own authority.
+    pub ca_pem: Option<String>,
+    _renewal: Renewal,
+}
+
+impl KeptCertificate {
+    /// Reads or makes the certificate; `None` if `tls` has none. To be called in a runtime.
+    pub fn open(tls: &Tls, clock: fn() -> Time) -> Result<Option<Self>, ServeError> {
+        let Some(certificates) = Certificates::open(tls, clock)? else {
+            return Ok(None);
+        };
+        let (certificate, key) = match &certificates.source {
+            Source::Files { certificate, key } => (certificate.clone(), key.clone()),
+            Source::Own(own) => (own.server(), own.server()),
+        };
+        Ok(Some(Self {
+            certificate,
+            key,
+            ca_pem: certificates.ca_pem.clone(),
+            _renewal: certificates.keep(),
+        }))
+    }
+}
+
 /// Keeps the certificate current; ends when dropped.
 pub(crate) struct Renewal(JoinHandle<()>);
 
@@ -105,13 +136,17 @@ impl Certificates {
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let renewal = tokio::spawn(async move {
+        (TlsAcceptor::from(Arc::new(config)), self.keep())
+    }
+
+    /// The task that keeps the certificate current.
+    fn keep(self) -> Renewal {
+        Renewal(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
                 self.renew();
             }
-        });
-        (TlsAcceptor::from(Arc::new(config)), Renewal(renewal))
+        }))
     }
 
     /// Takes a newer certificate, or keeps the one that works (rule 11).

@@ -93,10 +93,15 @@ impl Own {
         &self.ca_pem
     }
 
+    /// The file with the server's certificate and its key.
+    pub(super) fn server(&self) -> PathBuf {
+        self.folder.join(SERVER)
+    }
+
     /// The server's certificate: the one on disk while it is good, a new one in its last days, or when
     /// the names have changed.
     pub(super) fn current(&self, now: Time) -> Result<CertifiedKey, ServeError> {
-        let path = self.folder.join(SERVER);
+        let path = self.server();
         let about = read(&self.folder.join(SERVER_ABOUT)).ok();
         let about: Option<About> = about.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let good = about.is_some_and(|about| {

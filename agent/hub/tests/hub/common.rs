@@ -318,6 +318,13 @@ impl Fleet {
         Hub::open(&self.url(), self.ca.as_deref().map(str::as_bytes)).unwrap()
     }
 
+    pub(crate) fn mesh_keys(
+        &self,
+        backend: &str,
+    ) -> tokio::sync::watch::Receiver<Option<std::collections::BTreeSet<String>>> {
+        self.bound.as_ref().unwrap().mesh_keys(backend)
+    }
+
     pub(crate) async fn stop(&mut self) {
         self.stop.take();
         self.bound.take().unwrap().stopped().await;

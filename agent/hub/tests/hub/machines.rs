@@ -311,3 +311,42 @@ async fn certificates_come_from_who_signs_heads_each_newer_than_the_one_before()
     let there = hub.grant("nebula", &alice).await.unwrap();
     assert_eq!(there, Some(sign(&grant(11, 5), &[2])));
 }
+
+#[tokio::test]
+async fn a_relay_is_told_the_keys_of_enrolled_parties_and_of_nobody_else() {
+    let fleet = Fleet::start().await;
+    let mut keys = fleet.mesh_keys("link");
+    let told = |keys: &mut tokio::sync::watch::Receiver<_>| {
+        let keys: &Option<std::collections::BTreeSet<String>> = &keys.borrow_and_update();
+        keys.clone()
+            .map(|keys| keys.into_iter().collect::<Vec<_>>())
+    };
+    keys.wait_for(Option::is_some).await.unwrap();
+    assert_eq!(told(&mut keys), Some(vec![]));
+    let tell = async |party: u8, counter: u64, key: &str| {
+        let mut presence = presence(party, counter);
+        presence.mesh_keys.insert("link".to_owned(), key.to_owned());
+        presence
+            .mesh_keys
+            .insert("nebula".to_owned(), "another".to_owned());
+        let path = format!("presence/{}.json", presence.party);
+        fleet.put(&path, sign(&presence, &[party])).await
+    };
+    // Who has not enrolled says it in vain.
+    assert_eq!(tell(11, 1, "stranger").await, no(403, "not-enrolled"));
+    let (enrolment, invite) = enrolment(20, 11, later());
+    assert_eq!(fleet.enrol(&enrolment, &invite).await, yes(201));
+    assert_eq!(tell(11, 2, "first").await, yes(201));
+    let within = std::time::Duration::from_secs(10);
+    tokio::time::timeout(within, keys.changed())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(told(&mut keys), Some(vec!["first".to_owned()]));
+    assert_eq!(tell(11, 3, "second").await, yes(201));
+    tokio::time::timeout(within, keys.changed())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(told(&mut keys), Some(vec!["second".to_owned()]));
+}
