@@ -46,5 +46,8 @@ pub enum Command {
         /// The relay's configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Print where it listens when it does, as a line of JSON, and stop when standard input ends: as a hub starts it.
+        #[arg(long)]
+        attached: bool,
     },
 }

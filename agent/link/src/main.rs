@@ -38,10 +38,10 @@ fn act(args: Args) -> Result<(), LinkError> {
             runtime()?.block_on(run::run(&config))
         }
         #[cfg(feature = "relay")]
-        Command::Relay { config } => {
+        Command::Relay { config, attached } => {
             logging::start();
             e3_client::tls::install();
-            runtime()?.block_on(e3_link::relay::run(&config))
+            runtime()?.block_on(e3_link::relay::run(&config, attached))
         }
     }
 }

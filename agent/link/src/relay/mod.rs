@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use e3_client::files;
-use e3_core::mesh::link::{CONFIG, RelayConfig};
+use e3_core::mesh::link::{CONFIG, RelayConfig, RelayReady};
 use iroh_relay::server::{
     CertConfig, ClientRateLimit, QuicConfig, RelayConfig as Http, Server, ServerConfig, TlsConfig,
 };
@@ -24,8 +24,8 @@ use certificate::Certificate;
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Relays until told to stop.
-pub async fn run(path: &Path) -> Result<(), LinkError> {
+/// Relays until told to stop; with `attached` also until standard input ends, and says on standard output when it serves.
+pub async fn run(path: &Path, attached: bool) -> Result<(), LinkError> {
     let config = load(path)?;
     let allowed = Arc::new(Allowed::new(&config.allow));
     let certificate = Arc::new(Certificate::load(&config)?);
@@ -35,8 +35,16 @@ pub async fn run(path: &Path) -> Result<(), LinkError> {
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    tracing::info!(listen = %config.listen, discovery = %config.discovery, "the relay is ready");
+    let ready = RelayReady {
+        listen: server.https_addr().unwrap_or(config.listen),
+        discovery: server.quic_addr().unwrap_or(config.discovery),
+    };
+    tracing::info!(listen = %ready.listen, discovery = %ready.discovery, "the relay is ready");
     tell(&[NotifyState::Ready]);
+    if attached {
+        println!("{}", serde_json::to_string(&ready).unwrap_or_default());
+    }
+    let mut abandoned = std::pin::pin!(abandoned(attached));
     loop {
         tokio::select! {
             _ = look.tick() => {
@@ -58,11 +66,26 @@ pub async fn run(path: &Path) -> Result<(), LinkError> {
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = &mut abandoned => break,
         }
     }
     tell(&[NotifyState::Stopping]);
     let _ = tokio::time::timeout(Duration::from_secs(2), server.shutdown()).await;
     Ok(())
+}
+
+/// Resolves when whoever has started this process is gone: it holds the other end of standard input, and says nothing.
+async fn abandoned(attached: bool) {
+    if !attached {
+        return std::future::pending().await;
+    }
+    // A thread of its own: reading from standard input cannot be given up. It does not keep the process from ending.
+    let (gone, is_gone) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(gone);
+    });
+    let _ = is_gone.await;
 }
 
 fn load(path: &Path) -> Result<RelayConfig, LinkError> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 use e3_core::mesh::link::{Id, KeySource, Relay, RelayConfig};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -93,6 +94,16 @@ impl Place {
         let path = self.folder.path().join("relay.json");
         let arguments = ["relay", "--config", path.to_str().unwrap()];
         self.process = Some(start(&self.folder, &arguments));
+    }
+
+    /// The relay as a hub starts it.
+    pub(crate) fn attached(&self) -> Child {
+        self.write("relay.json", &serde_json::to_vec(&self.config).unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_e3-link"));
+        command.args(["relay", "--attached", "--config"]);
+        command.arg(self.folder.path().join("relay.json"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Makes this the relay of a machine.

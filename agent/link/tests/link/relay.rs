@@ -1,8 +1,9 @@
 //! The fleet's relay, and machines that have nothing else.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
-use e3_core::mesh::link::{PeerPath, Problem, Reach, Serve};
+use e3_core::mesh::link::{PeerPath, Problem, Reach, RelayReady, Serve};
 
 use crate::place::{Authority, NOW, Place};
 use crate::world::{Machine, Service, dial, tcp_port, until};
@@ -159,4 +160,39 @@ fn a_relay_that_is_nowhere_is_named() {
     let (mut near, _far) = hidden(&place, tcp_port());
     near.start();
     until_problem(&near, |problem| matches!(problem, Problem::NoRelay { .. }));
+}
+
+#[test]
+fn an_attached_relay_says_where_it_is_and_ends_with_whoever_has_started_it() {
+    let mut place = Place::new();
+    // Any free ports.
+    place.config.listen.set_port(0);
+    place.config.discovery.set_port(0);
+    place.allow(&[]);
+    let mut child = place.attached();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ready: RelayReady = serde_json::from_str(&line).unwrap();
+    assert!(ready.listen.port() != 0 && ready.discovery.port() != 0);
+    TcpStream::connect(ready.listen).unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_relay_whose_port_is_taken_says_which() {
+    let mut place = Place::new();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    place.config.listen = holder.local_addr().unwrap();
+    place.allow(&[]);
+    let ended = place.attached().wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    let expected = format!("the relay cannot listen at {}", place.config.listen);
+    assert!(
+        !ended.status.success() && said.contains(&expected),
+        "{said}"
+    );
+    assert!(said.contains("Address already in use"), "{said}");
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ADDRESSES, CONFIG, HOLD, Id, PORTS, RELAYS};
+use super::{ADDRESSES, CONFIG, DISCOVERY_PORT, HOLD, Id, PORTS, RELAYS};
 use crate::limits::PARTIES;
 use crate::name::Name;
 use crate::time::Time;
@@ -76,7 +76,7 @@ pub struct Relay {
 
 /// The port that relays use when nobody says another one.
 fn discovery_port() -> u16 {
-    7842
+    DISCOVERY_PORT
 }
 
 /// A machine to speak to.

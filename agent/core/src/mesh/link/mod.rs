@@ -11,6 +11,7 @@
 //! | [`Request`], [`Answer`] | one JSON line each way on a Unix socket | the agent asks, `e3-link` answers |
 //! | [`Status`] | inside an answer | how the mesh stands, with typed [`Problem`]s |
 //! | [`RelayConfig`] | a JSON file | what `e3-link relay` reads |
+//! | [`RelayReady`] | a JSON line | what `e3-link relay --attached` says to the hub that has started it |
 //! | [`Id`] | 64 hexadecimal digits | what `e3-link keygen` prints, what peers are called by |
 //!
 //! An agent may write what it knows to a configuration before anybody is reachable: connections of
@@ -23,7 +24,7 @@ mod status;
 
 pub use config::{Config, ConfigError, KeySource, Peer, Reach, Relay, Serve};
 pub use id::{Id, IdError};
-pub use relay::{RelayConfig, RelayConfigError};
+pub use relay::{RelayConfig, RelayConfigError, RelayReady};
 pub use status::{Answer, PeerPath, PeerStatus, Problem, RelayState, Request, Status};
 
 /// Bytes in a configuration file. 64 peers with 16 ports each take 100 KiB.
@@ -41,5 +42,7 @@ pub const ADDRESSES: usize = 16;
 pub const PORTS: usize = 64;
 /// Seconds for which a local connection is held while its peer is not there, unless the configuration says another number.
 pub const HOLD: u32 = 60;
+/// UDP port at which a relay tells addresses, unless somebody says another one.
+pub const DISCOVERY_PORT: u16 = 7842;
 /// Transport keys that a relay serves.
 pub const RELAYED: usize = 4096;

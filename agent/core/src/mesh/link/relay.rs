@@ -30,6 +30,15 @@ pub struct RelayConfig {
     pub bytes_per_second: Option<std::num::NonZeroU32>,
 }
 
+/// The line that `e3-link relay --attached` prints when it serves, as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayReady {
+    /// Where it listens for HTTPS, with the port that it got.
+    pub listen: SocketAddr,
+    /// Where it tells addresses, with the port that it got.
+    pub discovery: SocketAddr,
+}
+
 /// Why a relay's configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RelayConfigError {
