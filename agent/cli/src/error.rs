@@ -213,6 +213,18 @@ pub enum Error {
         #[source]
         source: e3_hub::ServeError,
     },
+    /// `e3 hub serve --relay` found no relay to start.
+    #[error("there is no e3-link: {}", .program.as_ref().map_or_else(|| "neither beside e3 nor in PATH".to_owned(), |path| format!("it is not {}", path.display())))]
+    NoLinkBinary {
+        /// Where it was to be, if somebody said.
+        program: Option<PathBuf>,
+    },
+    /// The relay beside the hub does not start.
+    #[error("the relay does not start: {detail}")]
+    Relay {
+        /// What it said.
+        detail: String,
+    },
     /// `e3 demo` found no agent to start.
     #[error("there is no e3-agent: neither in E3_AGENT, nor beside e3, nor in PATH")]
     NoAgentBinary,

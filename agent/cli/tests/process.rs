@@ -1,9 +1,11 @@
 //! The binary itself: signals, pipes, files and their modes, one JSON object.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -130,6 +132,77 @@ fn a_hub_starts_from_the_folder_serves_and_stops_when_it_is_told_to() {
         (Some(3), Some("hub-unreachable"))
     );
     assert!(half_written(here).is_empty());
+}
+
+/// The relay's program: `E3_LINK`, or the one that was built beside this test.
+fn link() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_e3")).with_file_name("e3-link");
+    let path = std::env::var_os("E3_LINK").map_or(beside, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "there is no {}: build it with `cargo build -p e3-link`, or name one in E3_LINK",
+        path.display()
+    );
+    path
+}
+
+#[test]
+fn a_hub_brings_its_relay_and_takes_it_along_when_it_is_killed() {
+    let home = tempfile::tempdir().unwrap();
+    let here = home.path();
+    assert!(run(here, "key new").status.success());
+    assert!(
+        run(here, "fleet new demo --hub http://127.0.0.1:1")
+            .status
+            .success()
+    );
+    let line = "hub serve --json --fleet demo --listen 127.0.0.1:0 --relay-listen 127.0.0.1:0 --relay-discovery 0 --relay";
+    let serve = || {
+        let mut command = e3(here);
+        command.args(line.split(' ')).arg("--relay-program");
+        command
+    };
+    let mut hub = serve().arg(link()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(hub.stderr.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    let ready: Value =
+        serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
+    let relay = &ready["relay"];
+    // By its own authority, for the host of fleet.toml's hub.
+    assert_eq!(relay["url"], "https://127.0.0.1");
+    assert_eq!(relay["ca"], "demo/relay-ca.pem");
+    let at: SocketAddr = relay["listen"].as_str().unwrap().parse().unwrap();
+    TcpStream::connect(at).unwrap();
+    signal(&hub, Signal::SIGKILL);
+    hub.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(at).is_ok() {
+        assert!(Instant::now() < deadline, "the relay outlives its hub");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    // Somebody else listens there.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = taken.local_addr().unwrap().to_string();
+    let line = format!(
+        "hub serve --json --fleet demo --listen 127.0.0.1:0 --relay --relay-listen {place} --relay-discovery 0 --relay-program"
+    );
+    let refused = e3(here).args(line.split(' ')).arg(link()).output().unwrap();
+    let error = json(&refused)["error"].clone();
+    assert_eq!(
+        (refused.status.code(), &error["kind"]),
+        (Some(2), &"relay".into())
+    );
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains(&place) && message.contains("in use"),
+        "{message}"
+    );
+
+    let missing = serve().arg("nowhere").output().unwrap();
+    assert_eq!(json(&missing)["error"]["kind"], "no-link");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! `e3 hub`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use e3_core::mesh::link::DISCOVERY_PORT;
 
 /// Run a hub, keep its head fresh
 #[derive(Debug, Subcommand)]
@@ -33,6 +35,57 @@ pub struct HubServe {
     /// The certificate's secret key (PEM, mode 600)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Run the relay of the built-in mesh, too, which machines reach over HTTPS at this name or address
+    /// [default: the hub's in fleet.toml, port 443]
+    #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub relay: Option<RelayAt>,
+    /// Where the relay listens [default: the hub's address, and the port of --relay]
+    #[arg(long, value_name = "IP:PORT", requires = "relay")]
+    pub relay_listen: Option<SocketAddr>,
+    /// UDP port at which the relay tells machines what their addresses look like from outside
+    #[arg(long, value_name = "PORT", default_value_t = DISCOVERY_PORT, requires = "relay")]
+    pub relay_discovery: u16,
+    /// A certificate chain for the relay alone (PEM) [default: the hub's]
+    #[arg(long, value_name = "FILE", requires_all = ["relay", "relay_key"])]
+    pub relay_cert: Option<PathBuf>,
+    /// Its secret key (PEM, mode 600)
+    #[arg(long, value_name = "FILE", requires = "relay_cert")]
+    pub relay_key: Option<PathBuf>,
+    /// The program that is the relay [default: e3-link beside e3, else in PATH]
+    #[arg(long, value_name = "FILE", requires = "relay")]
+    pub relay_program: Option<PathBuf>,
+}
+
+/// Where machines reach the relay, as far as it was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelayAt {
+    /// The name or address; the hub's if there is none.
+    pub host: Option<String>,
+    /// The port; 443 if there is none.
+    pub port: Option<u16>,
+}
+
+impl FromStr for RelayAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        // An address of IPv6 without brackets has no port.
+        let bare: Option<Ipv6Addr> = text.parse().ok();
+        let with_port = match bare {
+            Some(address) => format!("[{address}]:443"),
+            None if text.ends_with(']') || !text.contains(':') => format!("{text}:443"),
+            None => text.to_owned(),
+        };
+        let (host, port) = e3_core::mesh::split(&with_port)
+            .ok_or_else(|| "write it like relay.example or 203.0.113.10:8443".to_owned())?;
+        Ok(Self {
+            host: Some(host.to_owned()),
+            port: Some(port),
+        })
+    }
 }
 
 /// `e3 hub renew`
@@ -44,4 +97,24 @@ pub struct HubRenew {
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_at_a_name_or_an_address_and_perhaps_a_port() {
+        let at = |text: &str| text.parse::<RelayAt>().map(|at| (at.host, at.port));
+        let is = |host: &str, port| Ok((Some(host.to_owned()), Some(port)));
+        assert_eq!(at(""), Ok((None, None)));
+        assert_eq!(at("relay.example"), is("relay.example", 443));
+        assert_eq!(at("203.0.113.10:8443"), is("203.0.113.10", 8443));
+        assert_eq!(at("fd00::1"), is("fd00::1", 443));
+        assert_eq!(at("[fd00::1]"), is("fd00::1", 443));
+        assert_eq!(at("[fd00::1]:8443"), is("fd00::1", 8443));
+        for bad in ["https://relay.example", "a:0", "a b", "a:1:2"] {
+            assert!(at(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub use self::fleet::{
     FleetAccept, FleetCommand, FleetInvite, FleetNew, FleetPush, FleetRotate, FleetSign,
     FleetStatus, RoleKey, RoleNumber,
 };
-pub use self::hub::{HubCommand, HubRenew, HubServe};
+pub use self::hub::{HubCommand, HubRenew, HubServe, RelayAt};
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::mesh::{
     AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshOff, MeshRevoke, MeshSign,

@@ -65,6 +65,8 @@ impl Error {
             Self::NoCertificate { .. } => "no-certificate",
             Self::Program { .. } => "program",
             Self::Serve { .. } => "serve",
+            Self::NoLinkBinary { .. } => "no-link",
+            Self::Relay { .. } => "relay",
             Self::NoAgentBinary => "no-agent",
             Self::Agent { .. } => "agent",
             Self::Interrupted => "interrupted",
@@ -134,6 +136,12 @@ impl Error {
             Self::NoCertificate { .. } => {
                 Some("Nothing has to be taken back; `e3 mesh sign` would give it one.")
             }
+            Self::NoLinkBinary { .. } => Some(
+                "The relay is a program of its own: install e3-link, or name it by --relay-program.",
+            ),
+            Self::Relay { .. } => Some(
+                "If a port is taken, or below 1024 and you are not root, choose another one: --relay=HOST:PORT, --relay-discovery PORT.",
+            ),
             Self::Program { .. } => {
                 Some("Check that it is installed and in PATH; E3's development shell has it.")
             }

@@ -124,11 +124,16 @@ pub(super) fn agent() -> Check {
 
 /// The agent's binary: beside this one, else the first in `PATH`.
 pub fn find_agent() -> Option<PathBuf> {
+    find_program("e3-agent")
+}
+
+/// A program of E3: beside this one, else the first in `PATH`.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let beside = std::env::current_exe()
         .ok()
-        .and_then(|exe| Some(exe.parent()?.join("e3-agent")));
+        .and_then(|exe| Some(exe.parent()?.join(name)));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).map(|folder| folder.join("e3-agent"));
+    let in_path = std::env::split_paths(&path).map(|folder| folder.join(name));
     beside
         .into_iter()
         .chain(in_path)

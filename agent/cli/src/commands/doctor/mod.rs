@@ -8,6 +8,7 @@ mod network;
 use std::fmt::Write as _;
 
 pub use self::local::find_agent;
+pub(crate) use self::local::find_program;
 
 use serde::Serialize;
 use serde_json::json;

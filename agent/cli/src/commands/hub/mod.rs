@@ -1,5 +1,6 @@
 //! `e3 hub`.
 
+mod relay;
 pub mod renew;
 pub mod serve;
 
