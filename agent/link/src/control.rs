@@ -1,7 +1,8 @@
 //! The control socket: one line with a question, one line with the answer.
 //!
 //! It is for the agent. Who may ask is decided by the kernel's word about the caller: root, this
-//! process's own user, and whoever owns the configuration, who decides about everything here anyway.
+//! process's own user, whoever owns the configuration, who decides about everything here anyway, and
+//! whoever has this process's group for its own: as a unit it has a group that is the agent's.
 
 use std::fs;
 use std::io;
@@ -10,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e3_core::mesh::link::{ANSWER, Answer, REQUEST, Request};
-use nix::unistd::geteuid;
+use e3_core::mesh::link::{ANSWER, Answer, Config, REQUEST, Request};
+use nix::unistd::{getegid, geteuid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -26,8 +27,12 @@ const ASKERS: usize = 16;
 /// From the connection to the answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Asks the main loop to read the configuration again, and to say what came of it.
-pub(crate) type Reload = oneshot::Sender<Answer>;
+/// Asks the main loop for another configuration, and to say what came of it.
+pub(crate) struct Reload {
+    /// Which one; it is read again if there is none.
+    pub(crate) config: Option<Box<Config>>,
+    pub(crate) tell: oneshot::Sender<Answer>,
+}
 
 /// Makes the socket, in place of one that a process left behind.
 pub(crate) fn listen(path: &Path) -> Result<UnixListener, LinkError> {
@@ -63,8 +68,11 @@ pub(crate) async fn serve(
         let Ok(permit) = room.clone().try_acquire_owned() else {
             continue;
         };
-        let asker = stream.peer_cred().map(|cred| cred.uid());
-        if !asker.is_ok_and(|uid| allowed.contains(&uid)) {
+        let asker = stream.peer_cred();
+        let may = |cred: tokio::net::unix::UCred| {
+            allowed.contains(&cred.uid()) || cred.gid() == getegid().as_raw()
+        };
+        if !asker.is_ok_and(may) {
             tracing::warn!("a user who may not has asked at the control socket");
             continue;
         }
@@ -89,18 +97,23 @@ async fn answer(
         .await?;
     let answer = match serde_json::from_slice(&line) {
         Ok(Request::Status) => Answer::Status(Box::new(report::status(shared))),
-        Ok(Request::Reload) => {
-            let (tell, told) = oneshot::channel();
-            let _ = reload.send(tell).await;
-            told.await
-                .unwrap_or_else(|_| Answer::Refused("this e3-link is about to end".to_owned()))
-        }
-        Err(_) => Answer::Refused("this is no request; one is \"status\" or \"reload\"".to_owned()),
+        Ok(Request::Reload) => ask_for(None, reload).await,
+        Ok(Request::Apply(config)) => ask_for(Some(config), reload).await,
+        Err(_) => Answer::Refused(
+            "this is no request; one is \"status\", \"reload\" or an \"apply\"".to_owned(),
+        ),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
     write.write_all(&bytes).await?;
     write.shutdown().await
+}
+
+async fn ask_for(config: Option<Box<Config>>, reload: &mpsc::Sender<Reload>) -> Answer {
+    let (tell, told) = oneshot::channel();
+    let _ = reload.send(Reload { config, tell }).await;
+    told.await
+        .unwrap_or_else(|_| Answer::Refused("this e3-link is about to end".to_owned()))
 }
 
 /// Asks a running `e3-link` how it stands; the line that it answers.

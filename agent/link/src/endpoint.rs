@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use e3_client::clock::Clock;
 use e3_core::mesh::link::{Config, Peer, Relay};
 use iroh::dns::DnsResolver;
 use iroh::endpoint::{PortmapperConfig, QuicTransportConfig, VarInt, presets};
@@ -35,13 +36,14 @@ pub(crate) async fn bind(
     config: &Config,
     key: &TransportKey,
     relays: &[Arc<RelayConfig>],
+    clock: &Clock,
     trouble: &Trouble,
 ) -> Result<Endpoint, LinkError> {
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(key.for_quic())
         .alpns(vec![wire::ALPN.to_vec()])
         .transport_config(transport())
-        .ca_tls_config(tls::relays(config, trouble)?)
+        .ca_tls_config(tls::relays(config, clock, trouble)?)
         .relay_mode(relay_mode(relays))
         // The machine's own name servers or none: by default public ones are asked when these fail.
         .dns_resolver(

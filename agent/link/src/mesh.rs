@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use e3_client::clock::Clock;
 use e3_core::mesh::link::{Config, Id, Problem};
 use iroh::endpoint::Incoming;
 use iroh::{Endpoint, RelayConfig};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     /// Names this run of the process.
     pub(crate) run: u64,
     pub(crate) relays: Vec<Arc<RelayConfig>>,
+    /// What relays' certificates are judged by.
+    clock: Clock,
     pub(crate) relay_trouble: Trouble,
     pub(crate) strangers: AtomicU64,
     pub(crate) generation: AtomicU64,
@@ -47,6 +50,7 @@ impl Shared {
         endpoint: Endpoint,
         id: Id,
         relays: Vec<Arc<RelayConfig>>,
+        clock: Clock,
         relay_trouble: Trouble,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -54,6 +58,7 @@ impl Shared {
             id,
             run: name_of_run(),
             relays,
+            clock,
             relay_trouble,
             strangers: AtomicU64::new(0),
             generation: AtomicU64::new(0),
@@ -112,6 +117,10 @@ impl Mesh {
     /// Puts a configuration into effect.
     pub(crate) fn apply(&mut self, config: &Config) {
         let hold = Duration::from_secs(config.hold_seconds.into());
+        // Rule 10.
+        if let Some(floor) = config.clock_floor {
+            self.shared.clock.set_floor(floor);
+        }
         let known = self.shared.peers();
         let mut next = Vec::with_capacity(config.peers.len());
         for peer in &config.peers {

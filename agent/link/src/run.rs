@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use e3_client::clock::Clock;
 use e3_client::files;
 use e3_core::mesh::link::{Answer, CONFIG, Config};
 use sd_notify::NotifyState;
@@ -25,8 +26,13 @@ pub async fn run(path: &Path) -> Result<(), LinkError> {
     let key = key::read(&config.key)?;
     let trouble = Trouble::default();
     let relays = endpoint::relays(&config)?;
-    let bound = endpoint::bind(&config, &key, &relays, &trouble).await?;
-    let shared = Shared::new(bound, key.id(), relays, trouble);
+    let clock = Clock::default();
+    // Before the first relay is judged.
+    if let Some(floor) = config.clock_floor {
+        clock.set_floor(floor);
+    }
+    let bound = endpoint::bind(&config, &key, &relays, &clock, &trouble).await?;
+    let shared = Shared::new(bound, key.id(), relays, clock, trouble);
     drop(key);
     let listener = control::listen(&config.control)?;
     let owner = std::fs::metadata(path).map_or(0, |file| file.uid());
@@ -49,12 +55,17 @@ pub async fn run(path: &Path) -> Result<(), LinkError> {
                 mesh.look();
                 feed();
             }
-            Some(tell) = asked.recv() => {
+            Some(asked) = asked.recv() => {
+                let next = match asked.config {
+                    Some(given) => given.check().map(|()| *given).map_err(|error| chain(&error)),
+                    None => load(path).map_err(|error| chain(&error)),
+                };
                 // The asker may have gone.
-                let _ = tell.send(reload(path, &mut config, &mut mesh, &shared));
+                let _ = asked.tell.send(take(next, &mut config, &mut mesh, &shared));
             }
             _ = signals.hangup.recv() => {
-                reload(path, &mut config, &mut mesh, &shared);
+                let next = load(path).map_err(|error| chain(&error));
+                take(next, &mut config, &mut mesh, &shared);
             }
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
@@ -75,16 +86,19 @@ fn load(path: &Path) -> Result<Config, LinkError> {
     })
 }
 
-/// Reads the configuration again. What is wrong with it is said, and nothing changes.
-fn reload(path: &Path, config: &mut Config, mesh: &mut Mesh, shared: &Arc<Shared>) -> Answer {
+/// Puts another configuration into effect. What is wrong with it is said, and nothing changes.
+fn take(
+    next: Result<Config, String>,
+    config: &mut Config,
+    mesh: &mut Mesh,
+    shared: &Arc<Shared>,
+) -> Answer {
     if let Ok(since) = NotifyState::monotonic_usec_now() {
         tell(&[NotifyState::Reloading, since]);
     }
-    let next = load(path).map_err(|error| chain(&error)).and_then(|next| {
-        match next.wants_restart(config) {
-            Some(field) => Err(format!("a change of `{field}` wants a restart")),
-            None => Ok(next),
-        }
+    let next = next.and_then(|next| match next.wants_restart(config) {
+        Some(field) => Err(format!("a change of `{field}` wants a restart")),
+        None => Ok(next),
     });
     let answer = match next {
         Ok(next) => {
@@ -94,7 +108,7 @@ fn reload(path: &Path, config: &mut Config, mesh: &mut Mesh, shared: &Arc<Shared
             tracing::info!(
                 generation = config.generation,
                 peers = config.peers.len(),
-                "the configuration was read again"
+                "another configuration is in effect"
             );
             Answer::Reloaded(config.generation)
         }

@@ -35,11 +35,12 @@ impl Trouble {
 }
 
 /// How the relays of this configuration are judged.
-pub(crate) fn relays(config: &Config, trouble: &Trouble) -> Result<CaTlsConfig, LinkError> {
-    let clock = Clock::default();
-    if let Some(floor) = config.clock_floor {
-        clock.set_floor(floor);
-    }
+pub(crate) fn relays(
+    config: &Config,
+    clock: &Clock,
+    trouble: &Trouble,
+) -> Result<CaTlsConfig, LinkError> {
+    let clock = clock.clone();
     let authorities = config.authorities.as_deref().map(authorities).transpose()?;
     let trouble = trouble.clone();
     Ok(CaTlsConfig::custom_server_cert_verifier(Arc::new(

@@ -14,7 +14,7 @@ use crate::wire::{Ask, BROKEN, Reply, Senseless};
 const ANSWER: Duration = PATIENCE.saturating_add(Duration::from_secs(5));
 /// Between two attempts when the first could not know better.
 const SOON: Duration = Duration::from_millis(100);
-/// The same when the far side has refused, which a new configuration there would change.
+/// At most, when the far side has refused, which a new configuration there would change: often that is under way.
 const LATER: Duration = Duration::from_secs(1);
 
 /// A stream on which the service has answered, and the connection that it belongs to.
@@ -26,6 +26,7 @@ pub(super) struct Opened {
 
 /// Asks until the service is there. For ever: whoever waits decides how long.
 pub(super) async fn open(peer: &Peer, port: u16) -> Opened {
+    let mut refused = SOON / 4;
     loop {
         let live = peer.connected().await;
         let attempt = tokio::select! {
@@ -46,7 +47,8 @@ pub(super) async fn open(peer: &Peer, port: u16) -> Opened {
                         "the peer does not serve this port to us"
                     );
                 }
-                LATER
+                refused = (refused * 2).min(LATER);
+                refused
             }
             Ok((Reply::TooMany, ..)) => {
                 peer.problems.too_many();

@@ -1,5 +1,6 @@
 //! The control socket, reloads, and what the process leaves behind.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use e3_core::mesh::link::{Answer, Problem, Relay};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::world::{Machine, pair, tcp_port, until};
+use crate::world::{Machine, Service, dial, pair, tcp_port, until};
 
 #[test]
 fn a_reload_that_cannot_be_is_refused_and_changes_nothing() {
@@ -36,6 +37,29 @@ fn a_reload_that_cannot_be_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_configuration_that_is_sent_takes_effect_and_a_wrong_one_does_not() {
+    let service = Service::new();
+    let (mut near, mut far) = pair(service.port());
+    let serves = far.config.peers[0].serve.split_off(0);
+    near.start();
+    far.start();
+    // What is not served yet is waited for.
+    let mut client = dial(&near, 0, 0);
+    far.config.generation = 7;
+    far.config.peers[0].serve = serves;
+    assert_eq!(far.apply(), Answer::Reloaded(7));
+    let (mut served, _) = service.accept();
+    client.write_all(b"x").unwrap();
+    served.read_exact(&mut [0]).unwrap();
+    far.config.peers[0].serve[0].target = Some(([192, 0, 2, 1], 80).into());
+    let Answer::Refused(why) = far.apply() else {
+        panic!("it was taken");
+    };
+    assert!(why.contains("192.0.2.1"), "{why}");
+    assert_eq!(far.status().generation, 7);
+}
+
+#[test]
 fn sighup_reads_the_configuration_again() {
     let mut machine = Machine::new();
     machine.start();
@@ -53,7 +77,7 @@ fn the_control_socket_answers_sense_and_refuses_nonsense() {
     machine.start();
     let file = std::fs::metadata(&machine.config.control).unwrap();
     assert_eq!(file.mode() & 0o777, 0o660);
-    for nonsense in ["shell\n", "\n", &"x".repeat(10_000)] {
+    for nonsense in ["shell\n", "\n", &"x".repeat(300_000)] {
         // A line that is too long may be cut off while it is sent.
         let answer = std::panic::catch_unwind(|| machine.ask(nonsense)).unwrap_or_default();
         assert!(!answer.contains("status\":{"), "{answer}");

@@ -218,6 +218,13 @@ impl Machine {
         let line = serde_json::to_string(&Request::Reload).unwrap() + "\n";
         serde_json::from_str(&self.ask(&line)).unwrap()
     }
+
+    /// The same without a file.
+    pub(crate) fn apply(&self) -> Answer {
+        let request = Request::Apply(Box::new(self.config.clone()));
+        let line = serde_json::to_string(&request).unwrap() + "\n";
+        serde_json::from_str(&self.ask(&line)).unwrap()
+    }
 }
 
 /// A service: it listens on a port of this machine.

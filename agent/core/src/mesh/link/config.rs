@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::MEMBERS;
 use super::{ADDRESSES, CONFIG, DISCOVERY_PORT, HOLD, Id, PORTS, RELAYS};
-use crate::limits::PARTIES;
 use crate::name::Name;
 use crate::time::Time;
 
 /// All that `e3-link run` is told, rendered by the agent. It holds no secret.
 ///
-/// On a reload `generation`, `peers` and `hold_seconds` take effect at once, and without touching
+/// On a reload `generation`, `clock_floor`, `peers` and `hold_seconds` take effect at once, and without touching
 /// connections of peers and ports that stay; anything else wants a restart, and the reload is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +65,7 @@ pub enum KeySource {
 }
 
 /// A relay of the fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Relay {
     /// `https://name-or-address[:port]`.
@@ -212,7 +213,7 @@ impl Config {
         for relay in &self.relays {
             relay.check()?;
         }
-        at_most("peers", self.peers.len(), PARTIES)?;
+        at_most("peers", self.peers.len(), MEMBERS)?;
         each_once("peer", self.peers.iter().map(|peer| peer.id))?;
         each_once("local address", self.peers.iter().map(|peer| peer.local))?;
         self.peers.iter().try_for_each(Peer::check)
@@ -227,7 +228,6 @@ impl Config {
             ("external", self.external != running.external),
             ("relays", self.relays != running.relays),
             ("authorities", self.authorities != running.authorities),
-            ("clock_floor", self.clock_floor != running.clock_floor),
         ];
         differs
             .iter()
@@ -236,7 +236,8 @@ impl Config {
 }
 
 impl Relay {
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Whether its URL says where it is, by HTTPS, and nothing else.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let refused = || {
             ConfigError::Relay(crate::text::clean(
                 &crate::text::without_credentials(&self.url),

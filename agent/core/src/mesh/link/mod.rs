@@ -8,6 +8,7 @@
 //! | type | as | from, to |
 //! |---|---|---|
 //! | [`Config`] | a JSON file | the agent renders it, `e3-link run` reads it, again on SIGHUP or [`Request::Reload`] |
+//! | | inside [`Request::Apply`] | the agent sends a newer one |
 //! | [`Request`], [`Answer`] | one JSON line each way on a Unix socket | the agent asks, `e3-link` answers |
 //! | [`Status`] | inside an answer | how the mesh stands, with typed [`Problem`]s |
 //! | [`RelayConfig`] | a JSON file | what `e3-link relay` reads |
@@ -29,8 +30,8 @@ pub use status::{Answer, PeerPath, PeerStatus, Problem, RelayState, Request, Sta
 
 /// Bytes in a configuration file. 64 peers with 16 ports each take 100 KiB.
 pub const CONFIG: usize = 256 * 1024;
-/// Bytes in one request on the control socket.
-pub const REQUEST: usize = 256;
+/// Bytes in one request on the control socket: a configuration, and the word for it.
+pub const REQUEST: usize = CONFIG + 64;
 /// Bytes in one answer on the control socket, which bounds what its reader has to hold.
 pub const ANSWER: usize = 512 * 1024;
 /// Relays of one fleet.

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::{Config, Id};
 
 /// One line on the control socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// How does the mesh stand? Answered by [`Answer::Status`].
@@ -15,6 +15,8 @@ pub enum Request {
     /// Read the configuration again, as at SIGHUP. Answered by [`Answer::Reloaded`] when it is in effect, or by
     /// [`Answer::Refused`], and then nothing has changed.
     Reload,
+    /// Take this configuration in the place of the one that was read. Answered like a reload.
+    Apply(Box<Config>),
 }
 
 /// The line that comes back.

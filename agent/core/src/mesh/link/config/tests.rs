@@ -95,14 +95,14 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             |c| {
-                c.peers = (0..=64)
+                c.peers = (0..=128)
                     .map(|n| Peer {
                         id: id(n),
                         ..c.peers[0].clone()
                     })
                     .collect();
             },
-            "64 is the most",
+            "128 is the most",
         ),
     ];
     for (change, said) in changes {
