@@ -27,6 +27,7 @@ use crate::join::{Join, JoinError, burn_token};
 use crate::keeper::Keeper;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::lock::{self, Lock};
+use crate::mesh::link::ways::Ways;
 use crate::outbox::Outbox;
 use crate::party::Launcher;
 use crate::peer::listen::Sessions;
@@ -184,6 +185,7 @@ async fn attempt(
         hub,
         addresses,
         plans: watch::Sender::new(plans),
+        ways: Ways::default(),
     });
     Ok((shared, listener))
 }

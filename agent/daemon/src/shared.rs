@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::join::{Join, JoinError};
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
+use crate::mesh::link::ways::Ways;
 use crate::outbox::Outbox;
 use crate::party::Launcher;
 use crate::peer::listen::Sessions;
@@ -64,6 +65,8 @@ pub struct Parts {
     pub addresses: Vec<String>,
     /// The meshes that the newest head asks for.
     pub plans: watch::Sender<Vec<Plan>>,
+    /// What the built-in mesh carries for sessions.
+    pub ways: Ways,
 }
 
 impl Shared {

@@ -137,10 +137,16 @@ impl ServerCertVerifier for Verifier {
 fn problem(error: &rustls::Error) -> Problem {
     use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
     let detail = detail(error);
-    match error {
-        rustls::Error::InvalidCertificate(
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
-        ) => Problem::ClockWrong { detail },
-        _ => Problem::RelayCertificate { detail },
-    }
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return Problem::RelayCertificate { detail };
+    };
+    let behind = match why {
+        NotValidYetContext { time, not_before } => {
+            not_before.as_secs().saturating_sub(time.as_secs()).max(1)
+        }
+        NotValidYet => 1,
+        Expired | ExpiredContext { .. } => 0,
+        _ => return Problem::RelayCertificate { detail },
+    };
+    Problem::ClockWrong { behind, detail }
 }

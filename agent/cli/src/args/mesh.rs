@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use e3_core::mesh::link::DISCOVERY_PORT;
 use e3_core::name::Name;
 
 /// The longest life of a certificate, in seconds.
@@ -16,6 +17,8 @@ pub enum MeshCommand {
     Nebula(MeshAnchored),
     /// Have every party join a WireGuard network, whose hubs are its anchors
     Wireguard(MeshAnchored),
+    /// Have every party join the built-in mesh, which carries connections and needs nothing but the hub's relay
+    Link(MeshLink),
     /// Let the parties of fleet.toml in that wait for it, or whose certificates need a newer one
     Sign(MeshSign),
     /// Take a party's place in the mesh back, everywhere
@@ -32,6 +35,28 @@ pub struct MeshAnchored {
     /// A party that all others can reach, and where: NAME=HOST:PORT. It introduces them to each other, and carries their
     /// packets where they cannot meet (repeatable; two are better than one)
     #[arg(long = "anchor", value_name = "NAME=HOST:PORT", required = true)]
+    pub anchors: Vec<AnchorAt>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh link`
+#[derive(Debug, Args)]
+pub struct MeshLink {
+    /// Where a relay is: https://HOST[:PORT] (repeatable) [default: the hub's host in fleet.toml, where
+    /// `e3 hub serve --relay` has it]
+    #[arg(long = "relay", value_name = "URL")]
+    pub relays: Vec<String>,
+    /// UDP port at which the relays tell machines what their addresses look like from outside
+    #[arg(long, value_name = "PORT", default_value_t = DISCOVERY_PORT)]
+    pub discovery: u16,
+    /// Authorities of the relays' certificates (PEM) [default: relay-ca.pem in the fleet's folder, if it is there, else
+    /// those of each machine's system]
+    #[arg(long, value_name = "FILE")]
+    pub relay_ca: Option<PathBuf>,
+    /// A party with a UDP port that all others can reach, and where: NAME=IP:PORT (repeatable)
+    #[arg(long = "anchor", value_name = "NAME=IP:PORT")]
     pub anchors: Vec<AnchorAt>,
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]

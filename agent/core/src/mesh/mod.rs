@@ -23,7 +23,7 @@ mod roster;
 mod text;
 mod trouble;
 
-pub use address::{PREFIX_BITS, Prefix};
+pub use address::{PREFIX_BITS, Prefix, local};
 pub use grant::MeshGrant;
 pub use nebula::Nebula;
 pub(crate) use plan::check_all;

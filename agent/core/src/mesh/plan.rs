@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::link::Link;
 use super::{Nebula, Roster};
 use crate::document::{DocumentError, ensure};
 use crate::key::PublicKey;
@@ -22,7 +23,7 @@ pub const MESHES: usize = 2;
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The parties that everybody else can reach from outside the mesh: lighthouses, relays, hubs, as the backend calls
-    /// them. With one that is gone no new connection may come about, so two are better than one.
+    /// them. The built-in mesh can do without any. With one that is gone no new connection may come about, so two are better than one.
     pub anchors: Vec<Anchor>,
     /// What carries the packets.
     pub backend: Backend,
@@ -46,6 +47,8 @@ pub enum Backend {
     Nebula(Nebula),
     /// WireGuard: the anchors are its hubs.
     Wireguard(Roster),
+    /// The built-in mesh, which carries connections.
+    Link(Link),
 }
 
 impl Backend {
@@ -54,6 +57,7 @@ impl Backend {
         match self {
             Self::Nebula(_) => "nebula",
             Self::Wireguard(_) => "wireguard",
+            Self::Link(_) => "link",
         }
     }
 
@@ -62,6 +66,7 @@ impl Backend {
         match self {
             Self::Nebula(_) => None,
             Self::Wireguard(roster) => Some(roster),
+            Self::Link(link) => Some(&link.roster),
         }
     }
 
@@ -70,6 +75,7 @@ impl Backend {
         match self {
             Self::Nebula(_) => None,
             Self::Wireguard(roster) => Some(roster),
+            Self::Link(link) => Some(&mut link.roster),
         }
     }
 }
@@ -81,8 +87,9 @@ impl Plan {
     }
 
     pub(crate) fn check(&self) -> Result<(), DocumentError> {
+        let has_relay = matches!(&self.backend, Backend::Link(link) if !link.relays.is_empty());
         ensure(
-            (1..=ANCHORS).contains(&self.anchors.len()),
+            self.anchors.len() <= ANCHORS && (has_relay || !self.anchors.is_empty()),
             "meshes.anchors",
             "has none, or more than 8: the parties of a mesh meet through at least one",
         )?;
@@ -96,6 +103,7 @@ impl Plan {
         match &self.backend {
             Backend::Nebula(nebula) => nebula.check(),
             Backend::Wireguard(roster) => roster.check(),
+            Backend::Link(link) => link.check(),
         }
     }
 }
@@ -226,6 +234,44 @@ mod tests {
             change(&mut plan);
             assert!(plan.check().is_err(), "{place}");
         }
+    }
+
+    #[test]
+    fn the_built_in_mesh_has_relays_by_https_or_anchors() {
+        let link = |change: fn(&mut Link)| {
+            let mut link = Link {
+                relays: vec![crate::mesh::link::Relay {
+                    url: "https://relay.example:8443".to_owned(),
+                    discovery_port: 7842,
+                }],
+                ..Link::default()
+            };
+            change(&mut link);
+            let plan = Plan {
+                anchors: Vec::new(),
+                backend: Backend::Link(link),
+            };
+            plan.check()
+        };
+        link(|_| ()).unwrap();
+        let broken: [fn(&mut Link); 5] = [
+            |link| link.relays.clear(),
+            |link| link.relays[0].url = "http://relay.example".to_owned(),
+            |link| link.relays[0].url = "https://a/b".to_owned(),
+            |link| link.authorities = Some("none".to_owned()),
+            |link| {
+                let party = SecretKey::from_seed(&[1; 32]).public();
+                link.roster.take_in(party, "AAAA");
+            },
+        ];
+        for (place, change) in broken.into_iter().enumerate() {
+            assert!(link(change).is_err(), "{place}");
+        }
+        let anchored = Plan {
+            backend: Backend::Link(Link::default()),
+            ..plan()
+        };
+        anchored.check().unwrap();
     }
 
     #[test]

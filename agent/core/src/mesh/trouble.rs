@@ -40,7 +40,12 @@ pub enum NotJoined {
         /// How many were asked.
         asked: usize,
     },
-    /// This machine's clock is behind the time at which its certificate was signed.
+    /// No relay of the mesh can be used, and nobody is reached without.
+    NoRelay {
+        /// Why.
+        detail: String,
+    },
+    /// This machine's clock is behind the time from which on a certificate is good: its own, or a relay's.
     ClockWrong {
         /// How far.
         seconds: i64,
@@ -67,9 +72,12 @@ impl fmt::Display for NotJoined {
             Self::NobodyAnswers { asked } => {
                 format!("none of {asked} other parties answers through it")
             }
-            Self::ClockWrong { seconds } => format!(
-                "its clock is at least {seconds} s behind: its certificate is of the future by it"
-            ),
+            Self::NoRelay { detail } => format!("no relay can be used: {detail}"),
+            Self::ClockWrong { seconds } => {
+                format!(
+                    "its clock is at least {seconds} s behind: a certificate is of the future by it"
+                )
+            }
             Self::Hub { detail } => format!("the hub does not help: {detail}"),
         };
         // Parts of it may be another machine's words.
@@ -94,6 +102,9 @@ impl NotJoined {
             Self::DaemonDied { .. } => "Look into its journal: journalctl -u 'e3-mesh-*'.",
             Self::NobodyAnswers { .. } => {
                 "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
+            }
+            Self::NoRelay { .. } => {
+                "Check that `e3 hub serve --relay` runs, and that its ports are reached from here."
             }
             Self::ClockWrong { .. } => {
                 "Set its clock, or let it reach a time server: the mesh's daemon has no other time."

@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use e3_core::key::PublicKey;
-use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster};
+use e3_core::mesh::link::AGENT_PORT;
+use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster, local};
 
 use super::files::Files;
-use super::{nebula, wireguard};
+use super::{link, nebula, wireguard};
+use crate::config::PORT;
 use crate::shared::Shared;
 
 /// All backends that a machine may have to leave.
-pub(super) const ALL: [&str; 2] = ["nebula", "wireguard"];
+pub(super) const ALL: [&str; 3] = [link::NAME, "nebula", "wireguard"];
 
 /// Where a daemon's configuration leads.
 pub(super) struct Prepared {
@@ -25,15 +27,57 @@ pub(super) async fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, No
     match &plan.backend {
         Backend::Nebula(nebula) => nebula::prepare(shared, plan, nebula).await,
         Backend::Wireguard(roster) => wireguard::prepare(shared, plan, roster),
+        Backend::Link(own) => link::prepare(shared, plan, own),
     }
 }
 
-/// The anchors of which one must answer, since whoever reaches one of them can reach everybody.
-pub(super) fn witnesses(plan: &Plan) -> &[Anchor] {
+/// Whether the running daemon has taken what is new, although that stands where it reads it only at its start.
+pub(super) async fn takes(shared: &Shared, plan: &Plan) -> bool {
     match &plan.backend {
-        Backend::Nebula(_) => &plan.anchors,
+        Backend::Link(_) => link::takes(shared).await,
+        _ => false,
+    }
+}
+
+/// The parties of which one must answer. Where packets are carried, an anchor also asks itself: it may be the only one, and
+/// then its own address tells that its daemon has a device.
+pub(super) fn witnesses(shared: &Shared, plan: &Plan) -> Vec<PublicKey> {
+    let parties = |anchors: &[Anchor]| anchors.iter().map(|anchor| anchor.party).collect();
+    match &plan.backend {
+        // Whoever reaches one of them can reach everybody.
+        Backend::Nebula(_) => parties(&plan.anchors),
         // The others carry nothing.
-        Backend::Wireguard(_) => plan.anchors.get(..1).unwrap_or_default(),
+        Backend::Wireguard(_) => parties(plan.anchors.get(..1).unwrap_or_default()),
+        // Whoever reaches somebody reaches them by a relay, or has punched a hole.
+        Backend::Link(link) => {
+            let members = link.roster.members.iter().map(|member| member.party);
+            members.filter(|party| *party != shared.me()).collect()
+        }
+    }
+}
+
+/// Whether this machine is in, although there is nobody else to be asked.
+pub(super) async fn is_in_alone(plan: &Plan) -> bool {
+    match plan.backend {
+        Backend::Link(_) => link::is_at_a_relay().await,
+        _ => false,
+    }
+}
+
+/// Why nobody of so many answers.
+pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
+    let known = match plan.backend {
+        Backend::Link(_) => link::trouble().await,
+        _ => None,
+    };
+    known.unwrap_or(NotJoined::NobodyAnswers { asked })
+}
+
+/// The port at which agents are there.
+pub(super) const fn port(plan: &Plan) -> u16 {
+    match plan.backend {
+        Backend::Link(_) => AGENT_PORT,
+        _ => PORT,
     }
 }
 
@@ -48,6 +92,9 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
 
 /// The address of a party, where it follows from its identity.
 pub(super) fn address_of(shared: &Shared, plan: &Plan, party: &PublicKey) -> IpAddr {
+    if let Backend::Link(_) = plan.backend {
+        return local(party).into();
+    }
     let prefix = Prefix::of(&shared.join.root, plan.backend.name());
     prefix.party(party).into()
 }

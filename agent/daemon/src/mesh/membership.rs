@@ -94,6 +94,7 @@ impl<'a> Membership<'a> {
         }
         let done = match (runs, change) {
             (true, Change::None) => Ok(()),
+            (true, _) if backend::takes(self.shared, self.plan).await => Ok(()),
             (true, Change::Open) => self.reload().await,
             // One that has ended is forgotten first.
             (_, _) => match self.service.stop().await {
@@ -138,15 +139,19 @@ impl<'a> Membership<'a> {
                 Err(trouble) => return trouble,
             };
             let answers = probe::witnesses(self.shared, self.plan).await;
-            if answers.any {
+            let is_in = match answers.asked {
+                0 if !answers.any => backend::is_in_alone(self.plan).await,
+                _ => answers.any,
+            };
+            if is_in {
                 joined(self.shared, self.name(), address);
                 (pause, silent_since) = (LOOK, None);
             } else {
                 // One answer may be lost.
                 let since = *silent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > PATIENCE {
-                    let asked = answers.asked;
-                    self.is_out(&NotJoined::NobodyAnswers { asked });
+                    let why = backend::why_nobody_answers(self.plan, answers.asked).await;
+                    self.is_out(&why);
                 }
                 pause = if pause == LOOK {
                     FIRST_LOOK

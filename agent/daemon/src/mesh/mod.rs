@@ -20,6 +20,7 @@ mod backend;
 mod files;
 mod grant;
 mod key;
+pub(crate) mod link;
 mod membership;
 mod nebula;
 pub mod place;
@@ -108,22 +109,26 @@ fn tell_addresses(shared: &Shared, plans: &[Plan]) {
     let told: Vec<String> = plans
         .iter()
         .filter_map(|plan| match standings.get(plan.backend.name())? {
-            Mesh::Joined { addresses } => Some(addresses),
+            Mesh::Joined { addresses } => Some((addresses, port(shared, plan))),
             Mesh::NotJoined { .. } => None,
         })
-        .flatten()
-        .map(|address| at(address, shared))
+        .flat_map(|(addresses, port)| addresses.iter().map(move |address| at(address, port)))
         .collect();
     if !told.is_empty() {
         shared.board.addresses(&told);
     }
 }
 
-/// `host:port` of this agent at one of its addresses.
-fn at(address: &str, shared: &Shared) -> String {
+/// The port of this agent in a mesh: its own, where that is carried as it is.
+fn port(shared: &Shared, plan: &Plan) -> u16 {
+    let usual = backend::port(plan);
     let own = shared.addresses.first();
-    let port = own.and_then(|own| own.rsplit_once(':')?.1.parse().ok());
-    let port: u16 = port.unwrap_or(PORT);
+    let own = own.and_then(|own| own.rsplit_once(':')?.1.parse().ok());
+    own.filter(|_| usual == PORT).unwrap_or(usual)
+}
+
+/// `host:port` of an address.
+fn at(address: &str, port: u16) -> String {
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {

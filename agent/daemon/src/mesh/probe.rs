@@ -1,6 +1,6 @@
-//! Whether other agents answer through the mesh: a connection to an anchor's mesh address on which it proves its identity.
+//! Whether other agents answer through the mesh: a connection to a party's mesh address on which it proves its identity.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use e3_core::key::PublicKey;
@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::backend::{self, address_of};
-use crate::config::PORT;
 use crate::shared::Shared;
 
 /// For one anchor. The first packet of a tunnel starts its handshake, and is sent again after a second.
@@ -22,18 +21,18 @@ pub(super) struct Answers {
     pub(super) any: bool,
 }
 
-/// Asks the anchors that matter, all at once. An anchor also asks itself: it may be the only one, and then its own address
-/// tells that its daemon has a device.
+/// Asks the mesh's witnesses, all at once.
 pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
     let me = shared.me();
-    let asked: Vec<PublicKey> = backend::witnesses(plan)
-        .iter()
-        .map(|anchor| anchor.party)
-        .collect();
+    let asked = backend::witnesses(shared, plan);
+    let port = backend::port(plan);
     let others = asked.iter().filter(|anchor| **anchor != me).count();
     let mut answers: FuturesUnordered<_> = asked
         .into_iter()
-        .map(|anchor| answers(shared, anchor, address_of(shared, plan, &anchor)))
+        .map(|party| {
+            let at = SocketAddr::new(address_of(shared, plan, &party), port);
+            answers(shared, party, at)
+        })
         .collect();
     while let Some(answer) = answers.next().await {
         if answer {
@@ -50,11 +49,9 @@ pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
 }
 
 /// Whether this party's agent answers at this address, and is it.
-async fn answers(shared: &Shared, party: PublicKey, address: IpAddr) -> bool {
+async fn answers(shared: &Shared, party: PublicKey, at: SocketAddr) -> bool {
     let ask = async {
-        let stream = TcpStream::connect(SocketAddr::new(address, PORT))
-            .await
-            .ok()?;
+        let stream = TcpStream::connect(at).await.ok()?;
         shared.identity.connect(stream, party).await.ok()
     };
     matches!(timeout(ANSWER, ask).await, Ok(Some(_)))

@@ -1,6 +1,5 @@
 //! The task behind one party: listens to the gate, the process, the outputs and the session driver at once.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use e3_core::session::Reason;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::{Command, PartyEvent, peers, port_holder};
+use super::{Around, Command, PartyEvent, peers, port_holder};
 use crate::gate::link::{Door, Link, LinkError};
 use crate::gate::talk::{self, GateEvent, Go, Order, Refused};
 use crate::supervisor::output::{Output, Trouble};
@@ -162,8 +161,8 @@ impl Drive {
                 command = self.commands.recv() => match command {
                     None => return End::Kill(None, None),
                     Some(Command::Kill(reply)) => return End::Kill(None, Some(reply)),
-                    Some(Command::Open(go, seen, reply)) => {
-                        let _ = reply.send(self.open(link.as_mut(), told, go, seen).await);
+                    Some(Command::Open(go, around, reply)) => {
+                        let _ = reply.send(self.open(link.as_mut(), told, go, &around).await);
                     }
                 },
                 // A fault of the reader is told at once; the process would go on.
@@ -218,7 +217,7 @@ impl Drive {
         link: Option<&mut Link>,
         told: &mut Told,
         mut go: Go,
-        seen: Vec<IpAddr>,
+        around: &Around,
     ) -> Result<(), Reason> {
         let Some(link) = link.filter(|_| told.phase == Phase::AtGate) else {
             return Err(Reason::Supervisor {
@@ -227,8 +226,7 @@ impl Drive {
         };
         if self.running.is_confined() {
             // From inside no name can be looked up.
-            let mut peers = peers::resolve(&mut go).await?;
-            peers.extend(seen);
+            let peers = peers::resolve(&mut go, around).await?;
             self.running.allow(&peers).await?;
         }
         // Even if the gate is gone it may have read the go: from here on its end is the program's.

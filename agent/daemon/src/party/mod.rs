@@ -104,10 +104,19 @@ pub struct Party {
     commands: mpsc::UnboundedSender<Command>,
 }
 
+/// Where the other parties are besides their endpoints.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// Where their agents were seen: behind a NAT that differs.
+    pub seen: Vec<IpAddr>,
+    /// Addresses of this machine that stand for them, and for nothing else here.
+    pub local: Vec<IpAddr>,
+}
+
 /// What the driver is told.
 #[derive(Debug)]
 enum Command {
-    Open(Go, Vec<IpAddr>, oneshot::Sender<Result<(), Reason>>),
+    Open(Go, Around, oneshot::Sender<Result<(), Reason>>),
     Kill(oneshot::Sender<()>),
 }
 
@@ -126,13 +135,13 @@ impl Party {
 
     /// Opens the gate: the program runs as party `index` of those at `endpoints`, each `host:port`. With TLS between
     /// them if there are `authorities`: everybody's certificates, in order. A program that may reach nobody else may
-    /// reach the endpoints, and the addresses at which their agents were `seen`: behind a NAT those differ.
+    /// reach the endpoints, and what is [`Around`].
     pub async fn open(
         &self,
         index: usize,
         endpoints: Vec<String>,
         authorities: Option<String>,
-        seen: Vec<IpAddr>,
+        around: Around,
     ) -> Result<(), Reason> {
         let gone = || Reason::Supervisor {
             detail: "Python is not at the gate".to_owned(),
@@ -145,7 +154,7 @@ impl Party {
             authorities,
         };
         self.commands
-            .send(Command::Open(go, seen, reply))
+            .send(Command::Open(go, around, reply))
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use e3_core::session::Reason;
 use e3_core::session::barrier::host_and_port;
 
+use super::Around;
 use crate::gate::talk::Go;
 
 /// Where clouds tell a machine about itself.
@@ -12,8 +13,12 @@ const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// The addresses of all parties but this one. A name becomes the address that it stands for now: a program that may
 /// reach nobody else cannot ask who that is.
-pub(super) async fn resolve(go: &mut Go) -> Result<Vec<IpAddr>, Reason> {
-    let mut peers = Vec::new();
+pub(super) async fn resolve(go: &mut Go, around: &Around) -> Result<Vec<IpAddr>, Reason> {
+    let may_be = |address: &IpAddr| {
+        may_be_another_machine(*address) || around.local.contains(&address.to_canonical())
+    };
+    let seen = around.seen.iter().copied();
+    let mut peers: Vec<IpAddr> = seen.filter(may_be).collect();
     for (place, endpoint) in go.parties.iter_mut().enumerate() {
         if place == go.index {
             continue;
@@ -39,7 +44,7 @@ pub(super) async fn resolve(go: &mut Go) -> Result<Vec<IpAddr>, Reason> {
             };
             address.ip()
         };
-        if !may_be_another_machine(address) {
+        if !may_be(&address) {
             return Err(unknown("no other machine is there"));
         }
         peers.push(address);
@@ -81,7 +86,7 @@ mod tests {
             "10.0.0.2:7003",
             "fd00::2:7004",
         ]);
-        let peers = resolve(&mut some).await.unwrap();
+        let peers = resolve(&mut some, &Around::default()).await.unwrap();
         let texts: Vec<String> = peers.iter().map(IpAddr::to_string).collect();
         assert_eq!(texts[texts.len() - 1], "fd00::2");
         assert!(texts.contains(&"10.0.0.2".to_owned()) && texts.contains(&"10.0.0.3".to_owned()));
@@ -102,24 +107,39 @@ mod tests {
             "255.255.255.255:9",
             "169.254.169.254:80",
         ] {
-            let reason = resolve(&mut go(&["10.0.0.1:7000", place])).await;
+            let reason = resolve(&mut go(&["10.0.0.1:7000", place]), &Around::default()).await;
             let reason = reason.unwrap_err().to_string();
             let expected = format!("party 1 is at {place}, but no other machine is there");
             assert!(reason.contains(&expected), "{reason}");
         }
         // A name became the address that it stands for, before it was judged.
         let mut named = go(&["10.0.0.1:7000", "localhost:22"]);
-        resolve(&mut named).await.unwrap_err();
+        resolve(&mut named, &Around::default()).await.unwrap_err();
         let (host, _) = host_and_port(&named.parties[1]).unwrap();
         assert!(host.parse::<IpAddr>().unwrap().is_loopback());
         let mut plain = go(&["10.0.0.1:7000", "169.254.7.7:7000", "fe80::1:7000"]);
-        assert_eq!(resolve(&mut plain).await.unwrap().len(), 2);
+        let peers = resolve(&mut plain, &Around::default()).await.unwrap();
+        assert_eq!(peers.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_this_machines_own_addresses_only_those_that_stand_for_a_party_are_in_reach() {
+        let [party, service] = ["127.128.7.9", "127.0.0.1"].map(|text| text.parse().unwrap());
+        let around = Around {
+            seen: vec![service, party],
+            local: vec![party],
+        };
+        let mut good = go(&["127.128.7.7:7000", "127.128.7.9:7000"]);
+        assert_eq!(resolve(&mut good, &around).await.unwrap(), [party]);
+        let mut bad = go(&["127.128.7.7:7000", "127.128.7.8:7000"]);
+        resolve(&mut bad, &around).await.unwrap_err();
     }
 
     #[tokio::test]
     async fn a_party_that_is_nowhere_is_named() {
         let mut some = go(&["10.0.0.1:7000", "nowhere.invalid:7001"]);
-        let reason = resolve(&mut some).await.unwrap_err().to_string();
+        let reason = resolve(&mut some, &Around::default()).await;
+        let reason = reason.unwrap_err().to_string();
         assert!(
             reason.contains("party 1 is at nowhere.invalid:7001"),
             "{reason}"

@@ -139,7 +139,12 @@ impl Agent {
         let mut run = self.launch(&spec).await;
         run.at_gate().await;
         run.party
-            .open(0, vec!["127.0.0.1:7000".to_owned()], None, Vec::new())
+            .open(
+                0,
+                vec!["127.0.0.1:7000".to_owned()],
+                None,
+                Around::default(),
+            )
             .await
             .unwrap();
         (run, spec)

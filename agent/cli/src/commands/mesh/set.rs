@@ -1,6 +1,7 @@
 //! What the next head says of the meshes: which there are, who has no place in them any more, or none.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use e3_core::document::{Head, Mesh};
 use e3_core::key::PublicKey;
@@ -34,7 +35,7 @@ pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answe
             revoked,
         })
     };
-    choose(&mut fleet, args, backend).await
+    choose(&mut fleet, &args.anchors, args.key.as_deref(), backend).await
 }
 
 /// `e3 mesh wireguard`
@@ -44,18 +45,19 @@ pub(super) async fn wireguard(args: &MeshAnchored, global: &Global) -> Result<An
         Some(same @ Backend::Wireguard(_)) => same,
         _ => Backend::Wireguard(Roster::default()),
     };
-    choose(&mut fleet, args, backend).await
+    choose(&mut fleet, &args.anchors, args.key.as_deref(), backend).await
 }
 
 /// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
 /// there of the same backend.
-async fn choose(
+pub(super) async fn choose(
     fleet: &mut OpenFleet,
-    args: &MeshAnchored,
+    named: &[AnchorAt],
+    key: Option<&Path>,
     backend: impl Fn(Option<Backend>) -> Backend,
 ) -> Result<Answer, Error> {
-    let key = key::read(args.key.as_deref())?;
-    let anchors = anchors(fleet, &args.anchors)?;
+    let key = key::read(key)?;
+    let anchors = anchors(fleet, named)?;
     let name = backend(None).name();
     let edit = |head: &mut Head| {
         let place = head
@@ -175,7 +177,10 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
                     true
                 }
                 (Backend::Nebula(_), _) => false,
-                (Backend::Wireguard(roster), _) => roster.revoke(&party).is_some(),
+                (listed, _) => {
+                    let roster = listed.roster_mut();
+                    roster.and_then(|roster| roster.revoke(&party)).is_some()
+                }
             };
         }
         Ok(is_new)

@@ -20,11 +20,13 @@
 
 mod config;
 mod id;
+mod plan;
 mod relay;
 mod status;
 
 pub use config::{Config, ConfigError, KeySource, Peer, Reach, Relay, Serve};
 pub use id::{Id, IdError};
+pub use plan::Link;
 pub use relay::{RelayConfig, RelayConfigError, RelayReady};
 pub use status::{Answer, PeerPath, PeerStatus, Problem, RelayState, Request, Status};
 
@@ -34,6 +36,8 @@ pub const CONFIG: usize = 256 * 1024;
 pub const REQUEST: usize = CONFIG + 64;
 /// Bytes in one answer on the control socket, which bounds what its reader has to hold.
 pub const ANSWER: usize = 512 * 1024;
+/// The port by which agents are reached on this mesh. Their own port is taken on every machine: by that machine's agent.
+pub const AGENT_PORT: u16 = 7331;
 /// Relays of one fleet.
 pub const RELAYS: usize = 8;
 /// Addresses at which a peer may be found.

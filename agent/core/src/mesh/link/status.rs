@@ -129,6 +129,8 @@ pub enum Problem {
     },
     /// A relay's certificate is good for other times than this machine's: a clock is wrong, or it has expired.
     ClockWrong {
+        /// Seconds that this machine's clock is before the certificate's beginning; 0 if it is past its end.
+        behind: u64,
         /// What the two say.
         detail: String,
     },

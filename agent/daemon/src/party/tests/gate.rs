@@ -180,7 +180,10 @@ async fn somebody_else_in_a_partys_place_is_told_of_that_party_and_of_no_other()
         let spec = agent.spec(&format!("{SPEAK}\n{claim}\nos._exit(5)"));
         let mut run = agent.launch(&spec).await;
         run.at_gate().await;
-        run.party.open(0, places(), None, Vec::new()).await.unwrap();
+        run.party
+            .open(0, places(), None, Around::default())
+            .await
+            .unwrap();
         assert_eq!(run.last().await, expected);
         assert_eq!(agent.left(&spec), [""; 0]);
     }

@@ -15,7 +15,12 @@ async fn how_long_it_takes() {
         let at_gate = begin.elapsed();
         let open = std::time::SystemTime::now();
         run.party
-            .open(0, vec!["127.0.0.1:7000".to_owned()], None, Vec::new())
+            .open(
+                0,
+                vec!["127.0.0.1:7000".to_owned()],
+                None,
+                Around::default(),
+            )
             .await
             .unwrap();
         let PartyEvent::Ended { stdout, .. } = run.last().await else {

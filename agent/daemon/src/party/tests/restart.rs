@@ -30,7 +30,12 @@ async fn an_agent_that_will_be_killed() {
     while let Some(event) = events.recv().await {
         if matches!(event, PartyEvent::AtGate { .. }) {
             party
-                .open(0, vec!["127.0.0.1:7000".to_owned()], None, Vec::new())
+                .open(
+                    0,
+                    vec!["127.0.0.1:7000".to_owned()],
+                    None,
+                    Around::default(),
+                )
                 .await
                 .unwrap();
         }

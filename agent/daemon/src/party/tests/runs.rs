@@ -16,7 +16,12 @@ async fn a_single_party_computes_and_its_output_is_kept_for_its_owner() {
     );
     assert_eq!(agent.left(&spec).len(), 1);
     run.party
-        .open(0, vec!["127.0.0.1:7000".to_owned()], None, Vec::new())
+        .open(
+            0,
+            vec!["127.0.0.1:7000".to_owned()],
+            None,
+            Around::default(),
+        )
         .await
         .unwrap();
     assert_eq!(run.next().await, PartyEvent::Connected);
@@ -44,7 +49,7 @@ async fn a_single_party_computes_and_its_output_is_kept_for_its_owner() {
     run.party.kill().await;
     assert!(
         run.party
-            .open(0, Vec::new(), None, Vec::new())
+            .open(0, Vec::new(), None, Around::default())
             .await
             .is_err()
     );
@@ -74,7 +79,7 @@ async fn three_parties_compute_over_loopback() {
     }
     for (me, run) in runs.iter().enumerate() {
         run.party
-            .open(me, endpoints.clone(), None, Vec::new())
+            .open(me, endpoints.clone(), None, Around::default())
             .await
             .unwrap();
     }

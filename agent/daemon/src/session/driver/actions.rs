@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::super::gate;
 use super::super::stage;
 use super::{Driver, RECHECK, Standing};
-use crate::party::Party;
+use crate::mesh::link::ways;
+use crate::party::{Around, Party};
 use crate::peer::frame::Frame;
 
 impl Driver {
@@ -127,14 +128,21 @@ impl Driver {
         let endpoints = readies.iter().map(|ready| ready.endpoint.clone()).collect();
         let tls = self.context.session.mpyc.tls && readies.len() > 1;
         let authorities = gate::authorities(readies).filter(|_| tls);
-        let opened = match &self.party {
-            Some(party) => {
+        let local = ways::open(&self.shared, &self.context, readies).await;
+        let opened = match (&self.party, local) {
+            (Some(party), Ok(local)) => {
                 let seen = self.talk.addresses().iter().copied().collect();
                 party
-                    .open(self.context.me, endpoints, authorities, seen)
+                    .open(
+                        self.context.me,
+                        endpoints,
+                        authorities,
+                        Around { seen, local },
+                    )
                     .await
             }
-            None => Err(Reason::AgentRestarted),
+            (_, Err(reason)) => Err(reason),
+            (None, _) => Err(Reason::AgentRestarted),
         };
         if let Err(reason) = opened {
             self.advance(Event::Broken(reason)).await;
@@ -167,6 +175,7 @@ impl Driver {
     }
 
     fn conclude(&mut self, outcome: Outcome) {
+        ways::close(&self.shared, self.context.manifest);
         // Taken up again only to repeat the last word: all else has been done.
         if self.folder.has_receipt() {
             return self.folder.clear_run();
