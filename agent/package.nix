@@ -1,4 +1,4 @@
-# One program of the workspace as a package: `crate` is e3-agent or e3-cli.
+# One program of the workspace as a package: `crate` is e3-agent, e3-link or e3-cli.
 {
   lib,
   stdenv,
@@ -9,8 +9,13 @@
 let
   fs = lib.fileset;
   manifest = lib.importTOML ../Cargo.toml;
-  isAgent = crate == "e3-agent";
-  program = if isAgent then "e3-agent" else "e3";
+  isCommand = crate == "e3-cli";
+  program = if isCommand then "e3" else crate;
+  descriptions = {
+    e3-agent = "Carries out its owner's part of secure multiparty computations";
+    e3-link = "The mesh that is built into E3, and its relay";
+    e3-cli = "The command of an owner of E3 machines";
+  };
 in
 rustPlatform.buildRustPackage {
   pname = program;
@@ -52,9 +57,9 @@ rustPlatform.buildRustPackage {
   # Messages must not depend on where it was built.
   env.RUSTFLAGS = "--remap-path-prefix=/build=/e3";
 
-  nativeBuildInputs = lib.optional (!isAgent) installShellFiles;
+  nativeBuildInputs = lib.optional isCommand installShellFiles;
   postInstall =
-    lib.optionalString (!isAgent && stdenv.buildPlatform.canExecute stdenv.hostPlatform)
+    lib.optionalString (isCommand && stdenv.buildPlatform.canExecute stdenv.hostPlatform)
       ''
         $out/bin/e3 man man
         installManPage man/*
@@ -65,11 +70,7 @@ rustPlatform.buildRustPackage {
       '';
 
   meta = {
-    description =
-      if isAgent then
-        "Carries out its owner's part of secure multiparty computations"
-      else
-        "The command of an owner of E3 machines";
+    description = descriptions.${crate};
     homepage = "https://github.com/e-nikolov/mpyc";
     license = with lib.licenses; [
       mit

@@ -20,6 +20,7 @@ in
 {
   other = {
     default = pkgs.e3;
+    inherit (pkgs) e3-link;
     # The Python module for programs, and the wheels that sessions pin.
     mpyc = pkgs.python3Packages.mpyc;
   }

@@ -20,9 +20,11 @@ let
     python = config.e3.mpyc.interpreter;
     systemd = config.systemd.package;
     meshes = lib.filter (name: config.e3.mesh.${name}.enable) [
+      "link"
       "nebula"
       "wireguard"
     ];
+    link = config.e3.mesh.link.package;
   };
   nullable =
     type: description:

@@ -57,6 +57,7 @@ in
       openFirewall = mkBase true;
     };
     # For when the fleet chooses it.
+    e3.mesh.link.enable = mkBase true;
     e3.mesh.nebula.enable = mkBase true;
     e3.mesh.wireguard.enable = mkBase true;
 

@@ -9,6 +9,8 @@
   systemd,
   # The meshes whose daemons are on the machine.
   meshes,
+  # The built-in one's package.
+  link,
 }:
 let
   inherit (lib) hasPrefix removePrefix;
@@ -59,6 +61,7 @@ let
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
     inherit (pkgs) nebula;
+    e3-link = link;
     systemd-tmpfiles = systemd;
   };
   named =

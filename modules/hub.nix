@@ -11,6 +11,9 @@ let
   cfg = config.e3.hub;
   port = lib.toInt (lib.last (lib.splitString ":" cfg.listen));
   given = cfg.tls.certificate != null || cfg.tls.key != null;
+  relay = cfg.relay.enable;
+  host = if lib.hasInfix ":" cfg.relay.host then "[${cfg.relay.host}]" else cfg.relay.host;
+  place = "${host}:${toString cfg.relay.port}";
 in
 {
   options.e3.hub = {
@@ -38,7 +41,32 @@ in
     openFirewall = mkOption {
       type = types.bool;
       default = true;
-      description = "Whether the hub's port is open.";
+      description = "Whether the ports of the hub and of its relay are open.";
+    };
+    relay = {
+      enable = lib.mkEnableOption "the relay of the built-in mesh beside the hub (`e3 mesh link`)";
+      host = mkOption {
+        type = types.nullOr (types.strMatching "[A-Za-z0-9.:-]+");
+        default = null;
+        example = "relay.example.org";
+        description = "The name or address by which machines reach it; the hub's in fleet.toml if null.";
+      };
+      port = mkOption {
+        type = types.port;
+        default = 443;
+        description = "Its TCP port. 443 passes where little else does.";
+      };
+      discoveryPort = mkOption {
+        type = types.port;
+        default = 7842;
+        description = "The UDP port at which it tells machines what their addresses look like from outside.";
+      };
+      package = mkOption {
+        type = types.package;
+        default = config.e3.mesh.link.package;
+        defaultText = lib.literalExpression "config.e3.mesh.link.package";
+        description = "The program that is the relay.";
+      };
     };
     tls = {
       names = mkOption {
@@ -80,12 +108,19 @@ in
         message = "e3.hub.tls has a certificate of yours and names for one of the hub's own: keep one of both.";
       }
       {
+        assertion = cfg.relay.port == 443 || cfg.relay.host != null;
+        message = "e3.hub.relay.port is not 443, so machines must be told where the relay is: set e3.hub.relay.host.";
+      }
+      {
         assertion = cfg.tls.key == null || !lib.hasPrefix builtins.storeDir cfg.tls.key;
         message = "e3.hub.tls.key is in the store, which everybody on the machine can read: name a file on the machine.";
       }
     ];
 
-    networking.firewall.allowedTCPPorts = lib.optional cfg.openFirewall port;
+    networking.firewall = lib.mkIf cfg.openFirewall {
+      allowedTCPPorts = [ port ] ++ lib.optional relay cfg.relay.port;
+      allowedUDPPorts = lib.optional relay cfg.relay.discoveryPort;
+    };
 
     systemd.services.e3-hub = {
       description = "E3 hub";
@@ -110,12 +145,20 @@ in
           ]
           ++ map (name: "--tls ${lib.escapeShellArg name}") cfg.tls.names
           ++ lib.optional given "--tls-cert %d/certificate --tls-key %d/key"
+          ++ lib.optionals relay [
+            "--relay${lib.optionalString (cfg.relay.host != null) "=${place}"}"
+            "--relay-listen [::]:${toString cfg.relay.port}"
+            "--relay-discovery ${toString cfg.relay.discoveryPort}"
+            "--relay-program ${lib.getExe cfg.relay.package}"
+          ]
         );
         Restart = "always";
         RestartSec = 1;
         Slice = "e3.slice";
         UMask = "0077";
-        CapabilityBoundingSet = "";
+        # A relay is at a port below 1024.
+        AmbientCapabilities = lib.mkIf relay "CAP_NET_BIND_SERVICE";
+        CapabilityBoundingSet = lib.optionalString relay "CAP_NET_BIND_SERVICE";
         NoNewPrivileges = true;
         ProtectSystem = "strict";
         ProtectHome = true;
@@ -129,14 +172,16 @@ in
         ProcSubset = "pid";
         PrivateDevices = true;
         PrivateTmp = true;
-        PrivateUsers = true;
+        # In a user namespace of its own it could not bind that port.
+        PrivateUsers = !relay;
         LockPersonality = true;
         MemoryDenyWriteExecute = true;
         RestrictAddressFamilies = [
           "AF_INET"
           "AF_INET6"
           "AF_UNIX"
-        ];
+        ]
+        ++ lib.optional relay "AF_NETLINK";
         RestrictNamespaces = true;
         RestrictRealtime = true;
         RestrictSUIDSGID = true;

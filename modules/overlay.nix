@@ -6,6 +6,8 @@ in
 {
   # The machine's daemon, and the owner's command.
   e3-agent = final.callPackage ../agent/package.nix { crate = "e3-agent"; };
+  # The built-in mesh and its relay.
+  e3-link = final.callPackage ../agent/package.nix { crate = "e3-link"; };
   e3 = final.callPackage ../agent/package.nix { crate = "e3-cli"; };
 
   # MPyC's wheels, by version.

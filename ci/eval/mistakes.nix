@@ -156,6 +156,10 @@ let
       module.e3.mesh.wireguard.anchorPort = 4242;
       says = [ "e3.mesh.wireguard.enable" ];
     };
+    "an anchor without the built-in mesh" = {
+      module.e3.mesh.link.anchorPort = 4242;
+      says = [ "e3.mesh.link.enable" ];
+    };
   };
 
   check =

@@ -129,7 +129,7 @@ let
 
   # Asked for by name, never run here: parts of other desktops, kernels, shells and disks.
   unused = words ''
-    bash-completion bind btrfs-progs buildcatrust busybox cracklib cryptsetup cyrus_sasl dbus-broker dhcpcd
+    bash-completion bind btrfs-progs buildcatrust busybox cracklib cryptsetup cyrus_sasl dbus-broker dhcpcd e3-link
     fish fuse fuse3 gixy gnupg gnutls kexec-tools lvm2 makeInitrdNGTool man-db mdadm nebula nix-bash-completions
     nixos-enter nixos-init nixos-install nixos-option nixos-rebuild-ng nscd nsncd openresolv pinentry rlwrap
     rpcbind strace su switch-to-configuration-ng tpm2-tss userborn wget wireguard-go wireguard-tools xauth xfsprogs xonsh zsh
