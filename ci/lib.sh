@@ -221,12 +221,16 @@ need_zig() {
 }
 
 # build_agent TARGET...: the agent as it is released, static, at $CARGO_TARGET_DIR/TARGET/release/e3-agent.
-build_agent() {
-  local target targets=()
+build_agent() { build_static e3-agent "$@"; }
+
+# build_static PACKAGE TARGET...: the same for e3-agent or e3-link.
+build_static() {
+  local package=$1 target targets=()
+  shift
   need_zig
   for target; do targets+=(--target "$target"); done
   # All in one call: each ends in minutes of single-threaded link-time optimisation, and so they overlap.
-  quietly "building e3-agent for $*" env E3_LINK_LEAN=1 cargo zigbuild --locked --release -p e3-agent "${targets[@]}"
+  quietly "building $package for $*" env E3_LINK_LEAN=1 cargo zigbuild --locked --release -p "$package" "${targets[@]}"
 }
 
 # need_nebula: nebula and nebula-cert, first in PATH. Debian's do not know certificates of version 2.
