@@ -3,6 +3,8 @@
 import csv
 import ipaddress
 import json
+import os
+import signal
 
 from ..cells import Violated
 from ..fleet import until
@@ -20,8 +22,9 @@ def join(rig):
     for name in (*PARTIES, ANCHOR):
         rig.waits_for(name, "needs-approval")
     took = rig.joined()
-    addresses = [ipaddress.IPv6Address(address) for name in PARTIES for address in rig.mesh(name)["addresses"]]
-    if len(set(addresses)) != len(PARTIES) or len({address.packed[:8] for address in addresses}) != 1:
+    addresses = [ipaddress.ip_address(address) for name in PARTIES for address in rig.mesh(name)["addresses"]]
+    network = ipaddress.ip_network("127.128.0.0/9" if rig.backend == "link" else f"{addresses[0]}/64", strict=False)
+    if len(set(addresses)) != len(PARTIES) or any(address not in network for address in addresses):
         raise Violated(f"the addresses are {addresses}")
     return f"{took:.1f} s"
 
@@ -29,7 +32,7 @@ def join(rig):
 def session(rig):
     """Three parties compute the right result through the mesh, and nowhere else: their own addresses are told to nobody."""
     shown = [rig.fleet.status()[name]["presence"]["addresses"] for name in PARTIES]
-    if any(len(addresses) != 1 or not addresses[0].startswith("[fd") for addresses in shown):
+    if any(len(addresses) != 1 or not addresses[0].startswith(("[fd", "127.")) for addresses in shown):
         raise Violated(f"the machines tell other addresses than the mesh's: {shown}")
     rig.must_be_good(rig.session())
     return "good"
@@ -125,6 +128,29 @@ def anchor_killed(rig):
     raise Violated(f"no session after the anchor is back: {last}")
 
 
+def relay_killed(rig):
+    """The relay dies in the middle of a session, and is started again by the hub: the session goes on, whoever was relayed."""
+    name = rig.session("slow.py")
+    rig.runs(name)
+    before = rig.relay()
+    os.kill(before, signal.SIGKILL)
+    rig.must_be_good(name)
+    until(lambda: rig.relay() not in (None, before), JOIN_SECONDS, lambda: "the hub does not start its relay again")
+    rig.must_be_good(rig.session())
+    return "went on; good again"
+
+
+def no_relay(rig):
+    """A machine that starts anew while there is no relay says so, and is back when the relay is."""
+    rig.fleet.hub_off()
+    rig.lab["p0"].run(["systemctl", "kill", "--signal=KILL", rig.unit])
+    rig.waits_for("p0", "no-relay")
+    rig.fleet.hub_on()
+    rig.waits_for("p0", "joined")
+    rig.must_be_good(rig.session())
+    return "told: no-relay; good again"
+
+
 def key_lost(rig):
     """A machine that has lost its mesh key makes a new one, and is let in with it; sessions of the others go on meanwhile."""
     others = ("p0", "p1")
@@ -185,6 +211,11 @@ def nothing_left(rig, name):
 
 CASES = (
     join, session, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, key_lost, expired,
+    revoked, off,
+)
+# With a relay in the place of an anchor.
+RELAYED = (
+    join, session, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, relay_killed, no_relay, key_lost, expired,
     revoked, off,
 )
 

@@ -1,7 +1,9 @@
 """A fleet with a mesh: parties p0, p1 and p2, and p3, which all can reach and which takes part in no session."""
 
 import json
+import os
 import time
+from pathlib import Path
 
 from ..cells import Violated, outcome
 from ..fleet import Fleet, need_binary, progress, until
@@ -47,6 +49,8 @@ class Rig:
 
     def start(self):
         """Makes the fleet, without a mesh."""
+        if self.backend == "link":
+            self.fleet.hub_options = ["--relay", f"--relay-program={os.environ['E3_LINK']}"]
         self.fleet.start()
         # Of the last one, party 0 lets whoever comes first have two seconds.
         for name, seconds, late in (("quick.py", 0.05, 0), ("slow.py", 8, 0), ("late.py", 0.05, 2)):
@@ -57,8 +61,23 @@ class Rig:
         if self.backend == "wireguard":
             # What its owner does where the kernel cannot do it for one device, or, as in a container, nobody but the host may.
             sysctl(self.lab.holder, ANCHOR, "net/ipv6/conf/all/forwarding", 1)
+        if self.backend == "link":
+            # By the relay beside the hub, which is the default.
+            return self.fleet.e3("mesh", "link")
         endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{PORTS[self.backend]}"
-        self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
+        return self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
+
+    def relay(self):
+        """The process of the relay beside the hub, if it runs."""
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                is_relay = b"--attached" in path.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            pid = int(path.parent.name)
+            if is_relay and self.fleet.is_hubs(pid):
+                return pid
+        return None
 
     def sign(self, *more):
         """Signs whatever certificates are asked for; returns for whom."""

@@ -11,7 +11,7 @@ from . import bad, cases, moving
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
-BACKENDS = {"none": (), "nebula": ("nebula",), "wireguard": ()}
+BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
@@ -23,7 +23,7 @@ SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula", "wireguard")
 # A case that means nothing to a backend.
-NOT_FOR = {("wireguard", cases.expired): "its keys do not expire"}
+NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard")}
 
 
 def run(args, say):
@@ -43,7 +43,9 @@ def todo(backend, nat):
         return moving.CASES if backend == moving.OLD else ()
     if backend == "none":
         return cases.PLAIN
-    return (cases.blocked,) if nat == "UDP blocked" and backend in NEEDS_UDP else cases.CASES
+    if nat == "UDP blocked" and backend in NEEDS_UDP:
+        return (cases.blocked,)
+    return cases.RELAYED if backend == "link" else cases.CASES
 
 
 def impossible(backend, nat):
@@ -86,7 +88,7 @@ def column(backend, nat, tries, say):
 
 def program(name):
     """Where a daemon's program is."""
-    path = shutil.which(name)
+    path = os.environ.get("E3_LINK") if name == "e3-link" else shutil.which(name)
     if path is None:
         raise LabError(f"there is no {name} in PATH; `ci/lab meshes` gets it")
     return path

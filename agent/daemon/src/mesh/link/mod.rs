@@ -24,7 +24,7 @@ pub(super) const NAME: &str = "link";
 
 /// Everything that the daemon needs.
 pub(super) fn prepare(shared: &Shared, plan: &Plan, link: &Link) -> Result<Prepared, NotJoined> {
-    let path = key::folder(shared, NAME).join("key.pem");
+    let path = key::folder(shared, NAME).join("key");
     if !path.exists() {
         private_folder(&key::folder(shared, NAME)).map_err(|error| unable(&error))?;
         let new = e3_client::random::key();
