@@ -21,13 +21,13 @@ pub(super) fn interface(secret: &str, port: Option<u16>) -> Zeroizing<String> {
 }
 
 /// Its address, and that the others of the network are behind it.
-pub(super) fn address(prefix: &Prefix, me: &PublicKey) -> String {
+pub(super) fn address(prefix: Prefix, me: &PublicKey) -> String {
     format!("{}/{PREFIX_BITS}", prefix.party(me))
 }
 
 /// The others: for an anchor everybody, each with nothing but its own address; for everybody else the anchors, of which the
 /// first also has what is for, and comes from, the rest of the network.
-pub(super) fn peers(prefix: &Prefix, me: &PublicKey, plan: &Plan, roster: &Roster) -> String {
+pub(super) fn peers(prefix: Prefix, me: &PublicKey, plan: &Plan, roster: &Roster) -> String {
     let is_anchor = plan.anchor(me).is_some();
     let first = plan.anchors.first().map(|anchor| anchor.party);
     let mut text = String::new();
@@ -113,13 +113,13 @@ mod tests {
             key(2),
             prefix.party(&parties[1]),
         );
-        assert_eq!(peers(&prefix, &parties[3], &plan, &roster), expected);
+        assert_eq!(peers(prefix, &parties[3], &plan, &roster), expected);
     }
 
     #[test]
     fn at_an_anchor_nobody_has_more_than_an_address() {
         let (prefix, parties, plan, roster) = fleet(2, 4);
-        let text = peers(&prefix, &parties[0], &plan, &roster);
+        let text = peers(prefix, &parties[0], &plan, &roster);
         let allowed: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("AllowedIPs = "))
@@ -143,7 +143,7 @@ mod tests {
             &key(9).repeat(2),
         ] {
             assert!(roster.take_in(parties[1], bad));
-            let text = peers(&prefix, &parties[0], &plan, &roster);
+            let text = peers(prefix, &parties[0], &plan, &roster);
             assert!(!text.contains(bad) && text.contains(&key(3)), "{bad}");
         }
     }
@@ -152,10 +152,10 @@ mod tests {
     fn whoever_is_no_member_is_no_peer() {
         let (prefix, parties, plan, mut roster) = fleet(1, 3);
         roster.revoke(&parties[1]);
-        assert!(!peers(&prefix, &parties[0], &plan, &roster).contains(&key(2)));
+        assert!(!peers(prefix, &parties[0], &plan, &roster).contains(&key(2)));
         // Not even an anchor.
         roster.revoke(&parties[0]);
-        assert_eq!(peers(&prefix, &parties[2], &plan, &roster), "");
+        assert_eq!(peers(prefix, &parties[2], &plan, &roster), "");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod config;
 
-use e3_core::mesh::{NotJoined, Plan, Prefix, Roster};
+use e3_core::mesh::{Anchor, NotJoined, Plan, Prefix, Roster};
 
 use super::backend::{Prepared, belongs};
 use super::files::Files;
@@ -23,7 +23,7 @@ pub(super) fn prepare(
     let key = key::x25519(shared, NAME)?;
     belongs(shared, roster, &key.public)?;
     let (me, prefix) = (shared.me(), Prefix::of(&shared.join.root, NAME));
-    let port = plan.anchor(&me).and_then(|anchor| anchor.port());
+    let port = plan.anchor(&me).and_then(Anchor::port);
     // An anchor passes on what members send to each other, and nobody else does.
     let carries = port.map_or_else(String::new, |_| prefix.network());
     let files = Files::of(NAME)
@@ -31,8 +31,8 @@ pub(super) fn prepare(
             "interface.conf",
             config::interface(&key.secret, port).as_str(),
         )
-        .with("address", config::address(&prefix, &me))
+        .with("address", config::address(prefix, &me))
         .with("carries", carries)
-        .with_open("peers.conf", config::peers(&prefix, &me, plan, roster));
+        .with_open("peers.conf", config::peers(prefix, &me, plan, roster));
     Ok(Prepared { files, grant: None })
 }
