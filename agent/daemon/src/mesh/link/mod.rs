@@ -42,8 +42,17 @@ pub(super) fn prepare(shared: &Shared, plan: &Plan, link: &Link) -> Result<Prepa
     Ok(Prepared { files, grant: None })
 }
 
-/// Whether the running daemon has taken what the plan says now, without being started anew.
+/// Whether the running daemon has taken what the plan says now, without being started anew. One with another key, which this
+/// machine had before it lost it, is started anew.
 pub(super) async fn takes(shared: &Shared) -> bool {
+    let own = shared.board.known().mesh_keys.remove(NAME);
+    let same_key = matches!(
+        control::ask(&Request::Status).await,
+        Ok(Answer::Status(status)) if Some(status.id.to_string()) == own
+    );
+    if !same_key {
+        return false;
+    }
     match ways::apply(shared).await {
         Ok(()) => true,
         Err(why) => {
