@@ -93,6 +93,7 @@ def parser():
     sub = command(meshes_, "every mesh behind every kind of NAT: joining, sessions, and what goes wrong")
     sub.add_argument("--backend", action="append", help="only this backend (repeatable)")
     sub.add_argument("--nat", action="append", help="only this kind of NAT (repeatable)")
+    sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench meshes`")
     sub.add_argument("--bad", action="store_true", help="only what a mesh cannot work with (a port that is taken, a broken DNS, …), and moving to another")
     sub.add_argument("--short", action="store_true", help="two kinds of NAT instead of all, in four minutes")
     sub.add_argument("--markdown", action="store_true", help="print the table of modules/mesh/README.md")
@@ -100,7 +101,7 @@ def parser():
     sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench nix`")
     command(bench_, "E3 beside prsync and pssh, on the same machines; `ci/bench lab` calls it")
     sub = command(clocks_, "a machine whose clock says 1970, and one whose clock says 2099, in a fleet; takes minutes")
-    sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: past or future (default: both)")
+    sub.add_argument("tests", nargs="*", metavar="TESTS", help="only these: past, future or mesh (default: all)")
     command(test, "try what the lab promises, with laboratories of its own")
     return top
 
@@ -283,9 +284,11 @@ updates_.__name__ = "updates"
 
 def meshes_(args):
     """`ci/lab meshes`."""
-    from .meshes import table
+    from .meshes import bench, table
 
-    if not table.run(args, say):
+    if args.bench:
+        bench.run(args, say)
+    elif not table.run(args, say):
         raise LabError("there are cells that failed")
 
 

@@ -6,6 +6,9 @@
 | `rig` | a fleet with a mesh: three parties behind two routers, and an anchor that all can reach |
 | `cases` | what happens, and what must come of it |
 | `strangers` | who connects first, and is in no session; `stranger` is the program that does it |
+| `measure` | what can be measured of a mesh: one function for each |
+| `byhand` | the same daemons configured by hand, to compare with |
+| `bench` | `ci/bench meshes`: joining, round trips, a program's time, memory, a cable that is moved |
 | `bad` | what a mesh cannot work with: no device, a port that is taken, an impostor, … |
 
 Everything is done by the owner's commands, and seen from the outside: by what the machines say of themselves, by receipts,
