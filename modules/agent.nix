@@ -23,6 +23,7 @@ let
       "link"
       "nebula"
       "wireguard"
+      "openvpn"
     ];
     link = config.e3.mesh.link.package;
   };

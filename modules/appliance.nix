@@ -60,6 +60,7 @@ in
     e3.mesh.link.enable = mkBase true;
     e3.mesh.nebula.enable = mkBase true;
     e3.mesh.wireguard.enable = mkBase true;
+    e3.mesh.openvpn.enable = mkBase true;
 
     assertions = [
       {

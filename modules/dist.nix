@@ -57,10 +57,13 @@ let
       wireguard-go
       wireguard-tools
     ];
+    mesh-openvpn = [ pkgs.gnugrep ];
   };
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
-    inherit (pkgs) nebula;
+    inherit (pkgs) nebula openvpn;
+    ip = pkgs.iproute2;
+    true = pkgs.coreutils;
     e3-link = link;
     systemd-tmpfiles = systemd;
   };

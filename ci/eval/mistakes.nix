@@ -152,6 +152,10 @@ let
       module.e3.mesh.nebula.anchorPort = 4242;
       says = [ "e3.mesh.nebula.enable" ];
     };
+    "an anchor without OpenVPN" = {
+      module.e3.mesh.openvpn.anchorPort = 443;
+      says = [ "e3.mesh.openvpn.enable" ];
+    };
     "an anchor without WireGuard" = {
       module.e3.mesh.wireguard.anchorPort = 4242;
       says = [ "e3.mesh.wireguard.enable" ];

@@ -14,7 +14,9 @@ JOIN_SECONDS = 30
 VERDICT_SECONDS = 90
 PREFLIGHT_SECONDS = 20
 # Where the anchor listens: it may be in two meshes.
-PORTS = {"nebula": 4242, "wireguard": 51820}
+PORTS = {"nebula": 4242, "wireguard": 51820, "openvpn": 1194}
+# Where UDP is blocked. OpenVPN speaks TCP where it is reached on the port of web servers.
+TCP_PORTS = {"openvpn": 443}
 PARTIES = ("p0", "p1", "p2")
 ANCHOR = "p3"
 SUM = """\
@@ -40,9 +42,11 @@ mpc.run(main())
 class Rig:
     """The fleet and its mesh."""
 
-    def __init__(self, lab, backend):
+    def __init__(self, lab, backend, has_udp=True):
         self.lab = lab
         self.backend = backend
+        # Of the anchor.
+        self.port = PORTS.get(backend) if has_udp else {**PORTS, **TCP_PORTS}.get(backend)
         self.unit = f"e3-mesh-{backend}.service"
         self.fleet = Fleet(lab, need_binary())
         self._count = 0
@@ -64,7 +68,7 @@ class Rig:
         if self.backend == "link":
             # By the relay beside the hub, which is the default.
             return self.fleet.e3("mesh", "link")
-        endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{PORTS[self.backend]}"
+        endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{self.port}"
         return self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
 
     def relay(self):

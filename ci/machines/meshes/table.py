@@ -11,7 +11,7 @@ from . import bad, cases, moving
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
-BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": ()}
+BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": (), "openvpn": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
@@ -23,7 +23,7 @@ SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula", "wireguard")
 # A case that means nothing to a backend.
-NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard")}
+NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard", "openvpn")}
 
 
 def run(args, say):
@@ -66,7 +66,7 @@ def column(backend, nat, tries, say):
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
     with Lab(4, network_kind={**NATS, **OTHERS}[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
-        rig = Rig(lab, backend)
+        rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
         rig.start()
         for case in tries:
             cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}

@@ -47,6 +47,8 @@ pub enum Backend {
     Nebula(Nebula),
     /// WireGuard: the anchors are its hubs.
     Wireguard(Roster),
+    /// OpenVPN: its one anchor is the server.
+    Openvpn(Roster),
     /// The built-in mesh, which carries connections.
     Link(Link),
 }
@@ -57,6 +59,7 @@ impl Backend {
         match self {
             Self::Nebula(_) => "nebula",
             Self::Wireguard(_) => "wireguard",
+            Self::Openvpn(_) => "openvpn",
             Self::Link(_) => "link",
         }
     }
@@ -65,7 +68,7 @@ impl Backend {
     pub const fn roster(&self) -> Option<&Roster> {
         match self {
             Self::Nebula(_) => None,
-            Self::Wireguard(roster) => Some(roster),
+            Self::Wireguard(roster) | Self::Openvpn(roster) => Some(roster),
             Self::Link(link) => Some(&link.roster),
         }
     }
@@ -74,7 +77,7 @@ impl Backend {
     pub const fn roster_mut(&mut self) -> Option<&mut Roster> {
         match self {
             Self::Nebula(_) => None,
-            Self::Wireguard(roster) => Some(roster),
+            Self::Wireguard(roster) | Self::Openvpn(roster) => Some(roster),
             Self::Link(link) => Some(&mut link.roster),
         }
     }
@@ -103,6 +106,14 @@ impl Plan {
         match &self.backend {
             Backend::Nebula(nebula) => nebula.check(),
             Backend::Wireguard(roster) => roster.check(),
+            Backend::Openvpn(roster) => {
+                ensure(
+                    self.anchors.len() == 1,
+                    "meshes.anchors",
+                    "has more than one: OpenVPN has one server, by which all packets go",
+                )?;
+                roster.check()
+            }
             Backend::Link(link) => link.check(),
         }
     }
@@ -272,6 +283,22 @@ mod tests {
             ..plan()
         };
         anchored.check().unwrap();
+    }
+
+    #[test]
+    fn a_mesh_with_a_server_has_one_anchor() {
+        let mut plan = Plan {
+            backend: Backend::Openvpn(Roster::default()),
+            ..plan()
+        };
+        plan.check().unwrap();
+        plan.anchors.push(Anchor {
+            party: SecretKey::from_seed(&[2; 32]).public(),
+            ..plan.anchors[0].clone()
+        });
+        plan.check().unwrap_err();
+        plan.backend = Backend::Wireguard(Roster::default());
+        plan.check().unwrap();
     }
 
     #[test]

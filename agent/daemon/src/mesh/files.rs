@@ -34,7 +34,7 @@ pub(super) enum Change {
 pub(super) struct Files {
     folder: PathBuf,
     contents: Vec<(&'static str, Zeroizing<Vec<u8>>)>,
-    open: Vec<(&'static str, String)>,
+    open: Vec<(String, String)>,
 }
 
 impl Files {
@@ -53,9 +53,9 @@ impl Files {
         self
     }
 
-    /// With this file, which is no secret, and which the daemon reads anew when it is told to.
-    pub(super) fn with_open(mut self, name: &'static str, contents: String) -> Self {
-        self.open.push((name, contents));
+    /// With this file, which is no secret, and which the daemon reads while it runs.
+    pub(super) fn with_open(mut self, name: impl Into<String>, contents: String) -> Self {
+        self.open.push((name.into(), contents));
         self
     }
 
@@ -71,6 +71,9 @@ impl Files {
                     change = Change::Open;
                 }
             }
+            if self.sweep(&folder)? {
+                change = Change::Open;
+            }
             publish(&folder)?;
         }
         for (name, contents) in &self.contents {
@@ -79,6 +82,28 @@ impl Files {
             }
         }
         Ok(change)
+    }
+
+    /// Removes what the daemon is not to read any more; returns whether there was anything.
+    fn sweep(&self, folder: &Path) -> Result<bool, FileError> {
+        let failed = |source| FileError::Io {
+            action: "cannot tidy",
+            path: folder.to_owned(),
+            source,
+        };
+        let mut is_new = false;
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !self
+                .open
+                .iter()
+                .any(|(name, _)| entry.file_name() == name.as_str())
+            {
+                fs::remove_file(entry.path()).map_err(failed)?;
+                is_new = true;
+            }
+        }
+        Ok(is_new)
     }
 
     /// Removes all of them; returns whether there were any.
@@ -127,6 +152,9 @@ mod tests {
         assert_eq!(write("k", "p"), Change::None);
         assert_eq!(write("k", "q"), Change::Open);
         assert_eq!(write("l", "r"), Change::Sealed);
+        fs::write(folder.join("open/of-one-who-is-gone"), "").unwrap();
+        assert_eq!(write("l", "r"), Change::Open);
+        assert!(!folder.join("open/of-one-who-is-gone").exists());
         let mode = |path: &str| {
             let of = fs::metadata(folder.join(path)).unwrap();
             of.permissions().mode() & 0o777

@@ -23,6 +23,7 @@ mod key;
 pub(crate) mod link;
 mod membership;
 mod nebula;
+mod openvpn;
 pub mod place;
 mod probe;
 mod wireguard;

@@ -5,6 +5,8 @@ mod link;
 mod set;
 mod sign;
 
+use e3_core::mesh::Backend;
+
 use crate::args::{Global, MeshCommand};
 use crate::error::Error;
 use crate::output::{Answer, Output};
@@ -16,7 +18,8 @@ pub(super) async fn run(
 ) -> Result<Answer, Error> {
     match command {
         MeshCommand::Nebula(args) => set::nebula(args, global).await,
-        MeshCommand::Wireguard(args) => set::wireguard(args, global).await,
+        MeshCommand::Wireguard(args) => set::listed(args, global, Backend::Wireguard).await,
+        MeshCommand::Openvpn(args) => set::listed(args, global, Backend::Openvpn).await,
         MeshCommand::Link(args) => link::run(args, global).await,
         MeshCommand::Sign(args) => sign::run(args, global, output).await,
         MeshCommand::Revoke(args) => set::revoke(args, global).await,

@@ -38,14 +38,18 @@ pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answe
     choose(&mut fleet, &args.anchors, args.key.as_deref(), backend).await
 }
 
-/// `e3 mesh wireguard`
-pub(super) async fn wireguard(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
+/// `e3 mesh wireguard`, and the others whose members the head lists.
+pub(super) async fn listed(
+    args: &MeshAnchored,
+    global: &Global,
+    backend: fn(Roster) -> Backend,
+) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
-    let backend = |old| match old {
-        Some(same @ Backend::Wireguard(_)) => same,
-        _ => Backend::Wireguard(Roster::default()),
+    let keep = |old: Option<Backend>| {
+        let roster = old.and_then(|mut old| old.roster_mut().map(std::mem::take));
+        backend(roster.unwrap_or_default())
     };
-    choose(&mut fleet, &args.anchors, args.key.as_deref(), backend).await
+    choose(&mut fleet, &args.anchors, args.key.as_deref(), keep).await
 }
 
 /// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
