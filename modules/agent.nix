@@ -24,6 +24,7 @@ let
       "nebula"
       "wireguard"
       "openvpn"
+      "tinc"
     ];
     link = config.e3.mesh.link.package;
   };

@@ -61,6 +61,7 @@ in
     e3.mesh.nebula.enable = mkBase true;
     e3.mesh.wireguard.enable = mkBase true;
     e3.mesh.openvpn.enable = mkBase true;
+    e3.mesh.tinc.enable = mkBase true;
 
     assertions = [
       {

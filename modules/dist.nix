@@ -58,11 +58,16 @@ let
       wireguard-tools
     ];
     mesh-openvpn = [ pkgs.gnugrep ];
+    mesh-tinc = with pkgs; [
+      iproute2
+      tinc
+    ];
   };
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
     inherit (pkgs) nebula openvpn;
     ip = pkgs.iproute2;
+    kill = pkgs.util-linux;
     true = pkgs.coreutils;
     e3-link = link;
     systemd-tmpfiles = systemd;

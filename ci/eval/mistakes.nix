@@ -156,6 +156,10 @@ let
       module.e3.mesh.openvpn.anchorPort = 443;
       says = [ "e3.mesh.openvpn.enable" ];
     };
+    "an anchor without tinc" = {
+      module.e3.mesh.tinc.anchorPort = 10655;
+      says = [ "e3.mesh.tinc.enable" ];
+    };
     "an anchor without WireGuard" = {
       module.e3.mesh.wireguard.anchorPort = 4242;
       says = [ "e3.mesh.wireguard.enable" ];

@@ -1,14 +1,7 @@
 # The mesh that parties meet on: one file per backend, each a thin layer over what NixOS has for it. Every backend
 # adds its interface to `e3.mesh.interfaces`, which is where the agent can be reached. The built-in mesh, Nebula,
-# WireGuard and OpenVPN are set up by the agent itself (README.md); the others by the machine's owner, until the agent can.
-{ config, lib, ... }:
-let
-  cfg = config.e3.mesh;
-  clients = lib.filter (name: cfg.${name}.enable) [
-    "tailscale"
-    "tinc"
-  ];
-in
+# WireGuard, OpenVPN and tinc are set up by the agent itself (README.md); the others by the machine's owner, until the agent can.
+{ lib, ... }:
 {
   imports = [
     ./headscale.nix
@@ -25,12 +18,5 @@ in
     type = lib.types.listOf lib.types.str;
     default = [ ];
     description = "The network interfaces on which the ports of the agent and of sessions are open.";
-  };
-
-  config = lib.mkIf config.e3.agent.enable {
-    warnings = lib.optional (lib.length clients > 1) ''
-      e3.mesh has ${lib.concatStringsSep " and " clients} enabled. That works, but the agent tells the others the addresses of
-      each; set e3.agent.settings.advertise to those of one of them.
-    '';
   };
 }

@@ -14,7 +14,7 @@ JOIN_SECONDS = 30
 VERDICT_SECONDS = 90
 PREFLIGHT_SECONDS = 20
 # Where the anchor listens: it may be in two meshes.
-PORTS = {"nebula": 4242, "wireguard": 51820, "openvpn": 1194}
+PORTS = {"nebula": 4242, "wireguard": 51820, "openvpn": 1194, "tinc": 10655}
 # Where UDP is blocked. OpenVPN speaks TCP where it is reached on the port of web servers.
 TCP_PORTS = {"openvpn": 443}
 PARTIES = ("p0", "p1", "p2")

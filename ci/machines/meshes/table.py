@@ -11,7 +11,7 @@ from . import bad, cases, moving
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
-BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": (), "openvpn": ()}
+BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": (), "openvpn": (), "tinc": ()}
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
@@ -23,7 +23,7 @@ SHORT = ("symmetric/symmetric", "UDP blocked")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula", "wireguard")
 # A case that means nothing to a backend.
-NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard", "openvpn")}
+NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard", "openvpn", "tinc")}
 
 
 def run(args, say):

@@ -19,6 +19,8 @@ pub enum MeshCommand {
     Wireguard(MeshAnchored),
     /// Have every party join an OpenVPN network, whose server is its one anchor; by TCP if that is reached on port 443
     Openvpn(MeshAnchored),
+    /// Have every party join a tinc network
+    Tinc(MeshAnchored),
     /// Have every party join the built-in mesh, which carries connections and needs nothing but the hub's relay
     Link(MeshLink),
     /// Let the parties of fleet.toml in that wait for it, or whose certificates need a newer one

@@ -49,6 +49,8 @@ pub enum Backend {
     Wireguard(Roster),
     /// OpenVPN: its one anchor is the server.
     Openvpn(Roster),
+    /// tinc, which finds its own ways.
+    Tinc(Roster),
     /// The built-in mesh, which carries connections.
     Link(Link),
 }
@@ -60,6 +62,7 @@ impl Backend {
             Self::Nebula(_) => "nebula",
             Self::Wireguard(_) => "wireguard",
             Self::Openvpn(_) => "openvpn",
+            Self::Tinc(_) => "tinc",
             Self::Link(_) => "link",
         }
     }
@@ -68,7 +71,7 @@ impl Backend {
     pub const fn roster(&self) -> Option<&Roster> {
         match self {
             Self::Nebula(_) => None,
-            Self::Wireguard(roster) | Self::Openvpn(roster) => Some(roster),
+            Self::Wireguard(roster) | Self::Openvpn(roster) | Self::Tinc(roster) => Some(roster),
             Self::Link(link) => Some(&link.roster),
         }
     }
@@ -77,7 +80,7 @@ impl Backend {
     pub const fn roster_mut(&mut self) -> Option<&mut Roster> {
         match self {
             Self::Nebula(_) => None,
-            Self::Wireguard(roster) | Self::Openvpn(roster) => Some(roster),
+            Self::Wireguard(roster) | Self::Openvpn(roster) | Self::Tinc(roster) => Some(roster),
             Self::Link(link) => Some(&mut link.roster),
         }
     }
@@ -105,7 +108,7 @@ impl Plan {
         self.anchors.iter().try_for_each(Anchor::check)?;
         match &self.backend {
             Backend::Nebula(nebula) => nebula.check(),
-            Backend::Wireguard(roster) => roster.check(),
+            Backend::Wireguard(roster) | Backend::Tinc(roster) => roster.check(),
             Backend::Openvpn(roster) => {
                 ensure(
                     self.anchors.len() == 1,

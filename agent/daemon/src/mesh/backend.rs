@@ -7,12 +7,12 @@ use e3_core::mesh::link::AGENT_PORT;
 use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster, local};
 
 use super::files::Files;
-use super::{link, nebula, openvpn, wireguard};
+use super::{link, nebula, openvpn, tinc, wireguard};
 use crate::config::PORT;
 use crate::shared::Shared;
 
 /// All backends that a machine may have to leave.
-pub(super) const ALL: [&str; 4] = [link::NAME, "nebula", "wireguard", "openvpn"];
+pub(super) const ALL: [&str; 5] = [link::NAME, "nebula", "wireguard", "openvpn", "tinc"];
 
 /// Where a daemon's configuration leads.
 pub(super) struct Prepared {
@@ -28,6 +28,7 @@ pub(super) async fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, No
         Backend::Nebula(nebula) => nebula::prepare(shared, plan, nebula).await,
         Backend::Wireguard(roster) => wireguard::prepare(shared, plan, roster),
         Backend::Openvpn(roster) => openvpn::prepare(shared, plan, roster),
+        Backend::Tinc(roster) => tinc::prepare(shared, plan, roster).await,
         Backend::Link(own) => link::prepare(shared, plan, own),
     }
 }
@@ -46,7 +47,7 @@ pub(super) fn witnesses(shared: &Shared, plan: &Plan) -> Vec<PublicKey> {
     let parties = |anchors: &[Anchor]| anchors.iter().map(|anchor| anchor.party).collect();
     match &plan.backend {
         // Whoever reaches one of them can reach everybody.
-        Backend::Nebula(_) | Backend::Openvpn(_) => parties(&plan.anchors),
+        Backend::Nebula(_) | Backend::Openvpn(_) | Backend::Tinc(_) => parties(&plan.anchors),
         // The others carry nothing.
         Backend::Wireguard(_) => parties(plan.anchors.get(..1).unwrap_or_default()),
         // Whoever reaches somebody reaches them by a relay, or has punched a hole.

@@ -26,6 +26,7 @@ mod nebula;
 mod openvpn;
 pub mod place;
 mod probe;
+mod tinc;
 mod wireguard;
 
 use std::net::IpAddr;

@@ -20,6 +20,7 @@ pub(super) async fn run(
         MeshCommand::Nebula(args) => set::nebula(args, global).await,
         MeshCommand::Wireguard(args) => set::listed(args, global, Backend::Wireguard).await,
         MeshCommand::Openvpn(args) => set::listed(args, global, Backend::Openvpn).await,
+        MeshCommand::Tinc(args) => set::listed(args, global, Backend::Tinc).await,
         MeshCommand::Link(args) => link::run(args, global).await,
         MeshCommand::Sign(args) => sign::run(args, global, output).await,
         MeshCommand::Revoke(args) => set::revoke(args, global).await,
