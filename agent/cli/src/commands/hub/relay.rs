@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use e3_client::files::write_atomic;
+use e3_client::files::{private_folder, write_atomic};
 use e3_core::mesh::link::{Id, KeySource, RELAYED, RelayConfig, RelayReady};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
@@ -34,6 +33,8 @@ pub(super) struct Settings {
     pub(super) program: Option<PathBuf>,
     pub(super) listen: SocketAddr,
     pub(super) discovery: SocketAddr,
+    /// Where it is told what to do; not in a temporary folder, which a hub that is killed leaves behind.
+    pub(super) folder: PathBuf,
     /// PEM files.
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
@@ -62,12 +63,9 @@ struct Run {
 /// Starts the relay; returns once it serves.
 pub(super) async fn start(settings: Settings, mut keys: Keys) -> Result<Relay, Error> {
     let program = find(settings.program.as_deref())?;
-    let folder = TempDir::with_prefix("e3-relay-").map_err(|source| Error::Folder {
-        action: "make",
-        path: std::env::temp_dir(),
-        source,
-    })?;
-    let allow = folder.path().join("allow.json");
+    let folder = absolute(&settings.folder)?;
+    private_folder(&folder)?;
+    let allow = folder.join("allow.json");
     // At its first look there is a list.
     let known = keys.wait_for(Option::is_some).await;
     let known = known.map(|keys| keys.clone()).unwrap_or_default();
@@ -80,7 +78,7 @@ pub(super) async fn start(settings: Settings, mut keys: Keys) -> Result<Relay, E
         allow: allow.clone(),
         bytes_per_second: None,
     };
-    let config_path = folder.path().join("relay.json");
+    let config_path = folder.join("relay.json");
     let json = serde_json::to_vec(&config).unwrap_or_default();
     write_atomic(&config_path, &json)?;
     let run = launch(&program, &config_path).await?;
@@ -93,7 +91,6 @@ pub(super) async fn start(settings: Settings, mut keys: Keys) -> Result<Relay, E
             () = list => {}
             () = serve => {}
         }
-        drop(folder);
     });
     Ok(Relay { ready, stop, task })
 }

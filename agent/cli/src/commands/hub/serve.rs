@@ -250,6 +250,9 @@ impl Beside {
         };
         let settings = relay::Settings {
             program: args.relay_program.clone(),
+            folder: fleet
+                .map_or(Path::new("."), |fleet| &fleet.folder)
+                .join("relay"),
             listen,
             discovery: SocketAddr::new(listen.ip(), args.relay_discovery),
             certificate,
