@@ -201,12 +201,13 @@ def off(rig):
 
 
 def nothing_left(rig, name):
-    """Of a mesh that a machine has left there is no daemon, no file that it read, and no network device."""
+    """Of a mesh that a machine has left there is no daemon, no file that it read, no network device, and no rule for one."""
     unit = rig.lab[name].run(["systemctl", "is-active", rig.unit], check=False).out.strip()
     folder = rig.lab[name].run(["ls", "/run/e3party"]).out
     devices = {link["ifname"] for link in json.loads(rig.lab[name].run(["ip", "-json", "link"]).out)}
-    if unit != "inactive" or "mesh" in folder or devices != {"lo", "eth0"}:
-        raise Violated(f"{name}: the daemon is {unit}; {folder}; {devices}")
+    rules = [rule for rule in json.loads(rig.lab[name].run(["ip", "-json", "-6", "rule"]).out) if "iif" in rule]
+    if unit != "inactive" or "mesh" in folder or devices != {"lo", "eth0"} or rules:
+        raise Violated(f"{name}: the daemon is {unit}; {folder}; {devices}; {rules}")
 
 
 CASES = (
