@@ -50,9 +50,10 @@ impl Roster {
     }
 
     /// Takes in a party with this key, in the place of an older one; returns whether that changes anything. A key that was
-    /// taken back stays out.
+    /// taken back stays out, and so does one that another party has: whoever names it has only copied it.
     pub fn take_in(&mut self, party: PublicKey, key: &str) -> bool {
-        if self.has_revoked(key) || self.key(&party) == Some(key) {
+        let is_taken = self.members.iter().any(|member| member.key == key);
+        if is_taken || self.has_revoked(key) {
             return false;
         }
         self.members.retain(|member| member.party != party);
@@ -127,6 +128,16 @@ mod tests {
             (roster.key(&a), roster.key(&b)),
             (Some("CCCC"), Some("DDDD"))
         );
+        roster.check().unwrap();
+    }
+
+    #[test]
+    fn whoever_shows_the_key_of_another_party_does_not_come_in_and_keeps_nobody_out() {
+        let [a, b] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        let mut roster = Roster::default();
+        assert!(roster.take_in(a, "AAAA"));
+        assert!(!roster.take_in(b, "AAAA"));
+        assert_eq!((roster.key(&a), roster.key(&b)), (Some("AAAA"), None));
         roster.check().unwrap();
     }
 
