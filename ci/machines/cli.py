@@ -95,7 +95,7 @@ def parser():
     sub.add_argument("--nat", action="append", help="only this kind of NAT (repeatable)")
     sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench meshes`")
     sub.add_argument("--bad", action="store_true", help="only what a mesh cannot work with (a port that is taken, a broken DNS, …), and moving to another")
-    sub.add_argument("--short", action="store_true", help="two kinds of NAT instead of all, in four minutes")
+    sub.add_argument("--short", action="store_true", help="two kinds of NAT instead of all, and of most backends only what they must do at least; in six minutes")
     sub.add_argument("--markdown", action="store_true", help="print the table of modules/mesh/README.md")
     sub = command(nixos, "boot the NixOS systems of the images, realised without a cache; `ci/nix boot` calls it")
     sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench nix`")

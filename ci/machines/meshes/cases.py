@@ -240,5 +240,7 @@ def plain(rig):
 
 
 plain.__name__ = "session"
+# What a backend must do at least: for `--short`.
+QUICK = (join, session, stranger, hardened, off, blocked)
 # Of a fleet without a mesh.
 PLAIN = (plain, stranger)
