@@ -13,18 +13,22 @@
 //! and sessions are open to their own parties alone.
 
 mod address;
+mod control;
 mod grant;
 mod nebula;
 mod plan;
+mod request;
 mod roster;
 mod text;
 mod trouble;
 
 pub use address::{PREFIX_BITS, Prefix};
+pub use control::{Headscale, Tailscale, is_server};
 pub use grant::MeshGrant;
 pub use nebula::Nebula;
 pub(crate) use plan::check_all;
 pub use plan::{Anchor, Backend, MESHES, Plan, split};
+pub use request::{MeshKeyRequest, REQUEST_SECONDS};
 pub use roster::{MEMBERS, Member, Roster};
 pub(crate) use text::check_key;
 pub use text::is_backend;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Nebula, Roster};
+use super::{Headscale, Nebula, Roster, Tailscale};
 use crate::document::{DocumentError, ensure};
 use crate::key::PublicKey;
 use crate::text::is_plain;
@@ -46,6 +46,10 @@ pub enum Backend {
     Nebula(Nebula),
     /// WireGuard: the anchors are its hubs.
     Wireguard(Roster),
+    /// A Headscale server of the fleet's own.
+    Headscale(Headscale),
+    /// Tailscale's public server.
+    Tailscale(Tailscale),
 }
 
 impl Backend {
@@ -54,13 +58,28 @@ impl Backend {
         match self {
             Self::Nebula(_) => "nebula",
             Self::Wireguard(_) => "wireguard",
+            Self::Headscale(_) => "headscale",
+            Self::Tailscale(_) => "tailscale",
         }
+    }
+
+    /// The word for its daemon, of which a machine runs one: in the names of its unit and of its files.
+    pub const fn daemon(&self) -> &'static str {
+        match self {
+            Self::Headscale(_) => "tailscale",
+            other => other.name(),
+        }
+    }
+
+    /// Whether a control server tells the parties of each other, so that nobody has to be an anchor.
+    pub const fn is_controlled(&self) -> bool {
+        matches!(self, Self::Headscale(_) | Self::Tailscale(_))
     }
 
     /// Who belongs to it, where the head says that itself.
     pub const fn roster(&self) -> Option<&Roster> {
         match self {
-            Self::Nebula(_) => None,
+            Self::Nebula(_) | Self::Headscale(_) | Self::Tailscale(_) => None,
             Self::Wireguard(roster) => Some(roster),
         }
     }
@@ -68,7 +87,7 @@ impl Backend {
     /// The same, to be changed.
     pub const fn roster_mut(&mut self) -> Option<&mut Roster> {
         match self {
-            Self::Nebula(_) => None,
+            Self::Nebula(_) | Self::Headscale(_) | Self::Tailscale(_) => None,
             Self::Wireguard(roster) => Some(roster),
         }
     }
@@ -81,10 +100,11 @@ impl Plan {
     }
 
     pub(crate) fn check(&self) -> Result<(), DocumentError> {
+        let least = usize::from(!self.backend.is_controlled());
         ensure(
-            (1..=ANCHORS).contains(&self.anchors.len()),
+            (least..=ANCHORS).contains(&self.anchors.len()),
             "meshes.anchors",
-            "has none, or more than 8: the parties of a mesh meet through at least one",
+            "has none, or more than 8: the parties of a mesh meet through at least one, or through its control server",
         )?;
         let parties: BTreeSet<_> = self.anchors.iter().map(|anchor| anchor.party).collect();
         ensure(
@@ -96,6 +116,8 @@ impl Plan {
         match &self.backend {
             Backend::Nebula(nebula) => nebula.check(),
             Backend::Wireguard(roster) => roster.check(),
+            Backend::Headscale(headscale) => headscale.check(),
+            Backend::Tailscale(tailscale) => tailscale.check(),
         }
     }
 }
@@ -124,16 +146,14 @@ pub(crate) fn check_all(plans: &[Plan]) -> Result<(), DocumentError> {
         "meshes",
         "has more than 2: the new one, and the old one until it is dropped",
     )?;
-    let names: BTreeSet<_> = plans.iter().map(|plan| plan.backend.name()).collect();
+    let daemons: BTreeSet<_> = plans.iter().map(|plan| plan.backend.daemon()).collect();
     ensure(
-        names.len() == plans.len(),
+        daemons.len() == plans.len(),
         "meshes",
-        "names a backend twice",
+        "names a backend twice, or two that need the same daemon",
     )?;
     let ports = plans.iter().flat_map(|plan| &plan.anchors);
-    let ports: Vec<_> = ports
-        .map(|anchor| (anchor.party, anchor.port()))
-        .collect();
+    let ports: Vec<_> = ports.map(|anchor| (anchor.party, anchor.port())).collect();
     let each: BTreeSet<_> = ports.iter().collect();
     ensure(
         each.len() == ports.len() || plans.len() < 2,

@@ -25,6 +25,19 @@ pub enum NotJoined {
     },
     /// Its certificate or key is not accepted any more.
     CertificateRevoked,
+    /// The mesh's control server does not accept its key any more.
+    KeyExpired {
+        /// When the key has expired, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Time>,
+    },
+    /// No relay of the mesh is reached, and nobody answers without one.
+    NoRelay,
+    /// The mesh's control server cannot be used.
+    ControlServer {
+        /// What the daemon says of it.
+        detail: String,
+    },
     /// What the fleet wants cannot be carried out on this machine: a unit, a program, a device is missing.
     Unable {
         /// What.
@@ -59,6 +72,16 @@ impl fmt::Display for NotJoined {
             Self::NeedsApproval => "it waits to be let in".to_owned(),
             Self::CertificateExpired { since } => format!("its certificate has expired at {since}"),
             Self::CertificateRevoked => "its place in the mesh was taken back".to_owned(),
+            Self::KeyExpired { since: Some(since) } => format!("its key has expired at {since}"),
+            Self::KeyExpired { since: None } => {
+                "the mesh's control server does not accept its key any more".to_owned()
+            }
+            Self::NoRelay => {
+                "no relay of the mesh is reached, and nobody answers without".to_owned()
+            }
+            Self::ControlServer { detail } => {
+                format!("the mesh's control server cannot be used: {detail}")
+            }
             Self::Unable { detail } => format!("this machine cannot: {detail}"),
             Self::DaemonDied { detail } => format!("the mesh's daemon does not stay up: {detail}"),
             Self::NobodyAnswers { asked: 0 } => {
@@ -87,6 +110,15 @@ impl NotJoined {
             }
             Self::CertificateRevoked => {
                 "Ask the fleet's owner why. A machine that was reset can be let in with its new key."
+            }
+            Self::KeyExpired { .. } => {
+                "Have it accepted again on the control server; it comes back by itself. If it was removed there, drop the mesh and choose it again."
+            }
+            Self::NoRelay => {
+                "Check that the control server's relay (DERP) is reached from here by HTTPS."
+            }
+            Self::ControlServer { .. } => {
+                "Check that it runs, that its address in the head is right, and that its certificate is good: `e3 mesh headscale`."
             }
             Self::Unable { .. } => {
                 "Install what is missing: E3's images have it, with the unit e3-mesh-<backend>.service."
