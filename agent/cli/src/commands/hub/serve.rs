@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use e3_client::{clock, files};
 use e3_core::limits;
-use e3_hub::{Bound, Location, ServeError, Settings, Tls};
+use e3_hub::{Bound, Headscale, Location, ServeError, Settings, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -99,6 +99,7 @@ pub(super) async fn run(
     };
     let mut settings = Settings::new(location.clone(), listen, clock::now);
     settings.tls = tls(args, fleet.as_ref());
+    settings.headscale = headscale(args);
     log();
     let mut end = End::listen()?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
@@ -161,6 +162,14 @@ fn tls(args: &HubServe, fleet: Option<&Fleet>) -> Tls {
         folder,
         names: args.tls.clone(),
     }
+}
+
+fn headscale(args: &HubServe) -> Option<Headscale> {
+    Some(Headscale {
+        url: args.headscale.clone()?,
+        key: args.headscale_key_file.clone()?,
+        ca: args.headscale_ca.clone(),
+    })
 }
 
 /// Says that the hub is there as soon as it is, for people and for whoever started it as a process.
