@@ -6,11 +6,11 @@ use e3_core::key::PublicKey;
 use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster};
 
 use super::files::Files;
-use super::{nebula, wireguard};
+use super::{nebula, tailscale, wireguard};
 use crate::shared::Shared;
 
-/// All backends that a machine may have to leave.
-pub(super) const ALL: [&str; 2] = ["nebula", "wireguard"];
+/// The daemons of all backends: what a machine may have to leave.
+pub(super) const ALL: [&str; 3] = ["nebula", "tailscale", "wireguard"];
 
 /// Where a daemon's configuration leads.
 pub(super) struct Prepared {
@@ -25,25 +25,52 @@ pub(super) async fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, No
     match &plan.backend {
         Backend::Nebula(nebula) => nebula::prepare(shared, plan, nebula).await,
         Backend::Wireguard(roster) => wireguard::prepare(shared, plan, roster),
+        Backend::Headscale(_) | Backend::Tailscale(_) => tailscale::prepare(shared, plan),
     }
 }
 
 /// The anchors of which one must answer, since whoever reaches one of them can reach everybody.
-pub(super) fn witnesses(plan: &Plan) -> &[Anchor] {
+fn anchors(plan: &Plan) -> &[Anchor] {
     match &plan.backend {
-        Backend::Nebula(_) => &plan.anchors,
         // The others carry nothing.
         Backend::Wireguard(_) => plan.anchors.get(..1).unwrap_or_default(),
+        _ => &plan.anchors,
     }
 }
 
 /// This machine's own address, once its daemon runs.
-#[expect(
-    clippy::unused_async,
-    reason = "there are meshes whose daemons alone know it"
-)]
 pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJoined> {
+    if plan.backend.is_controlled() {
+        return tailscale::address(shared, plan).await;
+    }
     Ok(address_of(shared, plan, &shared.me()))
+}
+
+/// Who may answer for the mesh, and where: its anchors; where there are none, whoever else is in it.
+pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, IpAddr)> {
+    if plan.backend.is_controlled() {
+        return tailscale::witnesses(shared, plan).await;
+    }
+    let anchors = anchors(plan).iter().map(|anchor| anchor.party);
+    anchors
+        .map(|party| (party, address_of(shared, plan, &party)))
+        .collect()
+}
+
+/// What it means that none of `asked` witnesses answers.
+pub(super) async fn silence(plan: &Plan, asked: usize) -> NotJoined {
+    if plan.backend.is_controlled() && asked > 0 && tailscale::lacks_relay().await {
+        NotJoined::NoRelay
+    } else {
+        NotJoined::NobodyAnswers { asked }
+    }
+}
+
+/// Tells whoever must know that this machine leaves, while its daemon still runs.
+pub(super) async fn say_goodbye(shared: &Shared, daemon: &str) {
+    if daemon == "tailscale" {
+        tailscale::leave(shared).await;
+    }
 }
 
 /// The address of a party, where it follows from its identity.

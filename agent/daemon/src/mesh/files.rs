@@ -81,6 +81,11 @@ impl Files {
         Ok(change)
     }
 
+    /// Whether there are any.
+    pub(super) fn are_there(&self) -> bool {
+        self.folder.exists()
+    }
+
     /// Removes all of them; returns whether there were any.
     pub(super) fn remove(&self) -> bool {
         match fs::remove_dir_all(&self.folder) {

@@ -37,7 +37,7 @@ impl<'a> Membership<'a> {
         Self {
             shared,
             plan,
-            service: service(plan.backend.name()),
+            service: service(plan.backend.daemon()),
         }
     }
 
@@ -145,8 +145,7 @@ impl<'a> Membership<'a> {
                 // One answer may be lost.
                 let since = *silent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > PATIENCE {
-                    let asked = answers.asked;
-                    self.is_out(&NotJoined::NobodyAnswers { asked });
+                    self.is_out(&backend::silence(self.plan, answers.asked).await);
                 }
                 pause = if pause == LOOK {
                     FIRST_LOOK

@@ -1,4 +1,4 @@
-//! Whether other agents answer through the mesh: a connection to an anchor's mesh address on which it proves its identity.
+//! Whether other agents answer through the mesh: a connection to a witness's mesh address on which it proves its identity.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::backend::{self, address_of};
+use super::backend;
 use crate::config::PORT;
 use crate::shared::Shared;
 
-/// For one anchor. The first packet of a tunnel starts its handshake, and is sent again after a second.
+/// For one witness. The first packet of a tunnel starts its handshake, and is sent again after a second.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// How many were asked, and whether one has answered.
@@ -22,18 +22,15 @@ pub(super) struct Answers {
     pub(super) any: bool,
 }
 
-/// Asks the anchors that matter, all at once. An anchor also asks itself: it may be the only one, and then its own address
+/// Asks the mesh's witnesses, all at once. An anchor also asks itself: it may be the only one, and then its own address
 /// tells that its daemon has a device.
 pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
     let me = shared.me();
-    let asked: Vec<PublicKey> = backend::witnesses(plan)
-        .iter()
-        .map(|anchor| anchor.party)
-        .collect();
-    let others = asked.iter().filter(|anchor| **anchor != me).count();
+    let asked = backend::witnesses(shared, plan).await;
+    let others = asked.iter().filter(|(party, _)| *party != me).count();
     let mut answers: FuturesUnordered<_> = asked
         .into_iter()
-        .map(|anchor| answers(shared, anchor, address_of(shared, plan, &anchor)))
+        .map(|(party, address)| answers(shared, party, address))
         .collect();
     while let Some(answer) = answers.next().await {
         if answer {
