@@ -1,10 +1,13 @@
 //! What the next head says of the meshes: which there are, who has no place in them any more, or none.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use e3_core::document::{Head, Mesh};
 use e3_core::key::PublicKey;
-use e3_core::mesh::{Anchor, Backend, MESHES, MeshGrant, Nebula, Plan, Roster};
+use e3_core::mesh::{
+    Anchor, Backend, Headscale, MESHES, MeshGrant, Nebula, Plan, Roster, Tailscale,
+};
 use e3_core::name::Name;
 use serde_json::json;
 
@@ -16,6 +19,9 @@ use crate::commands::key;
 use crate::error::Error;
 use crate::fleet_file::Member;
 use crate::output::Answer;
+
+/// What to do next where machines are let in one by one.
+const SIGN: &str = "Run `e3 mesh sign --watch` here: each machine waits to be let in.";
 
 /// `e3 mesh nebula`
 pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
@@ -34,7 +40,8 @@ pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answe
             revoked,
         })
     };
-    choose(&mut fleet, args, backend).await
+    let anchors = anchors(&fleet, &args.anchors)?;
+    choose(&mut fleet, args.key.as_deref(), anchors, backend, SIGN).await
 }
 
 /// `e3 mesh wireguard`
@@ -44,25 +51,34 @@ pub(super) async fn wireguard(args: &MeshAnchored, global: &Global) -> Result<An
         Some(same @ Backend::Wireguard(_)) => same,
         _ => Backend::Wireguard(Roster::default()),
     };
-    choose(&mut fleet, args, backend).await
+    let anchors = anchors(&fleet, &args.anchors)?;
+    choose(&mut fleet, args.key.as_deref(), anchors, backend, SIGN).await
 }
 
 /// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
-/// there of the same backend.
-async fn choose(
+/// there of the same backend. `next` is what to do then.
+pub(super) async fn choose(
     fleet: &mut OpenFleet,
-    args: &MeshAnchored,
+    key: Option<&Path>,
+    anchors: Vec<Anchor>,
     backend: impl Fn(Option<Backend>) -> Backend,
+    next: &str,
 ) -> Result<Answer, Error> {
-    let key = key::read(args.key.as_deref())?;
-    let anchors = anchors(fleet, &args.anchors)?;
-    let name = backend(None).name();
+    let key = key::read(key)?;
+    let (name, daemon) = (backend(None).name(), backend(None).daemon());
     let edit = |head: &mut Head| {
         let place = head
             .meshes
             .iter()
             .position(|plan| plan.backend.name() == name);
         let old = place.map(|place| head.meshes.remove(place).backend);
+        let mut others = head.meshes.iter().map(|plan| &plan.backend);
+        if let Some(other) = others.find(|other| other.daemon() == daemon) {
+            return Err(Error::Usage {
+                message: format!("{name} and {} need the same daemon", other.name()),
+                remedy: "A machine runs one of it: move by another mesh, or `e3 mesh off` first.",
+            });
+        }
         if head.meshes.len() >= MESHES {
             let [first, second] = [0, 1].map(|place| head.meshes[place].backend.name());
             return Err(Error::Usage {
@@ -80,7 +96,7 @@ async fn choose(
     publish(fleet, &key, LIFETIME, edit).await?;
     let head = fleet.head()?;
     let mut text = format!(
-        "Head {} is published: every party joins the {name} mesh.\nRun `e3 mesh sign --watch` here: each machine waits to be let in.\n",
+        "Head {} is published: every party joins the {name} mesh.\n{next}\n",
         head.counter
     );
     if let Some(old) = head.meshes.get(1) {
@@ -176,6 +192,17 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
                 }
                 (Backend::Nebula(_), _) => false,
                 (Backend::Wireguard(roster), _) => roster.revoke(&party).is_some(),
+                (
+                    Backend::Headscale(Headscale { revoked, .. })
+                    | Backend::Tailscale(Tailscale { revoked }),
+                    _,
+                ) => {
+                    let is_new = !revoked.contains(&party);
+                    if is_new {
+                        revoked.push(party);
+                    }
+                    is_new
+                }
             };
         }
         Ok(is_new)
@@ -200,7 +227,7 @@ async fn certificate(
     name: &Name,
     party: &PublicKey,
 ) -> Result<Option<String>, Error> {
-    let with = |plan: &&Plan| plan.backend.roster().is_none();
+    let with = |plan: &&Plan| matches!(plan.backend, Backend::Nebula(_));
     let Some(plan) = fleet.head()?.meshes.iter().find(with) else {
         return Ok(None);
     };
