@@ -36,6 +36,8 @@ class Fleet:
         self.folder = lab.folder / "owner"
         self.parties = sorted(lab.machines, key=lambda name: int(name[1:]))
         self._hub = None
+        # More flags of `e3 hub serve`.
+        self.hub_options = []
 
     def e3(self, *args, at_hub=True, check=True):
         """Runs `e3` in the owner's folder; at the hub's place, or on the host, where Python packages come from."""
@@ -83,7 +85,7 @@ class Fleet:
         """Starts the hub, and waits until it listens."""
         path = self.folder / "hub.log"
         with open(path, "wb") as log:
-            self._hub = self.lab.hub.start([self.binary, "hub", "serve", "--fleet", self.folder / "demo"],
+            self._hub = self.lab.hub.start([self.binary, "hub", "serve", "--fleet", self.folder / "demo", *self.hub_options],
                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: "listens at" in path.read_text() or self._hub.poll() is not None, HUB_SECONDS,
               lambda: "the hub does not start: " + path.read_text()[-1000:])

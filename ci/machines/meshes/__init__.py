@@ -7,6 +7,7 @@
 | `cases` | what happens, and what must come of it |
 | `strangers` | who connects first, and is in no session; `stranger` is the program that does it |
 | `bad` | what a mesh cannot work with: no device, a port that is taken, an impostor, … |
+| `headscale`, `controlled` | a control server of the fleet's own; what is different with one |
 
 Everything is done by the owner's commands, and seen from the outside: by what the machines say of themselves, by receipts,
 and by what a program prints.

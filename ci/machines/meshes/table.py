@@ -7,11 +7,14 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import bad, cases
+from . import bad, cases, controlled
+from .headscale import Controlled
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
-BACKENDS = {"none": (), "nebula": ("nebula",), "wireguard": ()}
+BACKENDS = {"none": (), "nebula": ("nebula",), "wireguard": (), "headscale": ("tailscaled",)}
+# Those that a control server keeps together: a fleet and cases of their own.
+CONTROLLED = ("headscale",)
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
@@ -39,6 +42,8 @@ def todo(backend, nat):
     """The cases of a column."""
     if backend == "none":
         return cases.PLAIN
+    if backend in CONTROLLED:
+        return controlled.CASES
     return (cases.blocked,) if nat == "UDP blocked" and backend in NEEDS_UDP else cases.CASES
 
 
@@ -60,7 +65,7 @@ def column(backend, nat, tries, say):
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
     with Lab(4, network_kind=NATS.get(nat, "lan"), agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
-        rig = Rig(lab, backend)
+        rig = (Controlled if backend in CONTROLLED else Rig)(lab, backend)
         rig.start()
         for case in tries:
             cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}
