@@ -21,6 +21,7 @@ let
     systemd = config.systemd.package;
     meshes = lib.filter (name: config.e3.mesh.${name}.enable) [
       "nebula"
+      "tailscale"
       "wireguard"
     ];
   };

@@ -57,8 +57,11 @@ in
       openFirewall = mkBase true;
     };
     # For when the fleet chooses it.
-    e3.mesh.nebula.enable = mkBase true;
-    e3.mesh.wireguard.enable = mkBase true;
+    e3.mesh = {
+      nebula.enable = mkBase true;
+      tailscale.enable = mkBase true;
+      wireguard.enable = mkBase true;
+    };
 
     assertions = [
       {

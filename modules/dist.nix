@@ -59,6 +59,7 @@ let
   # Programs that units call by their names alone, and whose they are: NixOS' systemd looks nowhere for them.
   programs = {
     inherit (pkgs) nebula;
+    tailscaled = pkgs.tailscale;
     systemd-tmpfiles = systemd;
   };
   named =

@@ -1,11 +1,10 @@
 # The mesh that parties meet on: one file per backend, each a thin layer over what NixOS has for it. Every backend
-# adds its interface to `e3.mesh.interfaces`, which is where the agent can be reached. Nebula and WireGuard are
+# adds its interface to `e3.mesh.interfaces`, which is where the agent can be reached. Nebula, Tailscale and WireGuard are
 # set up by the agent itself (README.md); the others by the machine's owner, until the agent can.
 { config, lib, ... }:
 let
   cfg = config.e3.mesh;
   clients = lib.filter (name: cfg.${name}.enable) [
-    "tailscale"
     "tinc"
   ];
 in
