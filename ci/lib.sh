@@ -12,6 +12,8 @@ cd "$ROOT"
 MPYC_VERSION=0.11
 MPYC_SHA256=059ffa3396089ebb77beb43ea2f8040f2a20f3fc7ff6d3c839df3b3f3c28d38e
 NEBULA_VERSION=1.11.0
+TAILSCALE_VERSION=1.102.3
+HEADSCALE_VERSION=0.29.2
 ZIG_PACKAGES=(cargo-zigbuild==0.24.0 ziglang==0.17.1)
 PARTY_PACKAGES=('numpy>=2,<3' 'gmpy2>=2.2,<3')
 DENY_VERSION=0.20.2
@@ -249,6 +251,33 @@ need_nebula() {
     mkdir -p "$dir/bin"
     # Last what is looked for first.
     mv "$build/bin/nebula-cert" "$build/bin/nebula" "$dir/bin/"
+  )
+}
+
+# need_tailscale: tailscaled and headscale, first in PATH. They are large (600 s of CPU time), so not on all processors at once.
+need_tailscale() {
+  local dir=$CACHE/tailscale-$TAILSCALE_VERSION-headscale-$HEADSCALE_VERSION
+  PATH=$dir:$PATH
+  command -v tailscaled >/dev/null && command -v headscale >/dev/null && return
+  command -v go >/dev/null || die 'tailscaled and headscale are built by Go; install it (https://go.dev/dl), version 1.26.6 or newer'
+  (
+    locked tailscale
+    [[ -x $dir/tailscaled && -x $dir/headscale ]] && exit
+    build=$(mktemp -d)
+    trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
+    # Each in a module of its own that requires it: so their go.sum is made from Go's public list of hashes, and no proxy is
+    # asked which other versions there are.
+    from_go() {
+      mkdir "$build/$1"
+      printf 'module e3/ci\ngo 1.26\nrequire %s v%s\n' "$2" "$3" >"$build/$1/go.mod"
+      quietly "compiling $1 $3 (once, some minutes)" env -C "$build/$1" GOPATH="$build/go" GOCACHE="$build/cache" CGO_ENABLED=0 \
+        GOFLAGS=-mod=mod GOTOOLCHAIN=auto go build -p 2 -o "$build/bin/" "$2/cmd/$1"
+    }
+    from_go tailscaled tailscale.com "$TAILSCALE_VERSION"
+    from_go headscale github.com/juanfont/headscale "$HEADSCALE_VERSION"
+    mkdir -p "$dir"
+    # Last what is looked for first.
+    mv "$build/bin/headscale" "$build/bin/tailscaled" "$dir/"
   )
 }
 

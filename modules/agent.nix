@@ -22,6 +22,7 @@ let
     meshes = lib.filter (name: config.e3.mesh.${name}.enable) [
       "link"
       "nebula"
+      "tailscale"
       "wireguard"
       "openvpn"
       "tinc"

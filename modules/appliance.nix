@@ -57,11 +57,14 @@ in
       openFirewall = mkBase true;
     };
     # For when the fleet chooses it.
-    e3.mesh.link.enable = mkBase true;
-    e3.mesh.nebula.enable = mkBase true;
-    e3.mesh.wireguard.enable = mkBase true;
-    e3.mesh.openvpn.enable = mkBase true;
-    e3.mesh.tinc.enable = mkBase true;
+    e3.mesh = {
+      link.enable = mkBase true;
+      nebula.enable = mkBase true;
+      openvpn.enable = mkBase true;
+      tailscale.enable = mkBase true;
+      tinc.enable = mkBase true;
+      wireguard.enable = mkBase true;
+    };
 
     assertions = [
       {

@@ -70,6 +70,7 @@ let
     kill = pkgs.util-linux;
     true = pkgs.coreutils;
     e3-link = link;
+    tailscaled = pkgs.tailscale;
     systemd-tmpfiles = systemd;
   };
   named =

@@ -25,7 +25,7 @@ BACK = (
     (re.compile(r"/nix/store/HASH-e3-agent/bin/e3-agent"), "/usr/lib/e3/e3-agent"),
     (re.compile(r"/nix/store/HASH-python3[a-z-]*/bin/python3"), "/usr/bin/python3"),
     (re.compile(r"/nix/store/HASH-(mesh-[a-z]+)"), r"/usr/lib/e3/\1"),
-    (re.compile(r"^(Exec\w*=-?)/nix/store/HASH-(?:coreutils|e3-link|iproute2|nebula|openvpn|systemd|util-linux)/bin/", re.MULTILINE), r"\1"),
+    (re.compile(r"^(Exec\w*=-?)/nix/store/HASH-(?:coreutils|e3-link|iproute2|nebula|openvpn|systemd|tailscale|util-linux)/bin/", re.MULTILINE), r"\1"),
     (
         re.compile(r"^BindReadOnlyPaths=-/usr -/bin -/sbin -/lib -/lib32 -/lib64$", re.MULTILINE),
         "BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store",

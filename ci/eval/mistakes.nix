@@ -19,7 +19,7 @@ let
         mutable = lib.mkDefault true;
       };
       networking.hostName = "e3";
-      services.tailscale.interfaceName = "tailscale0";
+      services.tailscale.enable = lib.mkDefault false;
     };
   };
   answers =
@@ -167,6 +167,23 @@ let
     "an anchor without the built-in mesh" = {
       module.e3.mesh.link.anchorPort = 4242;
       says = [ "e3.mesh.link.enable" ];
+    };
+    "Tailscale twice" = {
+      module = {
+        e3.mesh.tailscale.enable = true;
+        services.tailscale.enable = true;
+      };
+      says = [
+        "e3.mesh.tailscale"
+        "leave out one"
+      ];
+    };
+    "a Headscale that nobody finds" = {
+      module.e3.mesh.headscale.enable = true;
+      says = [
+        "e3.mesh.headscale.url"
+        "e3.mesh.headscale.fleet"
+      ];
     };
   };
 

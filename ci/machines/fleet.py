@@ -37,7 +37,7 @@ class Fleet:
         self.folder = lab.folder / "owner"
         self.parties = sorted(lab.machines, key=lambda name: int(name[1:]))
         self._hub = None
-        # More of `e3 hub serve`.
+        # More flags of `e3 hub serve`.
         self.hub_options = []
 
     def e3(self, *args, at_hub=True, check=True):

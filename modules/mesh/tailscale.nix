@@ -1,39 +1,20 @@
-# A tailnet: Tailscale's own coordination server, or a Headscale.
+# Tailscale's daemon, for fleets that choose Headscale or Tailscale (`e3 mesh headscale`, `e3 mesh tailscale`): the program and
+# the unit that the agent starts. Which network it joins, and with what, the fleet's head and its hub say.
 { config, lib, ... }:
 let
-  inherit (lib) mkOption types;
   cfg = config.e3.mesh.tailscale;
 in
 {
-  options.e3.mesh.tailscale = {
-    enable = lib.mkEnableOption "a tailnet as the mesh";
-    loginServer = mkOption {
-      type = types.nullOr (types.strMatching "https?://.+");
-      default = null;
-      example = "https://headscale.example.org";
-      description = "The coordination server; null is Tailscale's own.";
-    };
-    authKeyFile = mkOption {
-      type = types.nullOr (types.strMatching "/.+");
-      default = null;
-      example = "/run/secrets/tailscale";
-      description = "A file on the machine with the key to join with.";
-    };
-  };
+  options.e3.mesh.tailscale.enable =
+    lib.mkEnableOption "Tailscale's daemon on this machine, for when its fleet chooses Headscale or Tailscale as the mesh";
 
   config = lib.mkIf cfg.enable {
     assertions = [
       {
-        assertion = cfg.authKeyFile == null || !lib.hasPrefix builtins.storeDir cfg.authKeyFile;
-        message = "e3.mesh.tailscale.authKeyFile is in the store, which everybody on the machine can read: name a file on the machine.";
+        assertion = !config.services.tailscale.enable;
+        message = "e3.mesh.tailscale and services.tailscale both run Tailscale's daemon, and their routes are in each other's way: leave out one of them.";
       }
     ];
-    services.tailscale = {
-      enable = true;
-      openFirewall = true;
-      inherit (cfg) authKeyFile;
-      extraUpFlags = lib.optional (cfg.loginServer != null) "--login-server=${cfg.loginServer}";
-    };
-    e3.mesh.interfaces = [ config.services.tailscale.interfaceName ];
+    e3.mesh.interfaces = [ "e3tailscale" ];
   };
 }

@@ -147,7 +147,8 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let metadata = fs::metadata(path).map_err(FileError::io("cannot open", path))?;
     let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let others = if is_credential(path) { 0o007 } else { 0o077 };
+    if mode & others != 0 {
         return Err(FileError::Exposed {
             path: path.to_owned(),
             mode,
@@ -155,6 +156,12 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     }
     let bytes = Zeroizing::new(read_bounded(path, KEY_FILE)?);
     Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Whether systemd has put it there for this service. The folder is closed to everybody else, and what looks like the group's
+/// right to the file is the mask of an access list.
+fn is_credential(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
 }
 
 /// Reads a secret key file.

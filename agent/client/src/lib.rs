@@ -11,4 +11,5 @@ pub mod files;
 pub mod hub;
 pub mod index;
 pub mod random;
+pub mod seal;
 pub mod tls;

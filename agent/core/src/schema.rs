@@ -10,7 +10,7 @@ use crate::document::{
     Document, Enrolment, Head, Invite, Presence, Ready, Receipt, Release, Root, Session,
 };
 use crate::envelope;
-use crate::mesh::MeshGrant;
+use crate::mesh::{MeshGrant, MeshKeyRequest};
 
 /// The schema of each kind of document, and of the envelope, by the name of its file.
 pub fn all() -> Vec<(&'static str, Schema)> {
@@ -23,6 +23,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         document::<Head>(),
         document::<Invite>(),
         document::<MeshGrant>(),
+        document::<MeshKeyRequest>(),
         document::<Presence>(),
         document::<Ready>(),
         document::<Receipt>(),

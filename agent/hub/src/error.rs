@@ -76,6 +76,14 @@ pub enum ServeError {
     /// The first head does not fit the root.
     #[error("the first head does not stand on this root; sign it again")]
     Head(#[source] TrustError),
+    /// Keys to the mesh cannot be made with this.
+    #[error("the Headscale {url} cannot be used as it is given: {detail}")]
+    Headscale {
+        /// Its address.
+        url: String,
+        /// Why.
+        detail: String,
+    },
     /// The port is taken, or may not be used.
     #[error(
         "{address} cannot be listened on; choose another one with `--listen`, or stop who uses it"

@@ -13,6 +13,7 @@
 //! | `roots` | the root chain, and what it says of heads and sessions (rules 4, 5, 9) |
 //! | `api` | each request, each refusal |
 //! | `events` | push |
+//! | `headscale` | keys to the fleet's Headscale, if it has one |
 //! | `members` | the parties' keys on a mesh, for its relay |
 //! | `server` | connections, caps, time limits |
 //! | `tls` | certificates |
@@ -37,6 +38,7 @@
 mod api;
 mod error;
 mod events;
+mod headscale;
 mod members;
 mod metrics;
 mod names;
@@ -59,6 +61,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use self::error::ServeError;
+pub use self::headscale::Headscale;
 pub use self::settings::{Limits, Location, S3, Settings, Tls};
 pub use self::tls::KeptCertificate;
 
@@ -113,6 +116,11 @@ pub async fn serve(
         location: location(),
     })?;
     let chain = chain.map_err(ServeError::Root)?;
+    let headscale = settings
+        .headscale
+        .as_ref()
+        .map(headscale::Server::open)
+        .transpose()?;
     let tls = tls::Certificates::open(&settings.tls, settings.clock)?;
     let address = settings.listen;
     let failed = |source| ServeError::Listen { address, source };
@@ -120,10 +128,13 @@ pub async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     let ca_pem = tls.as_ref().and_then(|tls| tls.ca_pem.clone());
     let (acceptor, renewal) = tls.map(tls::Certificates::run).unzip();
-    let hub = Arc::new(api::Hub::new(store, chain, settings.limits, settings.clock));
+    let hub = api::Hub::new(store, chain, settings.limits, settings.clock, headscale);
+    let hub = Arc::new(hub);
     let serving = Arc::clone(&hub);
     let task = tokio::spawn(async move {
+        let cleaning = tokio::spawn(api::clean(Arc::clone(&serving)));
         server::run(serving, listener, acceptor, shutdown).await;
+        cleaning.abort();
         drop(renewal);
     });
     Ok(Bound {

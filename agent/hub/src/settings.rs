@@ -10,7 +10,7 @@ use std::time::Duration;
 use e3_core::time::Time;
 use object_store::ObjectStore;
 
-use crate::ServeError;
+use crate::{Headscale, ServeError};
 
 /// Everything that [`crate::serve`] needs to know.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether and how to speak TLS.
     pub tls: Tls,
+    /// The control server of the fleet's mesh, if that is a Headscale.
+    pub headscale: Option<Headscale>,
     /// The system's clock: the hub does not read it itself.
     pub clock: fn() -> Time,
     /// Bounds against misuse.
@@ -34,6 +36,7 @@ impl Settings {
             location,
             listen,
             tls: Tls::None,
+            headscale: None,
             clock,
             limits: Limits::default(),
         }

@@ -10,6 +10,7 @@
 | `byhand` | the same daemons configured by hand, to compare with |
 | `bench` | `ci/bench meshes`: joining, round trips, a program's time, memory, a cable that is moved |
 | `bad` | what a mesh cannot work with: no device, a port that is taken, an impostor, … |
+| `headscale`, `controlled` | a control server of the fleet's own; what is different with one |
 
 Everything is done by the owner's commands, and seen from the outside: by what the machines say of themselves, by receipts,
 and by what a program prints.

@@ -7,11 +7,15 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import bad, cases, moving
+from . import bad, cases, controlled, moving
+from .headscale import Controlled
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
-BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": (), "openvpn": (), "tinc": ()}
+BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": (), "openvpn": (), "tinc": (),
+            "headscale": ("tailscaled",)}
+# Those that a control server keeps together: a fleet and cases of their own.
+CONTROLLED = ("headscale",)
 # What is between the machines, by the laboratory's name for it.
 NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-anchor", "symmetric/symmetric": "symmetric-anchor",
         "CGNAT": "cgnat-anchor", "UDP blocked": "no-udp-anchor"}
@@ -48,6 +52,8 @@ def todo(backend, nat):
         return moving.CASES if backend == moving.OLD else ()
     if backend == "none":
         return cases.PLAIN
+    if backend in CONTROLLED:
+        return controlled.CASES
     if nat == "UDP blocked" and backend in NEEDS_UDP:
         return (cases.blocked,)
     return cases.RELAYED if backend == "link" else cases.CASES
@@ -71,7 +77,10 @@ def column(backend, nat, tries, say):
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
     with Lab(4, network_kind={**NATS, **OTHERS}[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
-        rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
+        if backend in CONTROLLED:
+            rig = Controlled(lab, backend)
+        else:
+            rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
         rig.start()
         for case in tries:
             cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}

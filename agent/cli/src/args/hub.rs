@@ -54,6 +54,15 @@ pub struct HubServe {
     /// The program that is the relay [default: e3-link beside e3, else in PATH]
     #[arg(long, value_name = "FILE", requires = "relay")]
     pub relay_program: Option<PathBuf>,
+    /// Make keys for the machines of a Headscale mesh: where the server is, https:// unless it is on this machine
+    #[arg(long, value_name = "URL", requires = "headscale_key_file")]
+    pub headscale: Option<String>,
+    /// A key of its API (`headscale apikeys create`), in a file that nobody else can read
+    #[arg(long, value_name = "FILE", requires = "headscale")]
+    pub headscale_key_file: Option<PathBuf>,
+    /// The server's certificate authority (PEM), if this machine does not know it
+    #[arg(long, value_name = "FILE", requires = "headscale")]
+    pub headscale_ca: Option<PathBuf>,
 }
 
 /// Where machines reach the relay, as far as it was said.

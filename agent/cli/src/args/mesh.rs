@@ -23,6 +23,10 @@ pub enum MeshCommand {
     Tinc(MeshAnchored),
     /// Have every party join the built-in mesh, which carries connections and needs nothing but the hub's relay
     Link(MeshLink),
+    /// Have every party join the network of a Headscale server of the fleet's own; its hub makes the keys (`e3 hub serve --headscale`)
+    Headscale(MeshHeadscale),
+    /// Have every party join a network of Tailscale's public server, with a key that each machine's owner puts there
+    Tailscale(MeshTailscale),
     /// Let the parties of fleet.toml in that wait for it, or whose certificates need a newer one
     Sign(MeshSign),
     /// Take a party's place in the mesh back, everywhere
@@ -45,6 +49,20 @@ pub struct MeshAnchored {
     pub key: Option<PathBuf>,
 }
 
+/// `e3 mesh headscale`
+#[derive(Debug, Args)]
+pub struct MeshHeadscale {
+    /// Where all machines reach it: https://host or https://host:port
+    #[arg(long, value_name = "URL", value_parser = server)]
+    pub server: String,
+    /// The server's certificate authority (PEM), if the machines do not know it
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
 /// `e3 mesh link`
 #[derive(Debug, Args)]
 pub struct MeshLink {
@@ -62,6 +80,14 @@ pub struct MeshLink {
     /// A party with a UDP port that all others can reach, and where: NAME=IP:PORT (repeatable)
     #[arg(long = "anchor", value_name = "NAME=IP:PORT")]
     pub anchors: Vec<AnchorAt>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh tailscale`
+#[derive(Debug, Args)]
+pub struct MeshTailscale {
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
@@ -111,6 +137,16 @@ pub struct MeshOff {
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
+}
+
+/// The address of a control server.
+fn server(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    if e3_core::mesh::is_server(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("write it like https://headscale.example.org or https://203.0.113.10:8443".to_owned())
+    }
 }
 
 /// A party and an endpoint of it.

@@ -23,7 +23,8 @@ pub use self::fleet::{
 pub use self::hub::{HubCommand, HubRenew, HubServe, RelayAt};
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::mesh::{
-    AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshLink, MeshOff, MeshRevoke, MeshSign,
+    AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshHeadscale, MeshLink, MeshOff, MeshRevoke,
+    MeshSign, MeshTailscale,
 };
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};
 pub use self::release::{ReleaseCommand, ReleasePush, ReleaseShow, ReleaseSign};

@@ -118,6 +118,23 @@ impl Hub {
         self.send(Method::POST, "v1/enrol", body, None).await
     }
 
+    /// Asks for a key to a mesh, and returns what the hub has sealed for whoever asks.
+    pub async fn mesh_key(&self, backend: &str, request: Vec<u8>) -> Result<String, HubError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            key: String,
+        }
+        let path = format!("v1/mesh/{backend}/key");
+        let response = self.answered(Method::POST, &path, request, None).await?;
+        let body = self.body(response, &path, ANSWER).await?;
+        let answer: Answer =
+            serde_json::from_slice(&body).map_err(|error| HubError::Malformed {
+                what: path,
+                detail: error.to_string(),
+            })?;
+        Ok(answer.key)
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -125,6 +142,17 @@ impl Hub {
         body: Vec<u8>,
         condition: Option<(http::HeaderName, &str)>,
     ) -> Result<(), HubError> {
+        self.answered(method, path, body, condition).await.map(drop)
+    }
+
+    /// The answer to a write that the hub has taken.
+    async fn answered(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        condition: Option<(http::HeaderName, &str)>,
+    ) -> Result<reqwest::Response, HubError> {
         let Way::Http { base, requests, .. } = &self.way else {
             return Err(HubError::ReadOnly {
                 url: self.url.clone(),
@@ -142,7 +170,7 @@ impl Hub {
             .map_err(|error| HubError::of_request(&self.url, &error))?;
         let status = response.status().as_u16();
         if response.status().is_success() {
-            return Ok(());
+            return Ok(response);
         }
         // A static host answers 405 or 501 to everything but reads.
         if matches!(status, 405 | 501) {

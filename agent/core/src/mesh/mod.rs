@@ -15,19 +15,23 @@
 //! [`link`] is what the agent and the daemon of the built-in mesh tell each other.
 
 mod address;
+mod control;
 mod grant;
 pub mod link;
 mod nebula;
 mod plan;
+mod request;
 mod roster;
 mod text;
 mod trouble;
 
 pub use address::{PREFIX_BITS, Prefix, local};
+pub use control::{Headscale, Tailscale, is_server};
 pub use grant::MeshGrant;
 pub use nebula::Nebula;
 pub(crate) use plan::check_all;
 pub use plan::{Anchor, Backend, MESHES, Plan, split};
+pub use request::{MeshKeyRequest, REQUEST_SECONDS};
 pub use roster::{MEMBERS, Member, Roster};
 pub(crate) use text::check_key;
 pub use text::is_backend;

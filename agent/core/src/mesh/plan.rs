@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::link::Link;
-use super::{Nebula, Roster};
+use super::{Headscale, Nebula, Roster, Tailscale};
 use crate::document::{DocumentError, ensure};
 use crate::key::PublicKey;
 use crate::text::is_plain;
@@ -53,6 +53,10 @@ pub enum Backend {
     Tinc(Roster),
     /// The built-in mesh, which carries connections.
     Link(Link),
+    /// A Headscale server of the fleet's own.
+    Headscale(Headscale),
+    /// Tailscale's public server.
+    Tailscale(Tailscale),
 }
 
 impl Backend {
@@ -64,13 +68,28 @@ impl Backend {
             Self::Openvpn(_) => "openvpn",
             Self::Tinc(_) => "tinc",
             Self::Link(_) => "link",
+            Self::Headscale(_) => "headscale",
+            Self::Tailscale(_) => "tailscale",
         }
+    }
+
+    /// The word for its daemon, of which a machine runs one: in the names of its unit and of its files.
+    pub const fn daemon(&self) -> &'static str {
+        match self {
+            Self::Headscale(_) => "tailscale",
+            other => other.name(),
+        }
+    }
+
+    /// Whether a control server tells the parties of each other, so that nobody has to be an anchor.
+    pub const fn is_controlled(&self) -> bool {
+        matches!(self, Self::Headscale(_) | Self::Tailscale(_))
     }
 
     /// Who belongs to it, where the head says that itself.
     pub const fn roster(&self) -> Option<&Roster> {
         match self {
-            Self::Nebula(_) => None,
+            Self::Nebula(_) | Self::Headscale(_) | Self::Tailscale(_) => None,
             Self::Wireguard(roster) | Self::Openvpn(roster) | Self::Tinc(roster) => Some(roster),
             Self::Link(link) => Some(&link.roster),
         }
@@ -79,7 +98,7 @@ impl Backend {
     /// The same, to be changed.
     pub const fn roster_mut(&mut self) -> Option<&mut Roster> {
         match self {
-            Self::Nebula(_) => None,
+            Self::Nebula(_) | Self::Headscale(_) | Self::Tailscale(_) => None,
             Self::Wireguard(roster) | Self::Openvpn(roster) | Self::Tinc(roster) => Some(roster),
             Self::Link(link) => Some(&mut link.roster),
         }
@@ -94,10 +113,11 @@ impl Plan {
 
     pub(crate) fn check(&self) -> Result<(), DocumentError> {
         let has_relay = matches!(&self.backend, Backend::Link(link) if !link.relays.is_empty());
+        let may_be_alone = has_relay || self.backend.is_controlled();
         ensure(
-            self.anchors.len() <= ANCHORS && (has_relay || !self.anchors.is_empty()),
+            self.anchors.len() <= ANCHORS && (may_be_alone || !self.anchors.is_empty()),
             "meshes.anchors",
-            "has none, or more than 8: the parties of a mesh meet through at least one",
+            "has none, or more than 8: the parties of a mesh meet through at least one, or through its control server",
         )?;
         let parties: BTreeSet<_> = self.anchors.iter().map(|anchor| anchor.party).collect();
         ensure(
@@ -118,6 +138,8 @@ impl Plan {
                 roster.check()
             }
             Backend::Link(link) => link.check(),
+            Backend::Headscale(headscale) => headscale.check(),
+            Backend::Tailscale(tailscale) => tailscale.check(),
         }
     }
 }
@@ -146,11 +168,11 @@ pub(crate) fn check_all(plans: &[Plan]) -> Result<(), DocumentError> {
         "meshes",
         "has more than 2: the new one, and the old one until it is dropped",
     )?;
-    let names: BTreeSet<_> = plans.iter().map(|plan| plan.backend.name()).collect();
+    let daemons: BTreeSet<_> = plans.iter().map(|plan| plan.backend.daemon()).collect();
     ensure(
-        names.len() == plans.len(),
+        daemons.len() == plans.len(),
         "meshes",
-        "names a backend twice",
+        "names a backend twice, or two that need the same daemon",
     )?;
     let ports = plans.iter().flat_map(|plan| &plan.anchors);
     let ports: Vec<_> = ports.map(|anchor| (anchor.party, anchor.port())).collect();

@@ -25,6 +25,17 @@ pub enum NotJoined {
     },
     /// Its certificate or key is not accepted any more.
     CertificateRevoked,
+    /// The mesh's control server does not accept its key any more.
+    KeyExpired {
+        /// When the key has expired, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Time>,
+    },
+    /// The mesh's control server cannot be used.
+    ControlServer {
+        /// What the daemon says of it.
+        detail: String,
+    },
     /// What the fleet wants cannot be carried out on this machine: a unit, a program, a device is missing.
     Unable {
         /// What.
@@ -64,6 +75,13 @@ impl fmt::Display for NotJoined {
             Self::NeedsApproval => "it waits to be let in".to_owned(),
             Self::CertificateExpired { since } => format!("its certificate has expired at {since}"),
             Self::CertificateRevoked => "its place in the mesh was taken back".to_owned(),
+            Self::KeyExpired { since: Some(since) } => format!("its key has expired at {since}"),
+            Self::KeyExpired { since: None } => {
+                "the mesh's control server does not accept its key any more".to_owned()
+            }
+            Self::ControlServer { detail } => {
+                format!("the mesh's control server cannot be used: {detail}")
+            }
             Self::Unable { detail } => format!("this machine cannot: {detail}"),
             Self::DaemonDied { detail } => format!("the mesh's daemon does not stay up: {detail}"),
             Self::NobodyAnswers { asked: 0 } => {
@@ -96,6 +114,12 @@ impl NotJoined {
             Self::CertificateRevoked => {
                 "Ask the fleet's owner why. A machine that was reset can be let in with its new key."
             }
+            Self::KeyExpired { .. } => {
+                "Have it accepted again on the control server; it comes back by itself. If it was removed there, drop the mesh and choose it again."
+            }
+            Self::ControlServer { .. } => {
+                "Check that it runs, that its address in the head is right, and that its certificate is good: `e3 mesh headscale`."
+            }
             Self::Unable { .. } => {
                 "Install what is missing: E3's images have it, with the unit e3-mesh-<backend>.service."
             }
@@ -104,7 +128,7 @@ impl NotJoined {
                 "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
             }
             Self::NoRelay { .. } => {
-                "Check that `e3 hub serve --relay` runs, and that its ports are reached from here."
+                "Check that the relay is reached from here by HTTPS: that of `e3 hub serve --relay`, or the control server's (DERP)."
             }
             Self::ClockWrong { .. } => {
                 "Set its clock, or let it reach a time server: the mesh's daemon has no other time."

@@ -2,8 +2,11 @@
 
 use e3_core::digest::Digest;
 use e3_core::document::{Document as _, DocumentError};
-use e3_core::envelope::EnvelopeError;
-use e3_core::mesh::{Anchor, Backend, MeshGrant, Nebula, Plan, Prefix};
+use e3_core::envelope::{Envelope, EnvelopeError};
+use e3_core::mesh::{
+    Anchor, Backend, Headscale, MeshGrant, MeshKeyRequest, Nebula, Plan, Prefix, REQUEST_SECONDS,
+    Tailscale,
+};
 
 use crate::fixture::*;
 
@@ -97,6 +100,80 @@ fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
     let mut grant = grant();
     grant.key = "AA\n[x]".to_owned();
     grant.check().unwrap_err();
+    let headscale = |server: &str, authorities: &str| Plan {
+        anchors: Vec::new(),
+        backend: Backend::Headscale(Headscale {
+            server: server.to_owned(),
+            authorities: authorities.to_owned(),
+            revoked: Vec::new(),
+        }),
+    };
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    offered(headscale("https://hs.example.org", pem)).unwrap();
+    offered(headscale("https://hs.example.org:8443", "")).unwrap();
+    for server in [
+        "http://hs.example.org",
+        "https://a@b",
+        "https://a/b",
+        "https://a\"",
+        "a",
+    ] {
+        offered(headscale(server, "")).unwrap_err();
+    }
+    offered(headscale(
+        "https://hs.example.org",
+        &format!("{pem}\"x\"\n"),
+    ))
+    .unwrap_err();
+}
+
+#[test]
+fn two_meshes_that_need_the_same_daemon_are_not_asked_of_a_machine() {
+    let plan = |backend| Plan {
+        anchors: Vec::new(),
+        backend,
+    };
+    let headscale = Headscale {
+        server: "https://hs.example.org".to_owned(),
+        ..Headscale::default()
+    };
+    let mut head = head(&trust(), 1);
+    head.meshes = vec![plan(Backend::Headscale(headscale))];
+    head.check().unwrap();
+    head.meshes
+        .push(plan(Backend::Tailscale(Tailscale::default())));
+    head.check().unwrap_err();
+}
+
+#[test]
+fn a_key_to_the_mesh_is_asked_for_by_the_party_itself_and_now() {
+    let fleet = trust().root.fleet;
+    let request = MeshKeyRequest {
+        fleet: fleet.clone(),
+        party: key("alice").public(),
+        backend: "headscale".to_owned(),
+        seal: "AAAA".to_owned(),
+        signed: at(0),
+    };
+    let judge = |request: &MeshKeyRequest, by: &str, backend: &str, later: i64| {
+        let now = e3_core::time::Time::from_unix(at(0).unix() + later);
+        let envelope: Envelope = MeshKeyRequest::parse(&bytes(request, &[by]))?;
+        MeshKeyRequest::open(&envelope, &fleet, backend, now)
+    };
+    for later in [-REQUEST_SECONDS, 0, REQUEST_SECONDS] {
+        judge(&request, "alice", "headscale", later).unwrap();
+    }
+    for later in [-REQUEST_SECONDS - 1, REQUEST_SECONDS + 1] {
+        judge(&request, "alice", "headscale", later).unwrap_err();
+    }
+    judge(&request, "bob", "headscale", 0).unwrap_err();
+    judge(&request, "alice", "tailscale", 0).unwrap_err();
+    let mut other = request.clone();
+    other.fleet = "other".parse().unwrap();
+    judge(&other, "alice", "headscale", 0).unwrap_err();
+    let mut other = request;
+    other.seal = "A".repeat(5000);
+    assert!(other.check().is_err());
 }
 
 #[test]

@@ -7,12 +7,19 @@ use e3_core::mesh::link::AGENT_PORT;
 use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster, local};
 
 use super::files::Files;
-use super::{link, nebula, openvpn, tinc, wireguard};
+use super::{link, nebula, openvpn, tailscale, tinc, wireguard};
 use crate::config::PORT;
 use crate::shared::Shared;
 
-/// All backends that a machine may have to leave.
-pub(super) const ALL: [&str; 5] = [link::NAME, "nebula", "wireguard", "openvpn", "tinc"];
+/// The daemons of all backends: what a machine may have to leave.
+pub(super) const ALL: [&str; 6] = [
+    link::NAME,
+    "nebula",
+    "openvpn",
+    "tailscale",
+    "tinc",
+    "wireguard",
+];
 
 /// Where a daemon's configuration leads.
 pub(super) struct Prepared {
@@ -30,6 +37,7 @@ pub(super) async fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, No
         Backend::Openvpn(roster) => openvpn::prepare(shared, plan, roster),
         Backend::Tinc(roster) => tinc::prepare(shared, plan, roster).await,
         Backend::Link(own) => link::prepare(shared, plan, own),
+        Backend::Headscale(_) | Backend::Tailscale(_) => tailscale::prepare(shared, plan),
     }
 }
 
@@ -41,38 +49,12 @@ pub(super) async fn takes(shared: &Shared, plan: &Plan) -> bool {
     }
 }
 
-/// The parties of which one must answer. Where packets are carried, an anchor also asks itself: it may be the only one, and
-/// then its own address tells that its daemon has a device.
-pub(super) fn witnesses(shared: &Shared, plan: &Plan) -> Vec<PublicKey> {
-    let parties = |anchors: &[Anchor]| anchors.iter().map(|anchor| anchor.party).collect();
-    match &plan.backend {
-        // Whoever reaches one of them can reach everybody.
-        Backend::Nebula(_) | Backend::Openvpn(_) | Backend::Tinc(_) => parties(&plan.anchors),
-        // The others carry nothing.
-        Backend::Wireguard(_) => parties(plan.anchors.get(..1).unwrap_or_default()),
-        // Whoever reaches somebody reaches them by a relay, or has punched a hole.
-        Backend::Link(link) => {
-            let members = link.roster.members.iter().map(|member| member.party);
-            members.filter(|party| *party != shared.me()).collect()
-        }
-    }
-}
-
 /// Whether this machine is in, although there is nobody else to be asked.
 pub(super) async fn is_in_alone(plan: &Plan) -> bool {
     match plan.backend {
         Backend::Link(_) => link::is_at_a_relay().await,
         _ => false,
     }
-}
-
-/// Why nobody of so many answers.
-pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
-    let known = match plan.backend {
-        Backend::Link(_) => link::trouble().await,
-        _ => None,
-    };
-    known.unwrap_or(NotJoined::NobodyAnswers { asked })
 }
 
 /// The port at which agents are there.
@@ -84,12 +66,52 @@ pub(super) const fn port(plan: &Plan) -> u16 {
 }
 
 /// This machine's own address, once its daemon runs.
-#[expect(
-    clippy::unused_async,
-    reason = "there are meshes whose daemons alone know it"
-)]
 pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJoined> {
+    if plan.backend.is_controlled() {
+        return tailscale::address(shared, plan).await;
+    }
     Ok(address_of(shared, plan, &shared.me()))
+}
+
+/// Who may answer for the mesh, and where; one of them must. Where packets are carried, an anchor also asks itself: it may be the
+/// only one, and then its own address tells that its daemon has a device.
+pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, IpAddr)> {
+    let parties = |anchors: &[Anchor]| anchors.iter().map(|anchor| anchor.party).collect();
+    let witnesses: Vec<PublicKey> = match &plan.backend {
+        // Whoever reaches one of them can reach everybody.
+        Backend::Nebula(_) | Backend::Openvpn(_) | Backend::Tinc(_) => parties(&plan.anchors),
+        // The others carry nothing.
+        Backend::Wireguard(_) => parties(plan.anchors.get(..1).unwrap_or_default()),
+        // Whoever reaches somebody reaches them by a relay, or has punched a hole.
+        Backend::Link(link) => {
+            let members = link.roster.members.iter().map(|member| member.party);
+            members.filter(|party| *party != shared.me()).collect()
+        }
+        Backend::Headscale(_) | Backend::Tailscale(_) => {
+            return tailscale::witnesses(shared, plan).await;
+        }
+    };
+    witnesses
+        .into_iter()
+        .map(|party| (party, address_of(shared, plan, &party)))
+        .collect()
+}
+
+/// Why nobody of so many answers.
+pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
+    let known = match plan.backend {
+        Backend::Link(_) => link::trouble().await,
+        Backend::Headscale(_) | Backend::Tailscale(_) if asked > 0 => tailscale::trouble().await,
+        _ => None,
+    };
+    known.unwrap_or(NotJoined::NobodyAnswers { asked })
+}
+
+/// Tells whoever must know that this machine leaves, while its daemon still runs.
+pub(super) async fn say_goodbye(shared: &Shared, daemon: &str) {
+    if daemon == "tailscale" {
+        tailscale::leave(shared).await;
+    }
 }
 
 /// The address of a party, where it follows from its identity.

@@ -84,6 +84,11 @@ impl Files {
         Ok(change)
     }
 
+    /// Whether there are any.
+    pub(super) fn are_there(&self) -> bool {
+        self.folder.exists()
+    }
+
     /// Removes what the daemon is not to read any more; returns whether there was anything.
     fn sweep(&self, folder: &Path) -> Result<bool, FileError> {
         let failed = |source| FileError::Io {

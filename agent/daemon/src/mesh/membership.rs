@@ -37,7 +37,7 @@ impl<'a> Membership<'a> {
         Self {
             shared,
             plan,
-            service: service(plan.backend.name()),
+            service: service(plan.backend.daemon()),
         }
     }
 

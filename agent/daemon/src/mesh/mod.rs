@@ -26,6 +26,7 @@ mod nebula;
 mod openvpn;
 pub mod place;
 mod probe;
+mod tailscale;
 mod tinc;
 mod wireguard;
 
@@ -68,18 +69,24 @@ pub fn networks(first_root: &Digest) -> Arc<[Prefix]> {
 
 /// Leaves what the fleet wants no more.
 async fn leave_others(shared: &Shared, plans: &[Plan]) {
-    let is_wanted = |name: &str| plans.iter().any(|plan| plan.backend.name() == name);
+    let is_wanted = |daemon: &str| plans.iter().any(|plan| plan.backend.daemon() == daemon);
     for name in backend::ALL {
         if is_wanted(name) {
             continue;
         }
-        if shared.settings.supervisor == Supervisor::Systemd && Files::of(name).remove() {
+        if shared.settings.supervisor == Supervisor::Systemd && Files::of(name).are_there() {
+            backend::say_goodbye(shared, name).await;
+            Files::of(name).remove();
             if let Err(error) = service(name).stop().await {
                 tracing::warn!(backend = name, error = %crate::text::chain(&error), "the mesh's daemon cannot be stopped");
             }
             tracing::info!(backend = name, "left the mesh");
         }
-        shared.board.mesh(name, None);
+    }
+    for name in shared.board.known().meshes.keys() {
+        if !plans.iter().any(|plan| plan.backend.name() == name) {
+            shared.board.mesh(name, None);
+        }
     }
     tell_addresses(shared, plans);
 }

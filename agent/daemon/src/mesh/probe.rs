@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::backend::{self, address_of};
+use super::backend;
 use crate::shared::Shared;
 
 /// For one anchor. The first packet of a tunnel starts its handshake, and is sent again after a second.
@@ -24,15 +24,12 @@ pub(super) struct Answers {
 /// Asks the mesh's witnesses, all at once.
 pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
     let me = shared.me();
-    let asked = backend::witnesses(shared, plan);
+    let asked = backend::witnesses(shared, plan).await;
     let port = backend::port(plan);
-    let others = asked.iter().filter(|anchor| **anchor != me).count();
+    let others = asked.iter().filter(|(party, _)| *party != me).count();
     let mut answers: FuturesUnordered<_> = asked
         .into_iter()
-        .map(|party| {
-            let at = SocketAddr::new(address_of(shared, plan, &party), port);
-            answers(shared, party, at)
-        })
+        .map(|(party, address)| answers(shared, party, SocketAddr::new(address, port)))
         .collect();
     while let Some(answer) = answers.next().await {
         if answer {

@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use e3_core::digest::Digest;
+use e3_core::document::Head;
 use e3_core::envelope::Envelope;
 use e3_core::limits;
 use object_store::ObjectMeta;
@@ -78,6 +79,12 @@ impl Hub {
         self.current_head().await.map(|_| ())
     }
 
+    /// What the newest head says.
+    pub(super) async fn newest_head(&self) -> Result<Option<Head>, StoreError> {
+        let current = self.current_head().await?;
+        Ok(current.and_then(|current| Some(open_head(&current.bytes)?.0)))
+    }
+
     async fn current_head(&self) -> Result<Option<Current>, StoreError> {
         let mut cached = self.head.0.lock().await;
         if cached
@@ -107,6 +114,7 @@ impl Hub {
             .as_ref()
             .filter(|new| cached.head.as_ref().is_none_or(|old| old.etag != new.etag));
         if let Some(new) = news {
+            self.head_changed.notify_one();
             // An event is one line; a head that was put there by hand may have more.
             match Envelope::parse(&new.bytes, limits::HEAD) {
                 Ok(envelope) => self

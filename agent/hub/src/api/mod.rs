@@ -9,6 +9,7 @@ mod enrol;
 mod grant;
 mod head;
 mod listing;
+mod mesh_key;
 mod pace;
 mod page;
 mod path;
@@ -32,11 +33,13 @@ use axum::routing::{get, post};
 use e3_core::digest::Digest;
 use e3_core::time::Time;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
+pub(crate) use self::mesh_key::clean;
 pub(crate) use self::refusal::FromStore;
 use self::refusal::Refusal;
 use crate::events::{Subscribers, Topics};
+use crate::headscale::Server;
 use crate::metrics::Metrics;
 use crate::roots::Chain;
 use crate::settings::Limits;
@@ -50,7 +53,12 @@ pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) clock: fn() -> Time,
+    /// Makes keys to the fleet's mesh.
+    headscale: Option<Server>,
+    asked: mesh_key::Asked,
     head: head::Cache,
+    /// For whoever does something about it here.
+    head_changed: Notify,
     listing: listing::Cache,
     page: page::Cache,
     pace: pace::Pace,
@@ -65,7 +73,13 @@ pub(crate) struct Hub {
 const COPIES: u32 = 64;
 
 impl Hub {
-    pub(crate) fn new(store: Store, chain: Chain, limits: Limits, clock: fn() -> Time) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        chain: Chain,
+        limits: Limits,
+        clock: fn() -> Time,
+        headscale: Option<Server>,
+    ) -> Self {
         Self {
             store,
             chain,
@@ -74,7 +88,10 @@ impl Hub {
             bodies: Arc::new(Semaphore::new(limits.bodies.min(Semaphore::MAX_PERMITS))),
             limits,
             clock,
+            headscale,
+            asked: mesh_key::Asked::default(),
             head: head::Cache::default(),
+            head_changed: Notify::new(),
             listing: listing::Cache::default(),
             page: page::Cache::default(),
             pace: pace::Pace::default(),
@@ -116,6 +133,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/parties/{name}", get(read::party))
         .route("/invites/{name}", get(read::invite))
         .route("/v1/enrol", post(enrol::enrol))
+        .route("/v1/mesh/{backend}/key", post(mesh_key::make))
         .route("/v1/parties", get(listing::parties))
         .route("/v1/sessions/{manifest}/receipts", get(listing::receipts))
         .route("/v1/events", get(events))

@@ -77,6 +77,18 @@ pub(crate) enum Refusal {
     TooManyPresences,
     #[error("A certificate that was signed later, or at the same time, is here already.")]
     OldGrant,
+    #[error("This hub makes no keys to that mesh.")]
+    NoKeys,
+    #[error("The fleet's head does not have this party join that mesh.")]
+    OtherMesh,
+    #[error("The request for a key to the mesh is refused: {0}.")]
+    KeyRequest(EnvelopeError),
+    #[error("A request that was signed later, or at the same time, has been answered already.")]
+    OldRequest,
+    #[error("This party asks for keys to the mesh too often.")]
+    TooManyKeys,
+    #[error("The mesh's control server does not help.")]
+    Control,
     #[error("The enrolment is refused: {0}.")]
     Enrolment(EnvelopeError),
     #[error("The invite expired at {0}.")]
@@ -228,6 +240,32 @@ impl Refusal {
                 S::TOO_MANY_REQUESTS,
                 "too-many-presences",
                 "Wait some seconds; only the newest one counts.",
+            ),
+            Self::NoKeys => (
+                S::FORBIDDEN,
+                "no-mesh-keys",
+                "Start the hub with --headscale and --headscale-key-file.",
+            ),
+            Self::OtherMesh => (
+                S::FORBIDDEN,
+                "other-mesh",
+                "Read the newest head; ask the fleet's owner if it should be otherwise.",
+            ),
+            Self::KeyRequest(_) => (
+                S::FORBIDDEN,
+                "key-request-refused",
+                "A party asks for itself, in its own fleet, with a clock that is right.",
+            ),
+            Self::OldRequest => (S::CONFLICT, "request-old", "Sign another one now."),
+            Self::TooManyKeys => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-keys",
+                "Wait half a minute; each key is good for one attempt.",
+            ),
+            Self::Control => (
+                S::BAD_GATEWAY,
+                "control-server",
+                "Check that it runs and that the hub's key to it is good; the hub's log says more.",
             ),
             Self::Enrolment(_) => (
                 S::FORBIDDEN,

@@ -7,6 +7,7 @@ mod bucket;
 mod common;
 mod full;
 mod hostile;
+mod keys;
 mod machines;
 mod publish;
 mod push;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use e3_client::{clock, files};
 use e3_core::limits;
 use e3_core::mesh::link::RelayReady;
-use e3_hub::{Bound, KeptCertificate, Location, ServeError, Settings, Tls};
+use e3_hub::{Bound, Headscale, KeptCertificate, Location, ServeError, Settings, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -107,6 +107,7 @@ pub(super) async fn run(
     let place = relay_place(args, fleet.as_ref())?;
     let host = place.as_ref().map(|(host, _)| host.as_str());
     settings.tls = tls(args, fleet.as_ref(), host);
+    settings.headscale = headscale(args);
     log();
     let mut end = End::listen()?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
@@ -289,6 +290,14 @@ fn write_if_new(path: &Path, text: &str) -> Result<PathBuf, Error> {
         files::write_atomic(path, text.as_bytes())?;
     }
     Ok(path.to_owned())
+}
+
+fn headscale(args: &HubServe) -> Option<Headscale> {
+    Some(Headscale {
+        url: args.headscale.clone()?,
+        key: args.headscale_key_file.clone()?,
+        ca: args.headscale_ca.clone(),
+    })
 }
 
 /// Says that the hub is there as soon as it is, for people and for whoever started it as a process.

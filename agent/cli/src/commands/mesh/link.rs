@@ -4,7 +4,7 @@ use e3_client::files;
 use e3_core::mesh::link::{Link, Relay};
 use e3_core::mesh::{Backend, Roster};
 
-use super::set::choose;
+use super::set::{SIGN, anchors, choose};
 use crate::args::{Global, MeshLink};
 use crate::commands::fleet::OpenFleet;
 use crate::commands::hub::serve::RELAY_CA;
@@ -30,7 +30,8 @@ pub(super) async fn run(args: &MeshLink, global: &Global) -> Result<Answer, Erro
             roster,
         })
     };
-    choose(&mut fleet, &args.anchors, args.key.as_deref(), backend).await
+    let anchors = anchors(&fleet, &args.anchors)?;
+    choose(&mut fleet, args.key.as_deref(), anchors, backend, SIGN).await
 }
 
 fn relays(args: &MeshLink, fleet: &Fleet) -> Result<Vec<Relay>, Error> {

@@ -1,6 +1,7 @@
 //! `e3 mesh`: what the fleet's head says of its meshes, and how parties are let into them.
 
 mod authority;
+mod control;
 mod link;
 mod set;
 mod sign;
@@ -22,6 +23,8 @@ pub(super) async fn run(
         MeshCommand::Openvpn(args) => set::listed(args, global, Backend::Openvpn).await,
         MeshCommand::Tinc(args) => set::listed(args, global, Backend::Tinc).await,
         MeshCommand::Link(args) => link::run(args, global).await,
+        MeshCommand::Headscale(args) => control::headscale(args, global).await,
+        MeshCommand::Tailscale(args) => control::tailscale(args, global).await,
         MeshCommand::Sign(args) => sign::run(args, global, output).await,
         MeshCommand::Revoke(args) => set::revoke(args, global).await,
         MeshCommand::Drop(args) => set::drop(args, global).await,

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use e3_core::document::{Head, Mesh};
 use e3_core::key::PublicKey;
-use e3_core::mesh::{Anchor, Backend, MESHES, MeshGrant, Nebula, Plan, Roster};
+use e3_core::mesh::{
+    Anchor, Backend, Headscale, MESHES, MeshGrant, Nebula, Plan, Roster, Tailscale,
+};
 use e3_core::name::Name;
 use serde_json::json;
 
@@ -17,6 +19,9 @@ use crate::commands::key;
 use crate::error::Error;
 use crate::fleet_file::Member;
 use crate::output::Answer;
+
+/// What to do next where machines are let in one by one.
+pub(super) const SIGN: &str = "Run `e3 mesh sign --watch` here: each machine waits to be let in.";
 
 /// `e3 mesh nebula`
 pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
@@ -35,7 +40,8 @@ pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answe
             revoked,
         })
     };
-    choose(&mut fleet, &args.anchors, args.key.as_deref(), backend).await
+    let anchors = anchors(&fleet, &args.anchors)?;
+    choose(&mut fleet, args.key.as_deref(), anchors, backend, SIGN).await
 }
 
 /// `e3 mesh wireguard`, and the others whose members the head lists.
@@ -49,26 +55,34 @@ pub(super) async fn listed(
         let roster = old.and_then(|mut old| old.roster_mut().map(std::mem::take));
         backend(roster.unwrap_or_default())
     };
-    choose(&mut fleet, &args.anchors, args.key.as_deref(), keep).await
+    let anchors = anchors(&fleet, &args.anchors)?;
+    choose(&mut fleet, args.key.as_deref(), anchors, keep, SIGN).await
 }
 
 /// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
-/// there of the same backend.
+/// there of the same backend. `next` is what to do then.
 pub(super) async fn choose(
     fleet: &mut OpenFleet,
-    named: &[AnchorAt],
     key: Option<&Path>,
+    anchors: Vec<Anchor>,
     backend: impl Fn(Option<Backend>) -> Backend,
+    next: &str,
 ) -> Result<Answer, Error> {
     let key = key::read(key)?;
-    let anchors = anchors(fleet, named)?;
-    let name = backend(None).name();
+    let (name, daemon) = (backend(None).name(), backend(None).daemon());
     let edit = |head: &mut Head| {
         let place = head
             .meshes
             .iter()
             .position(|plan| plan.backend.name() == name);
         let old = place.map(|place| head.meshes.remove(place).backend);
+        let mut others = head.meshes.iter().map(|plan| &plan.backend);
+        if let Some(other) = others.find(|other| other.daemon() == daemon) {
+            return Err(Error::Usage {
+                message: format!("{name} and {} need the same daemon", other.name()),
+                remedy: "A machine runs one of it: move by another mesh, or `e3 mesh off` first.",
+            });
+        }
         if head.meshes.len() >= MESHES {
             let [first, second] = [0, 1].map(|place| head.meshes[place].backend.name());
             return Err(Error::Usage {
@@ -86,7 +100,7 @@ pub(super) async fn choose(
     publish(fleet, &key, LIFETIME, edit).await?;
     let head = fleet.head()?;
     let mut text = format!(
-        "Head {} is published: every party joins the {name} mesh.\nRun `e3 mesh sign --watch` here: each machine waits to be let in.\n",
+        "Head {} is published: every party joins the {name} mesh.\n{next}\n",
         head.counter
     );
     if let Some(old) = head.meshes.get(1) {
@@ -181,6 +195,17 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
                     true
                 }
                 (Backend::Nebula(_), _) => false,
+                (
+                    Backend::Headscale(Headscale { revoked, .. })
+                    | Backend::Tailscale(Tailscale { revoked }),
+                    _,
+                ) => {
+                    let is_new = !revoked.contains(&party);
+                    if is_new {
+                        revoked.push(party);
+                    }
+                    is_new
+                }
                 (listed, _) => {
                     let roster = listed.roster_mut();
                     roster.and_then(|roster| roster.revoke(&party)).is_some()
@@ -209,7 +234,7 @@ async fn certificate(
     name: &Name,
     party: &PublicKey,
 ) -> Result<Option<String>, Error> {
-    let with = |plan: &&Plan| plan.backend.roster().is_none();
+    let with = |plan: &&Plan| matches!(plan.backend, Backend::Nebula(_));
     let Some(plan) = fleet.head()?.meshes.iter().find(with) else {
         return Ok(None);
     };
@@ -245,7 +270,7 @@ fn backends(head: &Head) -> impl Iterator<Item = &'static str> {
 }
 
 /// The anchors by their keys, with all endpoints of each.
-fn anchors(fleet: &OpenFleet, named: &[AnchorAt]) -> Result<Vec<Anchor>, Error> {
+pub(super) fn anchors(fleet: &OpenFleet, named: &[AnchorAt]) -> Result<Vec<Anchor>, Error> {
     let mut anchors: Vec<Anchor> = Vec::new();
     for AnchorAt { name, endpoint } in named {
         let member = member(fleet, name).ok_or_else(|| no_such(fleet, name))?;

@@ -1,0 +1,199 @@
+//! Headscale, and Tailscale's public server: one daemon, told of one network or the other.
+//!
+//! - [`prepare`]: what the daemon reads. Its key it makes and keeps itself, in the state folder of its unit.
+//! - [`address`]: has it join if it needs to, and asks it for the machine's address.
+//! - [`witnesses`]: where the other parties are: each names its key on this mesh in its presence, and the daemon knows which
+//!   address goes with that key.
+//! - [`leave`]: the control server forgets the machine.
+//! - `local`, `status`, `config`: the daemon's socket, what it says there, what it is told.
+//! - `admission`: the key that a machine is let in with, once.
+
+mod admission;
+mod config;
+mod local;
+mod status;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use e3_client::files::{private_folder, read_bounded, write_atomic};
+use e3_core::document::{Enrolment, Presence};
+use e3_core::envelope::Envelope;
+use e3_core::key::PublicKey;
+use e3_core::limits;
+use e3_core::mesh::{Backend, NotJoined, Plan};
+use tokio::time::Instant;
+
+use self::local::{Local, LocalError};
+use self::status::{Standing, Status};
+use super::backend::Prepared;
+use super::files::Files;
+use super::{key, unable};
+use crate::shared::Shared;
+
+/// For how long the daemon may be on its way before its trouble is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at a daemon that is on its way.
+const LOOK: Duration = Duration::from_millis(100);
+/// Parties that are asked at once whether they answer.
+const WITNESSES: usize = 8;
+/// Bytes of a control server's address.
+const SERVER: usize = 512;
+
+/// Everything that the daemon needs.
+pub(super) fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, NotJoined> {
+    let (authorities, revoked) = match &plan.backend {
+        Backend::Headscale(headscale) => (headscale.authorities.as_str(), &headscale.revoked),
+        Backend::Tailscale(tailscale) => ("", &tailscale.revoked),
+        _ => ("", &Vec::new()),
+    };
+    if revoked.contains(&shared.me()) {
+        return Err(NotJoined::CertificateRevoked);
+    }
+    let files = Files::of(plan.backend.daemon())
+        .with("config.json", config::render(shared, &plan.backend))
+        .with("ca.crt", authorities);
+    Ok(Prepared { files, grant: None })
+}
+
+/// This machine's address. Has the daemon join if it has never done so, and waits for a while until it has.
+pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJoined> {
+    let begin = Instant::now();
+    let daemon = Local::new();
+    let (mut asked, mut again) = (false, false);
+    loop {
+        let trouble = match ask(&daemon).await {
+            Ok(status) => match status.standing() {
+                Standing::In { address, key } => {
+                    remember(shared, plan);
+                    shared.board.mesh_key(plan.backend.name(), &key);
+                    return Ok(address.into());
+                }
+                Standing::NeedsKey => {
+                    if !asked {
+                        let key = admission::key(shared, plan).await?;
+                        daemon.join(&key).await.map_err(|error| unable(&error))?;
+                        asked = true;
+                    }
+                    on_the_way(status.login_error())
+                }
+                Standing::Refused(trouble) => {
+                    if !again {
+                        if is_of_another(shared, plan) {
+                            let left = daemon.leave().await;
+                            left.map_err(|error| unable(&error))?;
+                        } else if matches!(trouble, NotJoined::KeyExpired { .. }) {
+                            // With the key that it has: it may have been accepted again meanwhile.
+                            let tried = daemon.again().await;
+                            tried.map_err(|error| unable(&error))?;
+                        }
+                        again = true;
+                    }
+                    trouble
+                }
+                Standing::Starting(error) => on_the_way(error),
+            },
+            Err(error) => unable(&error),
+        };
+        if begin.elapsed() > PATIENCE {
+            return Err(trouble);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Other parties of the fleet and their addresses: at first those that were there before, and others if none of those is.
+pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, IpAddr)> {
+    let Ok(status) = ask(&Local::new()).await else {
+        return Vec::new();
+    };
+    let addresses = status.others();
+    let parties = match shared.hub.parties().await {
+        Ok(parties) => parties,
+        Err(error) => {
+            tracing::debug!(error = %crate::text::chain(&error), "the hub cannot be asked who is in the mesh");
+            return Vec::new();
+        }
+    };
+    let backend = plan.backend.name();
+    let me = shared.me();
+    let mut found = Vec::new();
+    for record in parties {
+        let Some(presence) = record.presence else {
+            continue;
+        };
+        // The hub's word for which party this is counts for nothing: its signature does.
+        let party = Envelope::parse(&record.enrolment, limits::ENVELOPE)
+            .ok()
+            .and_then(|envelope| envelope.unverified::<Enrolment>().ok())
+            .map(|enrolment| enrolment.party)
+            .filter(|party| *party != me);
+        let Some(party) = party else { continue };
+        let said = Presence::open(&presence, &party, &shared.join.fleet);
+        let key = said.and_then(|presence| presence.mesh_keys.get(backend).cloned());
+        if let Some(address) = key.and_then(|key| addresses.get(&key)) {
+            found.push((party, IpAddr::V4(*address)));
+        }
+        if found.len() == WITNESSES {
+            break;
+        }
+    }
+    found
+}
+
+/// Why nobody answers, if the daemon knows.
+pub(super) async fn trouble() -> Option<NotJoined> {
+    let status = ask(&Local::new()).await.ok()?;
+    let detail = "the control server's (DERP) is not reached".to_owned();
+    (!status.has_relay()).then_some(NotJoined::NoRelay { detail })
+}
+
+/// Has the control server forget this machine, and the daemon its key.
+pub(super) async fn leave(shared: &Shared) {
+    if let Err(error) = Local::new().leave().await {
+        tracing::warn!(error = %crate::text::chain(&error), "the mesh's daemon has kept its key");
+    }
+    let _ = std::fs::remove_file(server_file(shared));
+}
+
+async fn ask(daemon: &Local) -> Result<Status, LocalError> {
+    let json = daemon.status().await?;
+    Status::parse(&json).map_err(|_| LocalError::Answer)
+}
+
+fn on_the_way(error: Option<String>) -> NotJoined {
+    let detail = error.unwrap_or_else(|| "it does not answer".to_owned());
+    NotJoined::ControlServer { detail }
+}
+
+/// The file that says which control server the daemon's key is for.
+fn server_file(shared: &Shared) -> std::path::PathBuf {
+    key::folder(shared, "tailscale").join("server")
+}
+
+fn server(plan: &Plan) -> &str {
+    match &plan.backend {
+        Backend::Headscale(headscale) => &headscale.server,
+        _ => "tailscale",
+    }
+}
+
+/// Whether the daemon's key is for another control server than the plan's.
+fn is_of_another(shared: &Shared, plan: &Plan) -> bool {
+    let kept = read_bounded(&server_file(shared), SERVER);
+    kept.is_ok_and(|kept| kept != server(plan).as_bytes())
+}
+
+/// Keeps which control server the daemon has a key for.
+fn remember(shared: &Shared, plan: &Plan) {
+    let path = server_file(shared);
+    let name = server(plan).as_bytes();
+    if read_bounded(&path, SERVER).is_ok_and(|kept| kept == name) {
+        return;
+    }
+    let kept =
+        private_folder(&key::folder(shared, "tailscale")).and_then(|()| write_atomic(&path, name));
+    if let Err(error) = kept {
+        tracing::warn!(error = %crate::text::chain(&error), "the mesh's control server cannot be noted");
+    }
+}
