@@ -254,6 +254,12 @@ need_nebula() {
   )
 }
 
+# has_tailscale: whether tailscaled and headscale need not be compiled any more.
+has_tailscale() {
+  local dir=$CACHE/tailscale-$TAILSCALE_VERSION-headscale-$HEADSCALE_VERSION
+  [[ -x $dir/tailscaled && -x $dir/headscale ]]
+}
+
 # need_tailscale: tailscaled and headscale, first in PATH. They are large (600 s of CPU time), so not on all processors at once.
 need_tailscale() {
   local dir=$CACHE/tailscale-$TAILSCALE_VERSION-headscale-$HEADSCALE_VERSION
@@ -262,7 +268,7 @@ need_tailscale() {
   command -v go >/dev/null || die 'tailscaled and headscale are built by Go; install it (https://go.dev/dl), version 1.26.6 or newer'
   (
     locked tailscale
-    [[ -x $dir/tailscaled && -x $dir/headscale ]] && exit
+    has_tailscale && exit
     build=$(mktemp -d)
     trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
     # Each in a module of its own that requires it: so their go.sum is made from Go's public list of hashes, and no proxy is

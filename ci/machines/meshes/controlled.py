@@ -102,3 +102,5 @@ CASES = (
     join, session, cases.stranger, cases.evaluated, cases.hardened, cases.agent_restarted, cases.daemon_killed, cases.restarted,
     control_killed, expired, revoked, off,
 )
+# For `--short`.
+QUICK = (join, session, cases.stranger, cases.hardened, off)
