@@ -32,6 +32,7 @@ CROWD = 80
 ALONE = 0
 SECONDS = 20
 END_SECONDS = 10
+ATTEMPTS = 3
 # What TLS says to whom it does not understand, in hexadecimal: an alert.
 ALERT = "1503"
 
@@ -65,6 +66,17 @@ class Stranger:
 
 def stranger(rig):
     """Nobody but the session's parties is spoken to, and the result is right."""
+    for _ in range(ATTEMPTS):
+        count, reached = once(rig)
+        if len(reached) == len(PARTIES) - 1:
+            return f"good; {count} strangers"
+    # Otherwise nobody has tried anything.
+    raise Violated(f"even from an address of the session the strangers have found nobody but {reached}")
+
+
+def once(rig):
+    """A session with strangers around it. Returns how many, and whom of the session those have found whom only TLS keeps out: on
+    a busy computer they may come too late."""
     with ExitStack() as stack:
         strangers = [stack.enter_context(one) for one in everybody(rig)]
         name = rig.session("late.py")
@@ -76,12 +88,8 @@ def stranger(rig):
                  for one, targets in told for target in targets if is_wrong(one, target)]
     if spoken_to:
         raise Violated("spoken to: " + "; ".join(spoken_to))
-    # Otherwise nobody has tried anything.
-    reached = [target for one, targets in told for target in targets
-               if one.at_home and target["port"] != AGENT_PORT and target["connected"]]
-    if len(reached) != len(PARTIES) - 1:
-        raise Violated(f"even from an address of the session the strangers have found nobody but {reached}")
-    return f"good; {len(told)} strangers"
+    return len(told), [target for one, targets in told for target in targets
+                       if one.at_home and target["port"] != AGENT_PORT and target["connected"]]
 
 
 def is_wrong(one, target):
