@@ -180,6 +180,9 @@ pub enum Tell {
 pub enum Timer {
     /// Until the barrier opens: `deadlines.preflight`.
     Preflight,
+    /// Until everybody has said that it is armed who was ready at the end of [`Timer::Preflight`]:
+    /// [`Timer::REGROUP_MS`].
+    Arm,
     /// Until MPyC is connected: `deadlines.connect`.
     Connect,
     /// Until the program ends: `deadlines.run`.
@@ -213,7 +216,7 @@ impl Timer {
             Self::Connect => deadlines.connect * 1000,
             Self::Run => deadlines.run * 1000,
             Self::Grace => Self::GRACE_MS,
-            Self::Regroup | Self::Rejoin => Self::REGROUP_MS,
+            Self::Regroup | Self::Rejoin | Self::Arm => Self::REGROUP_MS,
         }
     }
 }

@@ -11,7 +11,7 @@ mod resume;
 mod running;
 
 use self::fail::{fail, fail_because, failing, hear, reason_of};
-use self::preflight::{arm, peer_armed, peer_ready, preflight_over, rejoin_over};
+use self::preflight::{arm, arm_over, peer_armed, peer_ready, preflight_over, rejoin_over};
 use self::running::{not_connected, note_finished, running};
 use super::barrier;
 use super::state::{Action, Context, Event, Peer, State, Tell, Timer};
@@ -87,6 +87,7 @@ pub fn step(context: &Context, state: State, event: Event) -> (State, Vec<Action
         }
 
         (state, Event::Timer(Timer::Preflight)) => preflight_over(context, state),
+        (state, Event::Timer(Timer::Arm)) => arm_over(context, state),
         (state, Event::Timer(Timer::Rejoin)) => rejoin_over(context, state),
         (state, Event::PeerReady(party, ready)) => {
             peer_ready(context, state, party, ready.digest, ready.document)

@@ -108,8 +108,6 @@ fn who_is_silent_at_the_deadline_is_named() {
         party.after([Event::PeerReady(1, one), timer()]).failure(),
         missing(2)
     );
-    // All are ready, and one does not get armed.
-    assert_eq!(Party::almost_open().after([timer()]).failure(), missing(2));
     // The barrier was in time: the timer means nothing any more.
     assert_eq!(
         Party::running().after([timer()]).progress(),
@@ -131,6 +129,25 @@ fn before_the_barrier_a_party_may_go_and_come_back() {
     let party = party.after([Event::PeerReady(1, one)]);
     party.armed();
     assert_eq!(party.state.checkpoint(), Checkpoint::Committed);
+}
+
+/// Party 2 becomes ready at the last moment; then party 1's word that it is armed is still under way.
+#[test]
+fn a_word_that_is_under_way_at_the_deadline_is_awaited() {
+    let late = Party::almost_open().after([Event::Timer(Timer::Preflight)]);
+    assert_eq!(late.actions, [Action::StartTimer(Timer::Arm)]);
+    let barrier = late.armed();
+    let open = late.after([Event::PeerArmed(2, barrier)]);
+    assert_eq!(open.progress(), Progress::Running);
+    let open = open.after([Event::Timer(Timer::Arm)]);
+    assert_eq!(open.progress(), Progress::Running);
+    // It does not come.
+    let late =
+        Party::almost_open().after([Event::Timer(Timer::Preflight), Event::Timer(Timer::Arm)]);
+    assert_eq!(
+        late.failure(),
+        Failure::at(2, Reason::Missing { seconds: 30 })
+    );
 }
 
 #[test]

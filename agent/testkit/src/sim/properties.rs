@@ -253,6 +253,30 @@ fn an_agent_that_dies_before_it_is_armed_and_comes_back_loses_nothing() {
 }
 
 #[test]
+fn a_party_that_is_ready_at_the_last_moment_is_never_another_ones_fault() {
+    let mut late = 0;
+    for (seed, back) in (0..6).flat_map(|seed| (0..75).map(move |back| (seed, back))) {
+        let plan = Plan {
+            latency_ms: 0..=60,
+            work_ms: 0..=100,
+            ..Plan::new(3).seeded(seed)
+        };
+        let report = run(&plan.with(Fault::AgentDies {
+            party: 2,
+            step: 3,
+            actions: 0,
+            back_ms: Some(19_300 + 10 * back),
+        }));
+        is_sound(&report).unwrap();
+        for failure in report.failures().flatten() {
+            assert_eq!(failure.party, 2, "{}", report.history());
+            late += 1;
+        }
+    }
+    assert!(late > 20, "only {late}");
+}
+
+#[test]
 fn a_program_that_hangs_ends_at_the_deadline() {
     let report = run(&Plan::new(3).with(Fault::Hangs { party: 1 }));
     assert!(report.violations.is_empty());

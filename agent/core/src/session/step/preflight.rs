@@ -8,15 +8,33 @@ use crate::session::state::{Action, Context, Peer, State, Tell, Timer};
 use crate::session::{Failure, Reason, barrier};
 
 pub(super) fn preflight_over(context: &Context, state: State) -> (State, Vec<Action>) {
+    match &state {
+        State::Fetched(peers) | State::Verified(peers) | State::Staged(peers) => {
+            missing(context, peers)
+        }
+        // Everybody was ready in time: what is missing is a word that tells so. Whoever waits for it
+        // would blame a party that has done nothing but wait, too.
+        State::Preflight {
+            peers,
+            armed: Some(_),
+        } if gone(peers).is_none() => (state, vec![Action::StartTimer(Timer::Arm)]),
+        State::Preflight { peers, .. } => missing(context, peers),
+        _ => (state, Vec::new()),
+    }
+}
+
+/// The time is over in which everybody who was ready should have said that it is armed.
+pub(super) fn arm_over(context: &Context, state: State) -> (State, Vec<Action>) {
+    match &state {
+        State::Preflight { peers, .. } => missing(context, peers),
+        _ => (state, Vec::new()),
+    }
+}
+
+/// Names the first party that has said nothing; if all have, the first that is gone, or that is not
+/// armed.
+fn missing(context: &Context, peers: &[Peer]) -> (State, Vec<Action>) {
     let seconds = context.session.deadlines.preflight;
-    let (State::Fetched(peers)
-    | State::Verified(peers)
-    | State::Staged(peers)
-    | State::Preflight { peers, .. }) = &state
-    else {
-        return (state, Vec::new());
-    };
-    // The first party that has said nothing; if all have, the first that is gone, or that is not armed.
     let silent = peers.iter().position(|peer| peer.ready.is_none());
     let party = silent
         .or_else(|| peers.iter().position(|peer| peer.armed.is_none()))
