@@ -4,6 +4,8 @@
 //! read back only if it is canonical and not of small order. A secret key lives in a PKCS#8 PEM file
 //! that standard tools can read; this module neither opens files nor draws random numbers.
 
+mod words;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -84,6 +84,10 @@ fn text(board: &Board) -> String {
         (Some(party), None) => line(&format!("E3 {}", party.short())),
         _ => line("E3 machine without identity yet"),
     }
+    // Whoever accepts the machine compares them.
+    if let Some(party) = &known.party {
+        line(&format!("  {}", party.words()));
+    }
     line(&format!("  {phase}"));
     let remedy = phase.remedy();
     if !remedy.is_empty() {

@@ -94,6 +94,7 @@ impl Status {
         line("agent", is_told.then(|| self.release.words()));
         line("next", self.release.next());
         line("party", party);
+        line("words", known.party.map(|party| party.words()));
         line("fleet", known.fleet.as_ref().map(ToString::to_string));
         line("hub", known.hub.clone());
         let addresses = match known.addresses.join(" ") {
