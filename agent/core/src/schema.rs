@@ -7,7 +7,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use crate::document::{
-    Document, Enrolment, Head, Invite, Presence, Ready, Receipt, Release, Root, Session,
+    Document, Enrolment, Head, Invite, Presence, Ready, Receipt, Release, Root, Session, Withdrawal,
 };
 use crate::envelope;
 use crate::mesh::{MeshGrant, MeshKeyRequest};
@@ -30,6 +30,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         document::<Release>(),
         document::<Root>(),
         document::<Session>(),
+        document::<Withdrawal>(),
     ]
 }
 

@@ -96,6 +96,11 @@ pub(crate) fn parties() -> Path {
     Path::from("parties")
 }
 
+/// What takes an invite back.
+pub(crate) fn withdrawn(invite: &Digest) -> Path {
+    Path::from(format!("withdrawn/{}.json", invite.hex()))
+}
+
 pub(crate) fn invite(invite: &Digest) -> Path {
     Path::from(format!("invites/{}.json", invite.hex()))
 }

@@ -118,6 +118,12 @@ impl Hub {
         self.send(Method::POST, "v1/enrol", body, None).await
     }
 
+    /// Takes an invite back, with whoever has enrolled by it. Doing it again is no error.
+    pub async fn withdraw(&self, invite: &Digest, withdrawal: Vec<u8>) -> Result<(), HubError> {
+        let path = format!("withdrawn/{}.json", invite.hex());
+        self.send(Method::PUT, &path, withdrawal, None).await
+    }
+
     /// Asks for a key to a mesh, and returns what the hub has sealed for whoever asks.
     pub async fn mesh_key(&self, backend: &str, request: Vec<u8>) -> Result<String, HubError> {
         #[derive(serde::Deserialize)]

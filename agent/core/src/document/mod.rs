@@ -12,6 +12,7 @@ mod receipt;
 mod release;
 mod root;
 mod session;
+mod withdrawal;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -26,6 +27,7 @@ pub use session::{
     Consent, Deadlines, Limits, Module, Mpyc, OutputRule, Party, Program, Session,
     file_name_is_safe,
 };
+pub use withdrawal::Withdrawal;
 
 /// A document that can be signed.
 pub trait Document: Serialize + DeserializeOwned {

@@ -32,8 +32,8 @@ pub(super) struct Pair {
 
 /// Which party an invite has become.
 #[derive(Serialize, Deserialize)]
-struct Used {
-    party: PublicKey,
+pub(super) struct Used {
+    pub(super) party: PublicKey,
 }
 
 impl Pair {
@@ -114,6 +114,10 @@ impl Hub {
     async fn write_party(&self, enrolled: &Enrolment, file: Bytes) -> Result<(), Refusal> {
         let path = names::party(&enrolled.party);
         let guard = self.store.lock(Class::Parties).await?;
+        let withdrawn = names::withdrawn(&enrolled.invite);
+        if self.store.stat(&withdrawn).await?.is_some() {
+            return Err(Refusal::InviteWithdrawn);
+        }
         let there = self.store.get(&path, PAIR).await?;
         let newer = |bytes: &[u8]| {
             let there: Enrolment = Pair::parse(bytes)?.envelopes().ok()?.0.unverified().ok()?;

@@ -19,6 +19,7 @@ mod read;
 mod receipt;
 mod refusal;
 mod root;
+mod withdraw;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -132,6 +133,10 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/mesh/{backend}/{name}", get(read::grant).put(grant::write))
         .route("/parties/{name}", get(read::party))
         .route("/invites/{name}", get(read::invite))
+        .route(
+            "/withdrawn/{name}",
+            get(read::withdrawn).put(withdraw::write),
+        )
         .route("/v1/enrol", post(enrol::enrol))
         .route("/v1/mesh/{backend}/key", post(mesh_key::make))
         .route("/v1/parties", get(listing::parties))

@@ -89,3 +89,10 @@ pub(super) async fn invite(
 ) -> Result<Response, Refusal> {
     document(&hub, &names::invite(&invite), IMMUTABLE).await
 }
+
+pub(super) async fn withdrawn(
+    State(hub): State<Arc<Hub>>,
+    One(Json(invite)): One<Json<Digest>>,
+) -> Result<Response, Refusal> {
+    document(&hub, &names::withdrawn(&invite), IMMUTABLE).await
+}

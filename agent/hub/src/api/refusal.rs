@@ -95,6 +95,8 @@ pub(crate) enum Refusal {
     InviteExpired(Time),
     #[error("Another machine has used this invite.")]
     InviteUsed,
+    #[error("The owner has taken this invite back.")]
+    InviteWithdrawn,
     #[error("The hub's disk is full; nothing has been stored.")]
     Full,
     #[error("The hub's store does not work at the moment.")]
@@ -281,6 +283,11 @@ impl Refusal {
                 S::CONFLICT,
                 "invite-used",
                 "Ask the owner for a new join token; if nobody else should have had this one, tell the owner.",
+            ),
+            Self::InviteWithdrawn => (
+                S::FORBIDDEN,
+                "invite-withdrawn",
+                "Ask the owner for a new join token if this machine should be in the fleet.",
             ),
             Self::Full => (
                 S::INSUFFICIENT_STORAGE,

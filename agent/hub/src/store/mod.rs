@@ -235,6 +235,14 @@ impl Store {
         }
     }
 
+    /// Removes an object; it may be gone already.
+    pub(crate) async fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        match self.objects.delete(path).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
     /// The objects under `prefix`, at most `limit` of them.
     pub(crate) async fn list(&self, prefix: &Path, limit: usize) -> Result<Vec<Path>, StoreError> {
         let listed = self

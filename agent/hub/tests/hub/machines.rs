@@ -2,7 +2,7 @@
 
 use e3_client::hub::HubError;
 use e3_core::digest::Digest;
-use e3_core::document::{Mesh, Presence};
+use e3_core::document::{Mesh, Presence, Withdrawal};
 use e3_core::mesh::{MeshGrant, NotJoined};
 use e3_core::time::Time;
 use e3_core::trust::PresenceCounter;
@@ -349,4 +349,52 @@ async fn a_relay_is_told_the_keys_of_enrolled_parties_and_of_nobody_else() {
         .unwrap()
         .unwrap();
     assert_eq!(told(&mut keys), Some(vec!["second".to_owned()]));
+}
+
+/// The withdrawal of an invite, signed by key `by`.
+fn withdrawal(invite: &[u8], by: u8) -> Vec<u8> {
+    let withdrawal = Withdrawal {
+        fleet: name("fleet"),
+        invite: digest(invite),
+        by: key(by).public(),
+        signed: now(),
+    };
+    sign(&withdrawal, &[by])
+}
+
+#[tokio::test]
+async fn an_owner_takes_an_invite_back_before_and_after_it_was_used() {
+    let fleet = Fleet::start().await;
+    let (enrolment, invite) = enrolment(20, 11, later());
+    let path = |invite: &[u8]| format!("withdrawn/{}.json", digest(invite).hex());
+    let withdraw = async |invite: &[u8], by| fleet.put(&path(invite), withdrawal(invite, by)).await;
+    let hub = fleet.client();
+    hub.enrol(&enrolment, &invite).await.unwrap();
+    let presence = sign(&presence(11, 5), &[11]);
+    hub.put_presence(&key(11).public(), presence.clone())
+        .await
+        .unwrap();
+    // Key 4 may own machines, and this one is key 3's.
+    assert_eq!(withdraw(&invite, 4).await, no(403, "refused"));
+    assert_eq!(withdraw(&invite, 11).await, no(403, "refused"));
+    assert_eq!(hub.parties().await.unwrap().len(), 1);
+    assert_eq!(withdraw(&invite, 3).await, yes(201));
+    assert!(hub.parties().await.unwrap().is_empty());
+    let path_of = format!("presence/{}.json", key(11).public());
+    assert_eq!(fleet.put(&path_of, presence).await, no(403, "not-enrolled"));
+    // It had the one-time key, and has it still.
+    assert_eq!(
+        fleet.enrol(&enrolment, &invite).await,
+        no(403, "invite-withdrawn")
+    );
+    assert_eq!(withdraw(&invite, 3).await, yes(200));
+    // One that got lost before anybody used it; whoever signs heads could take it back, too.
+    let (late, lost) = crate::common::enrolment(21, 12, later());
+    assert_eq!(withdraw(&lost, 2).await, yes(201));
+    assert_eq!(fleet.enrol(&late, &lost).await, no(403, "invite-withdrawn"));
+    // The same machine is wanted again: a new invite. The old one's end does not touch it.
+    let (again, second) = crate::common::enrolment(22, 11, later());
+    assert_eq!(fleet.enrol(&again, &second).await, yes(201));
+    assert_eq!(withdraw(&invite, 3).await, yes(200));
+    assert_eq!(hub.parties().await.unwrap().len(), 1);
 }
