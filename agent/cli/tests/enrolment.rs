@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, key};
+use common::{World, e3, key, try_e3};
 use e3_cli::commands::fleet::{OpenFleet, Stale, Standing, accept, enrolled, invite, join_file};
 use e3_cli::error::Error;
 use e3_client::clock;
@@ -141,4 +141,105 @@ async fn an_enrolment_that_the_hub_made_up_is_refused_by_name() {
         refused[0].contains(&thief.public().to_string()),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn the_door_shows_who_waits_and_turns_away_for_good() {
+    let world = World::new().await;
+    let key_file = world.key_file();
+    let mut fleet = world.open().await;
+    fleet.sync(Stale::Refuse).await.unwrap();
+    let names = ["alice", "bob"].map(|name| name.parse::<e3_core::name::Name>().unwrap());
+    let mut files = Vec::new();
+    for (name, n) in names.iter().zip(11..) {
+        let invited = invite(&fleet, name, &world.owner, 600).unwrap();
+        let file = join_file(&fleet, &invited).unwrap();
+        join(&fleet, &file, &key(n)).await;
+        files.push(file);
+    }
+    let pending = e3(&world, &["fleet", "pending"]).await;
+    assert_eq!(pending.json["pending"].as_array().unwrap().len(), 2);
+    let words = key(11).public().words();
+    assert_eq!(pending.json["pending"][0]["words"], words);
+    assert!(pending.text.contains(&words), "{}", pending.text);
+    let denied = e3(&world, &["fleet", "deny", "bob", "--key", &key_file]).await;
+    assert_eq!(denied.json["denied"][0]["name"], "bob");
+    e3(&world, &["fleet", "approve", "alice"]).await;
+    let pending = e3(&world, &["fleet", "pending"]).await;
+    assert_eq!(pending.text, "Nobody waits.\n");
+    // Who is in is not turned away by mistake.
+    let error = try_e3(&world, &["fleet", "deny", "alice", "--key", &key_file]).await;
+    assert!(matches!(error, Err(Error::NoSuchParty(..))), "{error:?}");
+    assert_eq!(world.file().parties.len(), 1);
+
+    // It comes again with the same token.
+    let token: toml::Table = files[1].parse().unwrap();
+    let token = Token::from_text(token["token"].as_str().unwrap()).unwrap();
+    let enrolment = Enrolment {
+        fleet: fleet.file.name.clone(),
+        invite: token.invite.digest(),
+        party: key(12).public(),
+        signed: clock::now(),
+    };
+    let envelope = Envelope::sign(&enrolment, &[&key(12), &token.key]).unwrap();
+    let again = fleet
+        .hub
+        .enrol(&envelope.to_bytes(), &token.invite.to_bytes())
+        .await
+        .unwrap_err();
+    assert!(
+        again.to_string().contains("taken this invite back"),
+        "{again}"
+    );
+}
+
+#[tokio::test]
+async fn a_party_and_an_invite_are_taken_back() {
+    let world = World::new().await;
+    let key_file = world.key_file();
+    let joins = world.folder.path().join("joins");
+    let folder = joins.display().to_string();
+    let invite = [
+        "fleet",
+        "invite",
+        "pi",
+        "--count",
+        "3",
+        "--for",
+        "pi",
+        "--expires",
+        "1h",
+    ];
+    let invite = [&invite[..], &["--key", &key_file, "-o", &folder]].concat();
+    let invited = e3(&world, &invite).await;
+    assert_eq!(invited.json["invites"].as_array().unwrap().len(), 3);
+    // Nothing is written over, and nothing is half done.
+    std::fs::remove_file(joins.join("pi-2.toml")).unwrap();
+    let again = try_e3(&world, &invite).await;
+    assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+    assert!(!joins.join("pi-2.toml").exists());
+
+    let fleet = world.open().await;
+    let file = std::fs::read_to_string(joins.join("pi-1.toml")).unwrap();
+    join(&fleet, &file, &key(11)).await;
+    e3(&world, &["fleet", "accept", "pi-1"]).await;
+    let revoke = ["fleet", "revoke", "pi-1", "pi-3", "--key", &key_file];
+    let revoked = e3(&world, &revoke).await;
+    assert_eq!(
+        (&revoked.json["invites"], &revoked.json["head"]),
+        (&2.into(), &serde_json::Value::Null)
+    );
+    assert!(world.file().parties.is_empty());
+    let status = e3(&world, &["fleet", "status"]).await;
+    assert!(status.json["parties"].as_array().unwrap().is_empty());
+    let left: Vec<_> = status.json["invites"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["name"].clone())
+        .collect();
+    assert_eq!(left, ["pi-2"]);
+    // Once more says that there is nobody.
+    let error = try_e3(&world, &revoke).await;
+    assert!(matches!(error, Err(Error::NoSuchParty(..))), "{error:?}");
 }

@@ -2,13 +2,11 @@
 
 mod common;
 
-use clap::Parser as _;
-use common::{PARTIES, World, key, receipt};
-use e3_cli::args::Cli;
+use common::{PARTIES, World, e3, key, receipt};
 use e3_cli::commands::fleet::{Stale, accept, invite};
 use e3_cli::commands::session::push::push;
 use e3_cli::error::Exit;
-use e3_cli::output::{Answer, Output};
+use e3_cli::output::Answer;
 use e3_client::clock;
 use e3_core::degraded::Degraded;
 use e3_core::document::{Enrolment, Presence, Progress, SessionPresence};
@@ -21,20 +19,6 @@ use e3_hub::Tls;
 const DAY: u64 = 86_400;
 /// Tests ask nobody on the internet.
 const NO_INDEX: &str = "http://127.0.0.1:1/simple";
-
-/// Runs `e3 …` for the world's fleet; what differs between two runs is replaced.
-async fn e3(world: &World, words: &[&str]) -> Answer {
-    let folder = world.path().display().to_string();
-    let line = [&["e3"], words, &["--quiet", "--fleet", &folder]].concat();
-    let cli = Cli::try_parse_from(line).unwrap();
-    let answer = e3_cli::commands::run(&cli, &Output::new(&cli.global)).await;
-    let mut answer = answer.unwrap_or_else(|error| panic!("{words:?}: {error}"));
-    answer.text = answer
-        .text
-        .replace(&world.url, "HUB")
-        .replace(&folder, "demo");
-    answer
-}
 
 /// alice, bob and carol enrol; alice and bob are accepted.
 async fn populated() -> World {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use e3_core::document::RoleName;
 use e3_core::key::PublicKey;
 use e3_core::name::Name;
@@ -13,12 +13,19 @@ use e3_core::name::Name;
 pub enum FleetCommand {
     /// Make a fleet: a folder with its first root, its first head and a release key
     New(FleetNew),
-    /// Write the join file of one machine, with a token that works once
+    /// Write join files, each with a token that works once
     Invite(FleetInvite),
     /// Show the parties, their state, and what will expire
     Status(FleetStatus),
+    /// List the machines that have enrolled and wait to be accepted
+    Pending(FleetPending),
     /// Add machines that have enrolled to fleet.toml
+    #[command(visible_alias = "approve")]
     Accept(FleetAccept),
+    /// Turn away a machine that has enrolled and was not accepted
+    Deny(FleetDeny),
+    /// Take invites and parties back: out of the fleet, its meshes and its hub
+    Revoke(FleetRevoke),
     /// Write the next root, with other keys or thresholds, for its signers
     Rotate(FleetRotate),
     /// Add your signature to a root or head that lies in a file
@@ -60,12 +67,22 @@ pub struct FleetNew {
 pub struct FleetInvite {
     /// The name that the machine will have in the fleet
     pub name: Name,
-    /// The join file to write; it holds a secret
-    #[arg(long, short, value_name = "FILE", default_value = "e3.toml")]
-    pub output: PathBuf,
-    /// Days until the invite is void
-    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
-    pub days: u32,
+    /// Invite so many machines: NAME-1, NAME-2, …, each with a file of its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub count: Option<u16>,
+    /// The join file to write, or with --count the folder; what is written is secret
+    /// [default: e3.toml, or joins]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What kind of machine it is: the answer says where the file goes there
+    #[arg(long = "for", value_name = "KIND")]
+    pub machine: Option<Machine>,
+    /// How long the invite is good, such as 1h or 7d
+    #[arg(long = "expires", value_name = "TIME", default_value = "7d", value_parser = lifetime)]
+    pub seconds: u64,
+    /// Show the join file as a QR code, too; it is as secret as the file
+    #[arg(long, conflicts_with = "count")]
+    pub qr: bool,
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
@@ -74,6 +91,45 @@ pub struct FleetInvite {
 /// `e3 fleet status`
 #[derive(Debug, Args)]
 pub struct FleetStatus {}
+
+/// A kind of machine, by how it gets its join file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// A Raspberry Pi
+    Pi,
+    /// A droplet at DigitalOcean
+    Droplet,
+    /// The Windows Subsystem for Linux
+    Wsl,
+    /// A container
+    Container,
+}
+
+/// `e3 fleet pending`
+#[derive(Debug, Args)]
+pub struct FleetPending {}
+
+/// `e3 fleet deny`
+#[derive(Debug, Args)]
+pub struct FleetDeny {
+    /// The machines, as `e3 fleet pending` calls them
+    #[arg(required = true)]
+    pub names: Vec<Name>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 fleet revoke`
+#[derive(Debug, Args)]
+pub struct FleetRevoke {
+    /// The parties, or names that were invited and have not enrolled
+    #[arg(required = true)]
+    pub names: Vec<Name>,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
 
 /// `e3 fleet accept`
 #[derive(Debug, Args)]
@@ -135,6 +191,16 @@ pub struct FleetPush {
     /// Your secret key, for the head on a new root [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
+}
+
+/// The longest life of an invite, in seconds.
+const YEAR: u64 = 365 * 86_400;
+
+/// A lifetime of an invite, in seconds.
+fn lifetime(text: &str) -> Result<u64, String> {
+    let seconds =
+        crate::manifest::units::duration(text).filter(|seconds| (1..=YEAR).contains(seconds));
+    seconds.ok_or_else(|| "write it like 1h, 90m or 7d, and a year at most".to_owned())
 }
 
 /// A key in a role: `head=did:key:…`.

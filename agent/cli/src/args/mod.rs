@@ -17,8 +17,8 @@ use clap::{Args, Parser, Subcommand};
 pub use self::demo::{Demo, Fault};
 pub use self::eval::{Eval, Program as EvalProgram, Size as EvalSize};
 pub use self::fleet::{
-    FleetAccept, FleetCommand, FleetInvite, FleetNew, FleetPush, FleetRotate, FleetSign,
-    FleetStatus, RoleKey, RoleNumber,
+    FleetAccept, FleetCommand, FleetDeny, FleetInvite, FleetNew, FleetPending, FleetPush,
+    FleetRevoke, FleetRotate, FleetSign, FleetStatus, Machine, RoleKey, RoleNumber,
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe, RelayAt};
 pub use self::key::{KeyCommand, KeyFile};

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use clap::Parser as _;
+use e3_cli::args::Cli;
 use e3_cli::commands::fleet::{OpenFleet, Plan, create_at};
 use e3_cli::commands::hub::serve;
 use e3_cli::error::Error;
@@ -11,6 +13,7 @@ use e3_cli::fleet_file::Fleet;
 use e3_cli::index::{Origin, Wheel};
 use e3_cli::manifest::bundle::Bundle;
 use e3_cli::manifest::draft::{Draft, MpycOptions};
+use e3_cli::output::{Answer, Output};
 use e3_client::clock;
 use e3_core::digest::{Blob, Digest};
 use e3_core::document::{Comparison, Exit, Outcome, OutputHash, Party, Receipt, Session, Timings};
@@ -38,7 +41,33 @@ pub(crate) struct World {
     hub: Option<(Bound, oneshot::Sender<()>)>,
 }
 
+/// Runs `e3 …` for the world's fleet, as [`e3`], and may fail.
+pub(crate) async fn try_e3(world: &World, words: &[&str]) -> Result<Answer, Error> {
+    let folder = world.path().display().to_string();
+    let line = [&["e3"], words, &["--quiet", "--fleet", &folder]].concat();
+    let cli = Cli::try_parse_from(line).unwrap();
+    let mut answer = e3_cli::commands::run(&cli, &Output::new(&cli.global)).await?;
+    answer.text = answer
+        .text
+        .replace(&world.url, "HUB")
+        .replace(&folder, "demo");
+    Ok(answer)
+}
+
+/// Runs `e3 …` for the world's fleet; what differs between two runs is replaced.
+pub(crate) async fn e3(world: &World, words: &[&str]) -> Answer {
+    let answer = try_e3(world, words).await;
+    answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
 impl World {
+    /// A file with the owner's key.
+    pub(crate) fn key_file(&self) -> String {
+        let file = self.folder.path().join("owner.pem");
+        e3_client::files::write_secret(&file, self.owner.to_pem().as_bytes()).unwrap();
+        file.display().to_string()
+    }
+
     /// A fleet whose hub speaks plain HTTP.
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}, Tls::None).await

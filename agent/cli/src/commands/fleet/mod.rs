@@ -3,11 +3,14 @@
 pub mod accept;
 mod heard;
 pub mod invite;
+mod invites;
 pub mod new;
 pub mod open;
 pub mod parties;
+mod pending;
 pub mod publish;
 pub mod push;
+pub mod revoke;
 pub mod rotate;
 pub mod sign;
 mod status;
@@ -34,6 +37,9 @@ pub(super) async fn run(command: &FleetCommand, global: &Global) -> Result<Answe
         FleetCommand::New(args) => new::run(args),
         FleetCommand::Invite(args) => invite::run(args, global).await,
         FleetCommand::Status(_) => status::run(global).await,
+        FleetCommand::Pending(_) => pending::run(global).await,
+        FleetCommand::Deny(args) => pending::deny(args, global).await,
+        FleetCommand::Revoke(args) => revoke::run(args, global).await,
         FleetCommand::Accept(args) => accept::run(args, global).await,
         FleetCommand::Rotate(args) => {
             rotate::run(args, &folder(global.fleet.as_deref())?, clock::now())

@@ -2,16 +2,12 @@
 
 use std::fmt::Write as _;
 
-use e3_client::files;
 use e3_core::document::{Invite, Mesh, Presence, Progress};
-use e3_core::envelope::Envelope;
-use e3_core::limits;
 use e3_core::time::Time;
 use serde_json::{Value, json};
 
 use super::heard::Heard;
-use super::invite::INVITES;
-use super::trust_state::FOLDER;
+use super::invites;
 use super::{Enrolled, OpenFleet, Stale, Standing, enrolled};
 use crate::args::Global;
 use crate::error::Error;
@@ -31,7 +27,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
     fleet.sync(Stale::Allow).await?;
     let (parties, refused) = enrolled(&fleet).await?;
     let now = fleet.now();
-    let invites = open_invites(&fleet, &parties);
+    let invites = invites::open(&fleet, &parties);
     let mut warnings = refused;
     warnings.extend(head_warning(&fleet, now)?);
     warnings.extend(ca_warning(&fleet, now)?);
@@ -71,7 +67,11 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
         text.push_str("No machine has enrolled. `e3 fleet invite NAME` writes a join file.\n");
     } else {
         let mut rows: Vec<_> = parties.iter().map(|party| row(party, now)).collect();
-        rows.extend(invites.iter().map(|invite| invited_row(invite, now)));
+        rows.extend(
+            invites
+                .iter()
+                .map(|invite| invited_row(&invite.document, now)),
+        );
         text.push_str(&table(
             ["NAME", "STATE", "SEEN", "SESSION", "KEY", "NOTE"],
             &rows,
@@ -87,7 +87,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
         "head": {"counter": head.counter, "signed": head.signed, "expires": head.expires, "fresh": left > 0,
                  "sessions": head.sessions.len(), "revoked": head.revoked},
         "parties": parties.iter().map(|party| party_json(party, now)).collect::<Vec<_>>(),
-        "invites": invites.iter().map(|i| json!({"name": i.name, "expires": i.expires})).collect::<Vec<_>>(),
+        "invites": invites.iter().map(|i| json!({"name": i.document.name, "expires": i.document.expires})).collect::<Vec<_>>(),
         "warnings": warnings,
     });
     Ok(Answer::new(text, json))
@@ -234,36 +234,6 @@ fn ca_warning(fleet: &OpenFleet, now: Time) -> Result<Option<String>, Error> {
     } else {
         None
     })
-}
-
-/// Invites of this folder that no machine has used yet. Expired ones are shown for as long again as
-/// people look for them: until the next invite of that name, or `.e3/invites` is emptied.
-fn open_invites(fleet: &OpenFleet, parties: &[Enrolled]) -> Vec<Invite> {
-    let folder = fleet.file.folder.join(FOLDER).join(INVITES);
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let used = |digest| {
-        parties
-            .iter()
-            .any(|p| p.enrolled.is_some_and(|(_, invite)| invite == digest))
-    };
-    let mut invites = Vec::new();
-    for entry in entries.flatten() {
-        let Ok(bytes) = files::read_bounded(&entry.path(), limits::ENVELOPE) else {
-            continue;
-        };
-        let Ok(envelope) = Envelope::parse(&bytes, limits::ENVELOPE) else {
-            continue;
-        };
-        if let Ok(invite) = envelope.verify::<Invite>(&fleet.trust.root.session.keys, 1)
-            && !used(invite.digest)
-        {
-            invites.push(invite.document);
-        }
-    }
-    invites.sort_by(|a, b| (&a.name, a.expires).cmp(&(&b.name, b.expires)));
-    invites
 }
 
 #[cfg(test)]

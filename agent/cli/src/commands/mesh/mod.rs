@@ -6,6 +6,8 @@ mod link;
 mod set;
 mod sign;
 
+pub(super) use self::set::{certificate, take_out};
+
 use e3_core::mesh::Backend;
 
 use crate::args::{Global, MeshCommand};

@@ -187,32 +187,7 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
     let party = member.key;
     let certificate = certificate(&fleet, &args.name, &party).await?;
     let published = publish(&mut fleet, &key, LIFETIME, |head| {
-        let mut is_new = false;
-        for plan in &mut head.meshes {
-            is_new |= match (&mut plan.backend, &certificate) {
-                (Backend::Nebula(nebula), Some(print)) if !nebula.revoked.contains(print) => {
-                    nebula.revoked.push(print.clone());
-                    true
-                }
-                (Backend::Nebula(_), _) => false,
-                (
-                    Backend::Headscale(Headscale { revoked, .. })
-                    | Backend::Tailscale(Tailscale { revoked }),
-                    _,
-                ) => {
-                    let is_new = !revoked.contains(&party);
-                    if is_new {
-                        revoked.push(party);
-                    }
-                    is_new
-                }
-                (listed, _) => {
-                    let roster = listed.roster_mut();
-                    roster.and_then(|roster| roster.revoke(&party)).is_some()
-                }
-            };
-        }
-        Ok(is_new)
+        Ok(take_out(head, &party, certificate.as_deref()))
     })
     .await?;
     let head = fleet.head()?.counter;
@@ -228,8 +203,45 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
     Ok(Answer::new(text, json!({"head": head, "party": party})))
 }
 
+/// Takes a party out of every mesh; `certificate` is its fingerprint where it has one. Whether that was news.
+pub(in crate::commands) fn take_out(
+    head: &mut Head,
+    party: &PublicKey,
+    certificate: Option<&str>,
+) -> bool {
+    let mut is_new = false;
+    for plan in &mut head.meshes {
+        is_new |= match (&mut plan.backend, certificate) {
+            (Backend::Nebula(nebula), Some(print)) => {
+                let is_new = !nebula.revoked.iter().any(|known| known == print);
+                if is_new {
+                    nebula.revoked.push(print.to_owned());
+                }
+                is_new
+            }
+            (Backend::Nebula(_), None) => false,
+            (
+                Backend::Headscale(Headscale { revoked, .. })
+                | Backend::Tailscale(Tailscale { revoked }),
+                _,
+            ) => {
+                let is_new = !revoked.contains(party);
+                if is_new {
+                    revoked.push(*party);
+                }
+                is_new
+            }
+            (listed, _) => {
+                let roster = listed.roster_mut();
+                roster.and_then(|roster| roster.revoke(party)).is_some()
+            }
+        };
+    }
+    is_new
+}
+
 /// What names the certificate that a party has in a mesh with certificates.
-async fn certificate(
+pub(in crate::commands) async fn certificate(
     fleet: &OpenFleet,
     name: &Name,
     party: &PublicKey,

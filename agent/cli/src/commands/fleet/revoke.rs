@@ -1,0 +1,143 @@
+//! `e3 fleet revoke`: a machine leaves the fleet for good, or an invite is taken back before anybody
+//! used it.
+//!
+//! In the order in which it matters if it is interrupted: the hub first, so that nobody enrols any more;
+//! then the meshes, by the next head; then fleet.toml, so that what is left to do is still known by
+//! name. Doing it again does what is missing. Sessions that name the party and run are not ended: `e3
+//! session stop` does that.
+
+use std::fmt::Write as _;
+
+use e3_core::digest::Digest;
+use e3_core::document::Withdrawal;
+use e3_core::envelope::Envelope;
+use e3_core::key::{PublicKey, SecretKey};
+use e3_core::name::Name;
+use serde_json::json;
+
+use super::publish::{LIFETIME, publish};
+use super::{Enrolled, OpenFleet, Stale, enrolled, invites};
+use crate::args::{FleetRevoke, Global};
+use crate::commands::key;
+use crate::commands::mesh::{certificate, take_out};
+use crate::error::Error;
+use crate::output::Answer;
+
+/// Takes an invite back, at the hub and here.
+pub(super) async fn withdraw(
+    fleet: &OpenFleet,
+    invite: &Digest,
+    key: &SecretKey,
+) -> Result<(), Error> {
+    let withdrawal = Withdrawal {
+        fleet: fleet.file.name.clone(),
+        invite: *invite,
+        by: key.public(),
+        signed: fleet.now(),
+    };
+    let envelope = Envelope::sign(&withdrawal, &[key]).map_err(|source| Error::Document {
+        what: "withdrawal",
+        source,
+    })?;
+    fleet.hub.withdraw(invite, envelope.to_bytes()).await?;
+    invites::forget(&fleet.file.folder, invite);
+    Ok(())
+}
+
+pub(super) async fn run(args: &FleetRevoke, global: &Global) -> Result<Answer, Error> {
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    let key = key::read(args.key.as_deref())?;
+    fleet.sync(Stale::Allow).await?;
+    let (parties, _) = enrolled(&fleet).await?;
+    let open = invites::open(&fleet, &parties);
+    let known = |name: &Name| {
+        parties.iter().any(|party| party.member.name == *name)
+            || open.iter().any(|invite| invite.document.name == *name)
+    };
+    if let Some(name) = args.names.iter().find(|name| !known(name)) {
+        let parties = parties.iter().map(|party| &party.member.name);
+        let invited = open.iter().map(|invite| &invite.document.name);
+        let names = parties.chain(invited).map(ToString::to_string).collect();
+        return Err(Error::NoSuchParty(name.to_string(), names));
+    }
+    let named = |party: &&Enrolled| args.names.contains(&party.member.name);
+    let gone: Vec<PublicKey> = parties
+        .iter()
+        .filter(named)
+        .map(|party| party.member.key)
+        .collect();
+    refuse_anchors(&fleet, &parties, &gone)?;
+    let mut withdrawn = 0;
+    let unused = open
+        .iter()
+        .filter(|invite| args.names.contains(&invite.document.name));
+    let used = parties.iter().filter(named);
+    let used = used.filter_map(|party| party.enrolled.map(|(_, invite)| invite));
+    for invite in unused.map(|invite| invite.digest).chain(used) {
+        withdraw(&fleet, &invite, &key).await?;
+        withdrawn += 1;
+    }
+    let head = leave_meshes(&mut fleet, &gone, &args.names, &key).await?;
+    let mut text = String::new();
+    for name in &args.names {
+        fleet.file.remove_party(name);
+        let _ = writeln!(text, "{name} is out of the fleet.");
+    }
+    fleet.file.save()?;
+    if let Some(head) = head {
+        let _ = writeln!(
+            text,
+            "Head {head} is published: nobody in the mesh speaks to it any more."
+        );
+    }
+    Ok(Answer::new(
+        text,
+        json!({"revoked": args.names, "keys": gone, "invites": withdrawn, "head": head}),
+    ))
+}
+
+/// An anchor carries the others' packets: somebody else must do that first.
+fn refuse_anchors(
+    fleet: &OpenFleet,
+    parties: &[Enrolled],
+    gone: &[PublicKey],
+) -> Result<(), Error> {
+    let anchors = fleet.head()?.meshes.iter().flat_map(|plan| &plan.anchors);
+    let found = anchors
+        .map(|anchor| anchor.party)
+        .find(|party| gone.contains(party));
+    let Some(anchor) = found else { return Ok(()) };
+    let name = parties.iter().find(|party| party.member.key == anchor);
+    let name = name.map_or(anchor.to_string(), |party| party.member.name.to_string());
+    Err(Error::Usage {
+        message: format!("{name} is an anchor of the fleet's mesh"),
+        remedy: "Name other anchors first: `e3 mesh BACKEND --anchor NAME=HOST:PORT`.",
+    })
+}
+
+/// Takes the parties out of every mesh; the head that says so, if one had to.
+async fn leave_meshes(
+    fleet: &mut OpenFleet,
+    gone: &[PublicKey],
+    names: &[Name],
+    key: &SecretKey,
+) -> Result<Option<u64>, Error> {
+    if gone.is_empty() || fleet.head()?.meshes.is_empty() {
+        return Ok(None);
+    }
+    let mut out = Vec::new();
+    for party in gone {
+        // The name is for messages.
+        let name = names.first().expect("clap asks for one");
+        out.push((*party, certificate(fleet, name, party).await?));
+    }
+    let published = publish(fleet, key, LIFETIME, |head| {
+        let mut changed = false;
+        for (party, certificate) in &out {
+            changed |= take_out(head, party, certificate.as_deref());
+        }
+        Ok(changed)
+    })
+    .await?;
+    Ok(published.map(|published| published.head.counter))
+}
