@@ -1,7 +1,7 @@
 # Every image by its name, as the module that makes a machine of it; modules/appliance.nix is the base of all.
 { nixos-hardware, nixos-wsl }:
 {
-  digitalocean = ./digitalocean.nix;
+  digitalocean = ./digitalocean;
   generic = ./generic.nix;
   raspberrypi = ./raspberrypi/mainline.nix;
   raspberrypi5.imports = [

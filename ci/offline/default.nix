@@ -41,7 +41,7 @@ let
 in
 {
   digitalocean = toplevel [
-    (e3 + "/images/digitalocean.nix")
+    (e3 + "/images/digitalocean")
     ./digitalocean.nix
   ];
   raspberrypi = toplevel [

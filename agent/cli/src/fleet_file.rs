@@ -153,6 +153,28 @@ impl Fleet {
         )?)
     }
 
+    /// Waits until no other command changes the folder; let go of by dropping. Open the file after that.
+    pub fn lock(&self) -> Result<fs::File, FleetError> {
+        let folder = self.folder.join(".e3");
+        e3_client::files::private_folder(&folder)?;
+        let path = folder.join("fleet.lock");
+        let locked = fs::File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|source| {
+            let action = "cannot lock";
+            FileError::Io {
+                action,
+                path,
+                source,
+            }
+            .into()
+        })
+    }
+
     /// Adds a party, or replaces the one of that name. Call [`Self::save`] afterwards.
     pub fn set_party(&mut self, member: Member) {
         let parties = self.document.entry("parties").or_insert_with(|| {

@@ -243,3 +243,44 @@ async fn a_party_and_an_invite_are_taken_back() {
     let error = try_e3(&world, &revoke).await;
     assert!(matches!(error, Err(Error::NoSuchParty(..))), "{error:?}");
 }
+
+/// As a tool does that destroys many machines at once.
+#[tokio::test]
+async fn commands_that_change_the_fleet_at_the_same_time_lose_nothing() {
+    let world = World::new().await;
+    let key_file = world.key_file();
+    let joins = world.folder.path().join("joins").display().to_string();
+    e3(
+        &world,
+        &[
+            "fleet", "invite", "p", "--count", "4", "--key", &key_file, "-o", &joins,
+        ],
+    )
+    .await;
+    let fleet = world.open().await;
+    for (n, place) in (1..=4).zip(11..) {
+        let file = std::fs::read_to_string(format!("{joins}/p-{n}.toml")).unwrap();
+        join(&fleet, &file, &key(place)).await;
+    }
+    e3(&world, &["fleet", "accept", "--all"]).await;
+    assert_eq!(world.file().parties.len(), 4);
+    let folder = world.path().display().to_string();
+    // Locks of files hold between processes, so processes they are.
+    let revoke = |name: String| {
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_e3"))
+            .args(["fleet", "revoke", "--if-known", &name, "nobody"])
+            .args(["--key", &key_file, "--fleet", &folder])
+            .output()
+    };
+    let all = (1..=4).map(|n| revoke(format!("p-{n}")));
+    let all: Vec<_> = all.map(tokio::spawn).collect();
+    for one in all {
+        let output = one.await.unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(
+        world.file().parties.is_empty(),
+        "{:?}",
+        world.file().parties
+    );
+}

@@ -126,6 +126,9 @@ pub struct FleetRevoke {
     /// The parties, or names that were invited and have not enrolled
     #[arg(required = true)]
     pub names: Vec<Name>,
+    /// Say nothing of names that the fleet does not have
+    #[arg(long)]
+    pub if_known: bool,
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,

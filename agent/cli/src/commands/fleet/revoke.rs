@@ -16,7 +16,7 @@ use e3_core::name::Name;
 use serde_json::json;
 
 use super::publish::{LIFETIME, publish};
-use super::{Enrolled, OpenFleet, Stale, enrolled, invites};
+use super::{Enrolled, OpenFleet, Stale, enrolled, folder, invites};
 use crate::args::{FleetRevoke, Global};
 use crate::commands::key;
 use crate::commands::mesh::{certificate, take_out};
@@ -45,8 +45,9 @@ pub(super) async fn withdraw(
 }
 
 pub(super) async fn run(args: &FleetRevoke, global: &Global) -> Result<Answer, Error> {
-    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     let key = key::read(args.key.as_deref())?;
+    let _lock = folder(global.fleet.as_deref())?.lock()?;
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     fleet.sync(Stale::Allow).await?;
     let (parties, _) = enrolled(&fleet).await?;
     let open = invites::open(&fleet, &parties);
@@ -54,7 +55,8 @@ pub(super) async fn run(args: &FleetRevoke, global: &Global) -> Result<Answer, E
         parties.iter().any(|party| party.member.name == *name)
             || open.iter().any(|invite| invite.document.name == *name)
     };
-    if let Some(name) = args.names.iter().find(|name| !known(name)) {
+    let unknown = args.names.iter().find(|name| !known(name));
+    if let Some(name) = unknown.filter(|_| !args.if_known) {
         let parties = parties.iter().map(|party| &party.member.name);
         let invited = open.iter().map(|invite| &invite.document.name);
         let names = parties.chain(invited).map(ToString::to_string).collect();
@@ -79,7 +81,7 @@ pub(super) async fn run(args: &FleetRevoke, global: &Global) -> Result<Answer, E
     }
     let head = leave_meshes(&mut fleet, &gone, &args.names, &key).await?;
     let mut text = String::new();
-    for name in &args.names {
+    for name in args.names.iter().filter(|name| known(name)) {
         fleet.file.remove_party(name);
         let _ = writeln!(text, "{name} is out of the fleet.");
     }

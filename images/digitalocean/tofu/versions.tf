@@ -1,0 +1,14 @@
+# OpenTofu, or Terraform from 1.9 on.
+terraform {
+  required_version = ">= 1.9"
+  required_providers {
+    digitalocean = {
+      source  = "digitalocean/digitalocean"
+      version = "~> 2.60"
+    }
+    local = {
+      source  = "hashicorp/local"
+      version = "~> 2.5"
+    }
+  }
+}
