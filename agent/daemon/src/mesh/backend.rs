@@ -7,6 +7,7 @@ use e3_core::mesh::link::AGENT_PORT;
 use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster, local};
 
 use super::files::Files;
+pub(super) use super::tailscale::Known;
 use super::{link, nebula, openvpn, tailscale, tinc, wireguard};
 use crate::config::PORT;
 use crate::shared::Shared;
@@ -75,7 +76,11 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
 
 /// Who may answer for the mesh, and where; one of them must. Where packets are carried, an anchor also asks itself: it may be the
 /// only one, and then its own address tells that its daemon has a device.
-pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, IpAddr)> {
+pub(super) async fn witnesses(
+    shared: &Shared,
+    plan: &Plan,
+    known: &Known,
+) -> Vec<(PublicKey, IpAddr)> {
     let parties = |anchors: &[Anchor]| anchors.iter().map(|anchor| anchor.party).collect();
     let witnesses: Vec<PublicKey> = match &plan.backend {
         // Whoever reaches one of them can reach everybody.
@@ -88,7 +93,7 @@ pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, I
             members.filter(|party| *party != shared.me()).collect()
         }
         Backend::Headscale(_) | Backend::Tailscale(_) => {
-            return tailscale::witnesses(shared, plan).await;
+            return tailscale::witnesses(shared, plan, known).await;
         }
     };
     witnesses

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e3_core::mesh::{NotJoined, Plan};
 use tokio::time::Instant;
 
-use super::backend::{self, Prepared};
+use super::backend::{self, Known, Prepared};
 use super::files::Change;
 use super::{grant, joined, not_joined, probe, service, unable};
 use crate::config::Supervisor;
@@ -133,12 +133,13 @@ impl<'a> Membership<'a> {
     /// Looks again and again; ends when the backend itself says that something is wrong.
     async fn look(&self) -> NotJoined {
         let (mut pause, mut silent_since) = (FIRST_LOOK, Some(Instant::now()));
+        let known = Known::default();
         loop {
             let address = match backend::address(self.shared, self.plan).await {
                 Ok(address) => address,
                 Err(trouble) => return trouble,
             };
-            let answers = probe::witnesses(self.shared, self.plan).await;
+            let answers = probe::witnesses(self.shared, self.plan, &known).await;
             let is_in = match answers.asked {
                 0 if !answers.any => backend::is_in_alone(self.plan).await,
                 _ => answers.any,

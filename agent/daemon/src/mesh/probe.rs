@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::backend;
+use super::backend::{self, Known};
 use crate::shared::Shared;
 
 /// For one anchor. The first packet of a tunnel starts its handshake, and is sent again after a second.
@@ -22,9 +22,9 @@ pub(super) struct Answers {
 }
 
 /// Asks the mesh's witnesses, all at once.
-pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
+pub(super) async fn witnesses(shared: &Shared, plan: &Plan, known: &Known) -> Answers {
     let me = shared.me();
-    let asked = backend::witnesses(shared, plan).await;
+    let asked = backend::witnesses(shared, plan, known).await;
     let port = backend::port(plan);
     let others = asked.iter().filter(|(party, _)| *party != me).count();
     let mut answers: FuturesUnordered<_> = asked
@@ -39,6 +39,7 @@ pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Answers {
             };
         }
     }
+    known.forget();
     Answers {
         asked: others,
         any: false,

@@ -3,7 +3,7 @@
 //! - [`prepare`]: what the daemon reads. Its key it makes and keeps itself, in the state folder of its unit.
 //! - [`address`]: has it join if it needs to, and asks it for the machine's address.
 //! - [`witnesses`]: where the other parties are: each names its key on this mesh in its presence, and the daemon knows which
-//!   address goes with that key.
+//!   address goes with that key. The hub is asked for presences only when nobody is known who answers.
 //! - [`leave`]: the control server forgets the machine.
 //! - `local`, `status`, `config`: the daemon's socket, what it says there, what it is told.
 //! - `admission`: the key that a machine is let in with, once.
@@ -13,7 +13,9 @@ mod config;
 mod local;
 mod status;
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use e3_client::files::{private_folder, read_bounded, write_atomic};
@@ -102,12 +104,44 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
     }
 }
 
-/// Other parties of the fleet and their addresses: at first those that were there before, and others if none of those is.
-pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, IpAddr)> {
+/// Parties that have named a key on this mesh. They are asked again without the hub, for as long as one of them answers.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<Vec<(PublicKey, String)>>);
+
+impl Known {
+    /// Nobody: whoever was known does not answer.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+
+    /// Those who are in the network, and where.
+    fn there(&self, addresses: &HashMap<String, Ipv4Addr>) -> Vec<(PublicKey, IpAddr)> {
+        let known = self.lock();
+        let there = known
+            .iter()
+            .filter_map(|(party, key)| Some((*party, IpAddr::V4(*addresses.get(key)?))));
+        there.take(WITNESSES).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(PublicKey, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Other parties of the fleet and their addresses, as far as the daemon knows where they are.
+pub(super) async fn witnesses(
+    shared: &Shared,
+    plan: &Plan,
+    known: &Known,
+) -> Vec<(PublicKey, IpAddr)> {
     let Ok(status) = ask(&Local::new()).await else {
         return Vec::new();
     };
     let addresses = status.others();
+    let there = known.there(&addresses);
+    if !there.is_empty() {
+        return there;
+    }
     let parties = match shared.hub.parties().await {
         Ok(parties) => parties,
         Err(error) => {
@@ -115,30 +149,17 @@ pub(super) async fn witnesses(shared: &Shared, plan: &Plan) -> Vec<(PublicKey, I
             return Vec::new();
         }
     };
-    let backend = plan.backend.name();
-    let me = shared.me();
-    let mut found = Vec::new();
-    for record in parties {
-        let Some(presence) = record.presence else {
-            continue;
-        };
+    let (backend, me) = (plan.backend.name(), shared.me());
+    let said = parties.into_iter().filter_map(|record| {
         // The hub's word for which party this is counts for nothing: its signature does.
-        let party = Envelope::parse(&record.enrolment, limits::ENVELOPE)
-            .ok()
-            .and_then(|envelope| envelope.unverified::<Enrolment>().ok())
-            .map(|enrolment| enrolment.party)
-            .filter(|party| *party != me);
-        let Some(party) = party else { continue };
-        let said = Presence::open(&presence, &party, &shared.join.fleet);
-        let key = said.and_then(|presence| presence.mesh_keys.get(backend).cloned());
-        if let Some(address) = key.and_then(|key| addresses.get(&key)) {
-            found.push((party, IpAddr::V4(*address)));
-        }
-        if found.len() == WITNESSES {
-            break;
-        }
-    }
-    found
+        let envelope = Envelope::parse(&record.enrolment, limits::ENVELOPE).ok()?;
+        let party = envelope.unverified::<Enrolment>().ok()?.party;
+        let presence = Presence::open(&record.presence?, &party, &shared.join.fleet)?;
+        let key = presence.mesh_keys.get(backend)?;
+        (party != me && addresses.contains_key(key)).then(|| (party, key.clone()))
+    });
+    *known.lock() = said.take(WITNESSES).collect();
+    known.there(&addresses)
 }
 
 /// Why nobody answers, if the daemon knows.
@@ -195,5 +216,27 @@ fn remember(shared: &Shared, plan: &Plan) {
         private_folder(&key::folder(shared, "tailscale")).and_then(|()| write_atomic(&path, name));
     if let Err(error) = kept {
         tracing::warn!(error = %crate::text::chain(&error), "the mesh's control server cannot be noted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e3_core::key::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn whoever_was_known_is_asked_again_where_it_is_now_until_nobody_of_them_answers() {
+        let [p, q] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        let known = Known::default();
+        *known.lock() = vec![(p, "p's".to_owned()), (q, "q's".to_owned())];
+        let at = |key: &str, last| (key.to_owned(), Ipv4Addr::new(100, 64, 0, last));
+        // q has a new key, or is gone.
+        let addresses = HashMap::from([at("p's", 7), at("another's", 8)]);
+        let there = known.there(&addresses);
+        assert_eq!(there, [(p, IpAddr::from([100, 64, 0, 7]))]);
+        assert!(known.there(&HashMap::new()).is_empty());
+        known.forget();
+        assert!(known.there(&addresses).is_empty());
     }
 }
