@@ -68,6 +68,7 @@ let
     inherit (pkgs) nebula openvpn;
     ip = pkgs.iproute2;
     kill = pkgs.util-linux;
+    test = pkgs.coreutils;
     true = pkgs.coreutils;
     e3-link = link;
     tailscaled = pkgs.tailscale;

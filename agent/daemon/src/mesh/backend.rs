@@ -1,6 +1,7 @@
 //! What differs from backend to backend: one function for each question, and a folder for each backend with its answers.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use e3_core::key::PublicKey;
 use e3_core::mesh::link::AGENT_PORT;
@@ -72,6 +73,15 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
         return tailscale::address(shared, plan).await;
     }
     Ok(address_of(shared, plan, &shared.me()))
+}
+
+/// For how long a daemon that has just been started is not yet believed: tinc's device is there before it has its port, and an anchor
+/// that asks itself needs no more.
+pub(super) fn settling(shared: &Shared, plan: &Plan) -> Duration {
+    match plan.backend {
+        Backend::Tinc(_) if plan.anchor(&shared.me()).is_some() => Duration::from_secs(1),
+        _ => Duration::ZERO,
+    }
 }
 
 /// Who may answer for the mesh, and where; one of them must. Where packets are carried, an anchor also asks itself: it may be the

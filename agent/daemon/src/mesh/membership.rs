@@ -134,6 +134,7 @@ impl<'a> Membership<'a> {
     async fn look(&self) -> NotJoined {
         let (mut pause, mut silent_since) = (FIRST_LOOK, Some(Instant::now()));
         let known = Known::default();
+        tokio::time::sleep(backend::settling(self.shared, self.plan)).await;
         loop {
             let address = match backend::address(self.shared, self.plan).await {
                 Ok(address) => address,

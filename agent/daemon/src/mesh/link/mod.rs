@@ -12,7 +12,7 @@ mod control;
 pub(crate) mod ways;
 
 use e3_client::files::{self, private_folder};
-use e3_core::mesh::link::{Answer, Id, Link, Problem, Request};
+use e3_core::mesh::link::{AGENT_PORT, Answer, Id, Link, Problem, Request, Status};
 use e3_core::mesh::{NotJoined, Plan};
 
 use super::backend::{Prepared, belongs};
@@ -72,22 +72,99 @@ pub(super) async fn is_at_a_relay() -> bool {
 
 /// Why nobody is reached, if the daemon knows.
 pub(super) async fn trouble() -> Option<NotJoined> {
-    let Ok(Answer::Status(status)) = control::ask(&Request::Status).await else {
-        return None;
-    };
-    status
-        .problems
-        .into_iter()
-        .find_map(|problem| match problem {
-            Problem::ClockWrong { behind, .. } if behind > 0 => Some(NotJoined::ClockWrong {
-                seconds: i64::try_from(behind).unwrap_or(i64::MAX),
-            }),
-            Problem::NoRelay { detail }
-            | Problem::RelayCertificate { detail }
-            | Problem::ClockWrong { detail, .. } => Some(NotJoined::NoRelay { detail }),
-            Problem::RelayRefused { relay } => Some(NotJoined::NoRelay {
-                detail: format!("{relay} does not know this machine's key"),
-            }),
-            _ => None,
-        })
+    match control::ask(&Request::Status).await {
+        Ok(Answer::Status(status)) => trouble_in(&status),
+        _ => None,
+    }
+}
+
+fn trouble_in(status: &Status) -> Option<NotJoined> {
+    let peers = status.peers.iter().flat_map(|peer| &peer.problems);
+    let taken = peers.filter_map(|problem| match problem {
+        Problem::PortTaken { listen } if listen.port() == AGENT_PORT => Some(listen),
+        _ => None,
+    });
+    // Nobody is reached only if it is so for all of them; one of them tells which port.
+    if let Some(listen) = taken.clone().next()
+        && taken.count() == status.peers.len()
+    {
+        let detail = format!("a program of this machine holds {listen}, where the mesh should be");
+        return Some(NotJoined::Unable { detail });
+    }
+    status.problems.iter().find_map(|problem| match problem {
+        Problem::ClockWrong { behind, .. } if *behind > 0 => Some(NotJoined::ClockWrong {
+            seconds: i64::try_from(*behind).unwrap_or(i64::MAX),
+        }),
+        Problem::NoRelay { detail }
+        | Problem::RelayCertificate { detail }
+        | Problem::ClockWrong { detail, .. } => Some(NotJoined::NoRelay {
+            detail: detail.clone(),
+        }),
+        Problem::RelayRefused { relay } => Some(NotJoined::NoRelay {
+            detail: format!("{relay} does not know this machine's key"),
+        }),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use e3_core::key::SecretKey;
+    use e3_core::mesh::link::{PeerPath, PeerStatus};
+
+    /// A machine at no relay, with two peers of which these have a port that is taken.
+    fn status(taken: &[&str]) -> Status {
+        let id = |seed| Id::from(SecretKey::from_seed(&[seed; 32]).public());
+        let peer = |place: usize, seed| PeerStatus {
+            id: id(seed),
+            path: PeerPath::None,
+            rtt_us: None,
+            sent: 0,
+            received: 0,
+            carried: 0,
+            held: 0,
+            last_seen_ms: None,
+            problems: taken
+                .get(place)
+                .map(|listen| Problem::PortTaken {
+                    listen: listen.parse().unwrap(),
+                })
+                .into_iter()
+                .collect(),
+        };
+        Status {
+            id: id(1),
+            generation: 1,
+            addresses: vec![],
+            relays: vec![],
+            udp: None,
+            symmetric: None,
+            problems: vec![Problem::NoRelay {
+                detail: "why".to_owned(),
+            }],
+            peers: vec![peer(0, 2), peer(1, 3)],
+            strangers: 0,
+        }
+    }
+
+    #[test]
+    fn a_program_at_the_agents_port_is_told_when_it_keeps_everybody_away() {
+        let trouble = trouble_in(&status(&["127.164.1.1:7331", "127.164.1.2:7331"]));
+        let Some(NotJoined::Unable { detail }) = trouble else {
+            panic!("{trouble:?}");
+        };
+        assert!(detail.contains("127.164.1.1:7331"), "{detail}");
+        // One peer's, or a session's port, is not why nobody answers.
+        for taken in [
+            &["127.164.1.1:7331"][..],
+            &["127.164.1.1:7001", "127.164.1.2:7001"],
+        ] {
+            let trouble = trouble_in(&status(taken));
+            assert!(
+                matches!(trouble, Some(NotJoined::NoRelay { .. })),
+                "{trouble:?}"
+            );
+        }
+    }
 }

@@ -199,10 +199,11 @@ fn server(plan: &Plan) -> &str {
     }
 }
 
-/// Whether the daemon's key is for another control server than the plan's.
+/// Whether the daemon's key is for another control server than the plan's, or was left when this machine has left a mesh while its
+/// daemon did not run.
 fn is_of_another(shared: &Shared, plan: &Plan) -> bool {
     let kept = read_bounded(&server_file(shared), SERVER);
-    kept.is_ok_and(|kept| kept != server(plan).as_bytes())
+    !kept.is_ok_and(|kept| kept == server(plan).as_bytes())
 }
 
 /// Keeps which control server the daemon has a key for.
