@@ -9,7 +9,8 @@
 | `measure` | what can be measured of a mesh: one function for each |
 | `byhand` | the same daemons configured by hand, to compare with |
 | `bench` | `ci/bench meshes`: joining, round trips, a program's time, memory, a cable that is moved |
-| `bad` | what a mesh cannot work with: no device, a port that is taken, an impostor, … |
+| `bad` | what a mesh cannot work with, and what its machines are to say |
+| `causes`, `uncontrolled` | what goes wrong: no device, a port that is taken, an impostor, …; and with a control server |
 | `headscale`, `controlled` | a control server of the fleet's own; what is different with one |
 
 Everything is done by the owner's commands, and seen from the outside: by what the machines say of themselves, by receipts,

@@ -1,179 +1,76 @@
 """What a mesh gets that it cannot work with, one after the other on the same machines. Each time the machine says a typed reason in
-time, its daemon is not started faster than the back-off allows, a fleet that leaves the mesh leaves nothing of it behind, and
-when the cause is gone the machine is back by itself."""
+time, to whoever asks it and to the hub; its daemon is not started faster than the back-off allows, a fleet that leaves the mesh leaves
+nothing of it behind, and when the cause is gone the machine is back by itself. `causes` has what goes wrong."""
 
 import time
-from contextlib import contextmanager
 from functools import partial
-from subprocess import PIPE
 
 from ..cells import Violated
-from ..failure import LabError
-from ..fleet import PORT as HUB_PORT
 from ..fleet import until
 from ..plan import HUB
-from .cases import join, nothing_left
-from .rig import ANCHOR, PARTIES, PORTS
-from .strangers import AGENT_PORT
+from . import cases, causes, controlled
+from . import uncontrolled as server
+from .causes import VICTIM
+from .rig import ANCHOR, PARTIES
 
-PORT = PORTS["nebula"]
-VICTIM = "p1"
 # For a reason: an agent has its daemon 10 seconds of silence, of which the last probe may take three.
 REASON_SECONDS = 20
 # How long it is watched then, and how often its daemon may be started in that time: pauses of 0.5, 1, 2, 4 … seconds, each a quarter
 # shorter at most.
 WATCH_SECONDS = 6
 STARTS = 5
+# Until all are back: a hub makes two keys a minute for a machine that has had five, and a machine waits half a minute then.
+BACK_SECONDS = 90
 # What journald calls the start of a unit (systemd.journal-fields, SD_MESSAGE_UNIT_STARTING).
 STARTING = "MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5"
-# Connects whoever comes to another agent, who is a party of the same fleet, and another one.
-IMPOSTOR = """\
-import asyncio, sys
-
-async def pipe(reader, writer):
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-    finally:
-        writer.close()
-
-async def met(reader, writer):
-    there = await asyncio.open_connection(sys.argv[1], sys.argv[2])
-    await asyncio.gather(pipe(reader, there[1]), pipe(there[0], writer), return_exceptions=True)
-
-async def main():
-    server = await asyncio.start_server(met, "::", int(sys.argv[2]))
-    print("ready", flush=True)
-    async with server:
-        await asyncio.to_thread(sys.stdin.read)
-
-asyncio.run(main())
-"""
-# Takes the anchor's port for UDP.
-HOLDER = """\
-import socket, sys
-one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-one.bind(("::", int(sys.argv[1])))
-print("ready", flush=True)
-sys.stdin.read()
-"""
-# Where packets get lost, and nobody is told.
-HOLE = """
-table inet hole {{
-  chain out {{ type filter hook output priority 0; {what} drop; }}
-  chain in {{ type filter hook input priority 0; {what} drop; }}
-}}
-"""
+# Which reason each backend is to say. In the place of one that cannot happen to it stands why not.
+SAID = {
+    server.used_key: {"headscale": "control-server"},
+    server.expired_key: {"headscale": "control-server"},
+    causes.no_tun: {
+        "link": ("it has no TUN device",), "nebula": "unable", "wireguard": "unable", "openvpn": "unable", "tinc": "unable",
+        "headscale": "unable",
+    },
+    causes.port_taken: {
+        "link": "unable", "nebula": "unable", "wireguard": "unable", "openvpn": "daemon-died", "tinc": "daemon-died",
+        "headscale": ("it takes any port",),
+    },
+    causes.own_port_taken: {"link": "unable"},
+    causes.hub_unreachable: {
+        "link": "needs-approval", "nebula": "hub", "wireguard": "needs-approval", "openvpn": "needs-approval", "tinc": "needs-approval",
+        "headscale": "hub",
+    },
+    causes.wrong_identity: dict.fromkeys(("link", "nebula", "wireguard", "openvpn", "tinc", "headscale"), "nobody-answers"),
+    causes.duplicate_address: {
+        "link": ("its addresses are of the machine itself",), "nebula": "nobody-answers", "wireguard": "nobody-answers",
+        "openvpn": "nobody-answers", "tinc": "nobody-answers", "headscale": "joined",
+    },
+    causes.dns_broken: {
+        "link": "no-relay", "nebula": "nobody-answers", "wireguard": "unable", "openvpn": "nobody-answers", "tinc": "nobody-answers",
+        "headscale": "control-server",
+    },
+    server.wrong_server: {"headscale": "control-server"},
+    server.another_server: {"headscale": "control-server"},
+    server.wrong_authority: {"headscale": "control-server"},
+}
 
 
-@contextmanager
-def told(machine, script, *args):
-    """Has a machine run a program of ours until the end of the block."""
-    machine.write("/var/tmp/told.py", script)
-    with machine.start(["python3", "-I", "/var/tmp/told.py", *args], stdin=PIPE, stdout=PIPE, text=True) as process:
-        if process.stdout.readline() != "ready\n":
-            raise LabError(f"{machine.name} does not run {script}")
-        try:
-            yield
-        finally:
-            process.stdin.close()
-            process.wait(timeout=10)
-
-
-@contextmanager
-def stopped(rig, name):
-    """The agent of a machine and its mesh's daemon are stopped when the block begins, and the agent starts in it."""
-    rig.lab[name].run(["systemctl", "stop", "e3-agent", rig.unit])
-    try:
-        yield
-    finally:
-        rig.lab[name].run(["systemctl", "start", "e3-agent"])
-
-
-@contextmanager
-def no_tun(rig):
-    """A machine without a TUN device."""
-    machine = rig.lab[VICTIM]
-    machine.run(["umount", "--lazy", "/dev/net/tun"])
-    machine.run(["rm", "/dev/net/tun"])
-    machine.run(["systemctl", "kill", "--signal=KILL", rig.unit])
-    yield VICTIM, "unable"
-    machine.run(["mknod", "--mode=666", "/dev/net/tun", "c", "10", "200"])
-
-
-@contextmanager
-def port_taken(rig):
-    """The anchor's port is somebody else's."""
-    with stopped(rig, ANCHOR):
-        holding = told(rig.lab[ANCHOR], HOLDER, str(PORT))
-        holding.__enter__()
-    try:
-        yield ANCHOR, "unable"
-    finally:
-        holding.__exit__(None, None, None)
-
-
-@contextmanager
-def hub_unreachable(rig):
-    """The hub cannot be asked for the certificate of a machine that has a new key."""
-    with stopped(rig, VICTIM):
-        rig.lab[VICTIM].run(["rm", "-r", f"/var/lib/e3/mesh/{rig.backend}"])
-        rig.lab[VICTIM].run(["nft", "-f", "-"], text=HOLE.format(what=f"ip daddr {HUB} tcp dport {HUB_PORT}"))
-    yield VICTIM, "hub"
-    rig.lab[VICTIM].run(["nft", "delete", "table", "inet", "hole"])
-
-
-@contextmanager
-def wrong_identity(rig):
-    """At the anchor's address in the mesh answers another party of the fleet, which proves that it is itself."""
-    anchor = rig.lab[ANCHOR]
-    anchor.run(["systemctl", "stop", "e3-agent"])
-    other = rig.lab.network.node(PARTIES[0]).address
-    with told(anchor, IMPOSTOR, other, str(AGENT_PORT)):
-        rig.lab[VICTIM].run(["systemctl", "restart", "e3-agent"])
-        yield VICTIM, "nobody-answers"
-    anchor.run(["systemctl", "start", "e3-agent"])
-
-
-@contextmanager
-def duplicate_address(rig):
-    """The mesh's address, and its network with it, is at another cable of the machine already."""
-    machine = rig.lab[VICTIM]
-    here = f"{rig.mesh(VICTIM)['addresses'][0]}/64"
-    with stopped(rig, VICTIM):
-        machine.run(["ip", "address", "add", here, "dev", "eth0"])
-    yield VICTIM, "nobody-answers"
-    machine.run(["ip", "address", "delete", here, "dev", "eth0"])
-
-
-@contextmanager
-def dns_broken(rig):
-    """The anchor has a name, and the machine's name server does not answer."""
-    names = "anchor.lab"
-    line = f"{rig.lab.network.node(ANCHOR).address} {names}"
-    for name in (*PARTIES, ANCHOR):
-        rig.lab[name].write("/etc/resolv.conf", "nameserver 10.53.0.250\n")
-        if name != VICTIM:
-            rig.lab[name].run(["sh", "-c", 'echo "$1" >>/etc/hosts', "sh", line])
-    rig.choose(f"{names}:{PORT}")
-    yield VICTIM, "nobody-answers"
-    rig.lab[VICTIM].run(["sh", "-c", 'echo "$1" >>/etc/hosts', "sh", line])
-
-
-def tried(rig, bad):
+def tried(rig, cause, kind):
     """One of them."""
-    with bad(rig) as (name, kind):
+    hears = cause is not causes.hub_unreachable
+    with cause(rig) as name:
         begin = time.monotonic()
         rig.waits_for(name, kind, REASON_SECONDS)
         took = time.monotonic() - begin
         starts = watched(rig, name, kind)
-        if kind != "hub":
+        if hears:
+            known(rig, name, kind)
             leave(rig, name)
-    if kind == "hub":
-        rig.waits_for(name, "needs-approval")
+    if not hears:
+        rig.waits_for(name, "joined" if rig.is_controlled() else "needs-approval", BACK_SECONDS)
         leave(rig, name)
     rig.choose()
-    rig.joined()
+    rig.joined(seconds=BACK_SECONDS)
     return f"{kind} after {took:.1f} s, {starts} more starts in {WATCH_SECONDS} s"
 
 
@@ -184,9 +81,13 @@ def watched(rig, name, kind):
     def starts():
         return machine.journal(rig.unit, "--output=json", STARTING).count("\n")
 
+    def says():
+        mesh = rig.mesh(name)
+        return mesh.get("reason", {}).get("kind") or mesh["state"]
+
     before, said = starts(), set()
     # How often something happens shows in time only.
-    until(lambda: said.add(rig.mesh(name).get("reason", {}).get("kind")) or time.monotonic() > end, WATCH_SECONDS + 5, lambda: "")
+    until(lambda: said.add(says()) or time.monotonic() > end, WATCH_SECONDS + 5, lambda: "")
     if said - {kind, "joining", "daemon-died"}:
         raise Violated(f"it changes its mind: {said}")
     more = starts() - before
@@ -195,11 +96,20 @@ def watched(rig, name, kind):
     return more
 
 
+def known(rig, name, kind):
+    """The hub knows it, too."""
+    def is_so():
+        mesh = (rig.fleet.status()[name]["presence"] or {}).get("meshes", {}).get(rig.backend, {})
+        return kind in (mesh.get("state"), mesh.get("reason", {}).get("kind"))
+
+    until(is_so, REASON_SECONDS, lambda: f"the hub is not told that {name} is {kind}: {rig.fleet.status()[name]['presence']}")
+
+
 def leave(rig, name):
     """The fleet leaves the mesh while the machine is in trouble with it."""
     rig.fleet.e3("mesh", "off")
     rig.waits_for(name, "none")
-    nothing_left(rig, name)
+    cases.nothing_left(rig, name)
 
 
 def new_authority(rig):
@@ -230,28 +140,31 @@ def new_authority(rig):
 def mtu_black_hole(rig):
     """Large packets get lost on the way, and nobody is told: small ones pass, so the mesh is joined, and a session says in time who
     cannot be heard."""
-    machine = rig.lab[VICTIM]
-    machine.run(["nft", "-f", "-"], text=HOLE.format(what=f"ip saddr != {HUB} ip daddr != {HUB} meta length > 1000"))
-    verdict = rig.verdict(rig.session())
-    machine.run(["nft", "delete", "table", "inet", "hole"])
+    with causes.hole(rig.lab[VICTIM], f"ip saddr != {HUB} ip daddr != {HUB} meta length > 1000"):
+        verdict = rig.verdict(rig.session())
     if verdict != "good" and verdict[0][1] != PARTIES.index(VICTIM):
         raise Violated(f"the others do not name {VICTIM}: {verdict}")
     rig.must_be_good(rig.session())
     return "good" if verdict == "good" else f"{verdict[0][0]} names it"
 
 
-def cases_of(contexts):
-    """Cases as the table has them."""
-    found = []
-    for context in contexts:
-        case = partial(tried, bad=context)
-        case.__name__ = context.__name__
-        found.append(case)
+def todo(backend):
+    """Its cases as the table has them, after it has joined; a case that cannot happen to it is no function but says why."""
+    if not any(backend in said for said in SAID.values()):
+        return ()
+    join = controlled.join if backend == "headscale" else cases.join
+    found = [join]
+    for cause, said in SAID.items():
+        if backend in said:
+            found.append(partial(tried, cause=cause, kind=said[backend]))
+            found[-1].__name__ = cause.__name__
+    found.append(mtu_black_hole)
+    if backend == "nebula":
+        found.append(new_authority)
     return tuple(found)
 
 
-# By backend; joining is not one of them, but comes first.
-CASES = {
-    "nebula": (join, *cases_of((no_tun, port_taken, hub_unreachable, wrong_identity, duplicate_address, dns_broken)), mtu_black_hole,
-               new_authority),
-}
+def cannot_happen(case):
+    """Why there is nothing to try, or None."""
+    kind = getattr(case, "keywords", {}).get("kind")
+    return kind[0] if isinstance(kind, tuple) else None

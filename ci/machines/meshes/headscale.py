@@ -3,7 +3,9 @@ asks anybody outside."""
 
 import json
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 
 from .. import plan
 from ..failure import LabError
@@ -13,6 +15,9 @@ from .rig import Rig
 PORT = 8443
 URL = f"https://{plan.HUB}:{PORT}"
 START_SECONDS = 20
+# What else its certificate is for.
+NAME = "anchor.lab"
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 class Headscale:
@@ -63,12 +68,16 @@ class Headscale:
         }
 
     def _certificates(self):
-        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        self._openssl("req", "-x509", *new, "-days", "2", "-subj", "/CN=lab", "-keyout", "ca.key", "-out", "ca.pem")
-        self._openssl("req", *new, "-subj", "/CN=headscale", "-keyout", "server.key", "-out", "server.csr")
-        (self.folder / "names").write_text(f"subjectAltName=IP:{plan.HUB}\n")
+        self._openssl("req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=lab", "-keyout", "ca.key", "-out", "ca.pem")
+        self._openssl("req", *NEW_KEY, "-subj", "/CN=headscale", "-keyout", "server.key", "-out", "server.csr")
+        (self.folder / "names").write_text(f"subjectAltName=IP:{plan.HUB},DNS:{NAME}\n")
         self._openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
                       "-extfile", "names", "-out", "server.pem")
+
+    def other_authority(self):
+        """An authority that has signed nothing here, in a file."""
+        self._openssl("req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=other", "-keyout", "other.key", "-out", "other.pem")
+        return self.folder / "other.pem"
 
     def _openssl(self, *args):
         done = subprocess.run(["openssl", *args], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -104,6 +113,11 @@ class Headscale:
         """Asks it as its administrator does."""
         return self.lab.hub.run([self._binary, "--config", self.folder / "config.yaml", *args]).out
 
+    def sql(self, statement):
+        """Does something to what it remembers."""
+        with closing(sqlite3.connect(self.folder / "db.sqlite", timeout=START_SECONDS)) as database, database:
+            database.execute(statement)
+
     def nodes(self):
         """The machines that it knows, by their tags' parties: only what stands in its list."""
         return json.loads(self.command("nodes", "list", "--output", "json")) or []
@@ -127,7 +141,27 @@ class Controlled(Rig):
         self.fleet.hub_options = ["--headscale", URL, "--headscale-key-file", self.headscale.api_key, "--headscale-ca", self.headscale.ca]
         super().start()
 
-    def choose(self):
+    def choose(self, server=URL, ca=None):
         """Has the fleet choose it, and the server take the policy that this says."""
-        said = self.fleet.e3("mesh", "headscale", "--server", URL, "--ca", self.headscale.ca, "--json").out
+        said = self.fleet.e3("mesh", "headscale", "--server", server, "--ca", ca or self.headscale.ca, "--json").out
         self.headscale.policy(json.loads(said)["policy"])
+
+    def choose_by_name(self, name):
+        """The same, with a name for the server."""
+        self.choose(f"https://{name}:{PORT}")
+
+    def far(self):
+        """The server's address."""
+        return plan.HUB
+
+    def has_anchor(self):
+        """Everybody is asked."""
+        return False
+
+    def is_controlled(self):
+        """It is."""
+        return True
+
+    def keys(self):
+        """The daemon keeps its key itself."""
+        return ["/var/lib/private/e3-mesh-tailscale/tailscaled.state"]

@@ -8,13 +8,14 @@ from pathlib import Path
 from ..cells import Violated, outcome
 from ..fleet import Fleet, need_binary, progress, until
 from ..network import sysctl
+from ..plan import HUB
 
 JOIN_SECONDS = 30
 # What the agents' own deadlines add when something fails.
 VERDICT_SECONDS = 90
 PREFLIGHT_SECONDS = 20
 # Where the anchor listens: it may be in two meshes.
-PORTS = {"nebula": 4242, "wireguard": 51820, "openvpn": 1194, "tinc": 10655}
+PORTS = {"link": 4243, "nebula": 4242, "wireguard": 51820, "openvpn": 1194, "tinc": 10655}
 # Where UDP is blocked. OpenVPN speaks TCP where it is reached on the port of web servers.
 TCP_PORTS = {"openvpn": 443}
 PARTIES = ("p0", "p1", "p2")
@@ -67,9 +68,31 @@ class Rig:
             sysctl(self.lab.holder, ANCHOR, "net/ipv6/conf/all/forwarding", 1)
         if self.backend == "link":
             # By the relay beside the hub, which is the default.
-            return self.fleet.e3("mesh", "link")
+            return self.fleet.e3("mesh", "link", *(["--anchor", f"{ANCHOR}={endpoint}"] if endpoint else []))
         endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{self.port}"
         return self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
+
+    def choose_by_name(self, name):
+        """The same, with a name for what the machines have to reach."""
+        if self.backend == "link":
+            return self.fleet.e3("mesh", "link", "--relay", f"https://{name}")
+        return self.choose(f"{name}:{self.port}")
+
+    def far(self):
+        """The address of what the machines have to reach."""
+        return HUB if self.backend == "link" else self.lab.network.node(ANCHOR).address
+
+    def has_anchor(self):
+        """Whether machines ask an anchor whether they have joined, and nobody else."""
+        return self.backend != "link"
+
+    def is_controlled(self):
+        """Whether a server lets machines in, and no signature of the owner's."""
+        return False
+
+    def keys(self):
+        """Where a machine keeps what lets it in."""
+        return [f"/var/lib/e3/mesh/{self.backend}"]
 
     def relay(self):
         """The process of the relay beside the hub, if it runs."""
