@@ -84,6 +84,12 @@ pub enum ServeError {
         /// Why.
         detail: String,
     },
+    /// Keys to a tailnet cannot be made with this.
+    #[error("Tailscale cannot be asked for keys as it is said: {detail}")]
+    Tailscale {
+        /// Why.
+        detail: String,
+    },
     /// The port is taken, or may not be used.
     #[error(
         "{address} cannot be listened on; choose another one with `--listen`, or stop who uses it"

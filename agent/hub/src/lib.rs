@@ -13,7 +13,7 @@
 //! | `roots` | the root chain, and what it says of heads and sessions (rules 4, 5, 9) |
 //! | `api` | each request, each refusal |
 //! | `events` | push |
-//! | `headscale` | keys to the fleet's Headscale, if it has one |
+//! | `control` | keys to the fleet's mesh from its control server, if it has one: a Headscale, or Tailscale's |
 //! | `members` | the parties' keys on a mesh, for its relay |
 //! | `server` | connections, caps, time limits |
 //! | `tls` | certificates |
@@ -36,9 +36,9 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod api;
+mod control;
 mod error;
 mod events;
-mod headscale;
 mod members;
 mod metrics;
 mod names;
@@ -60,8 +60,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use self::control::{Headscale, Tailscale};
 pub use self::error::ServeError;
-pub use self::headscale::Headscale;
 pub use self::settings::{Limits, Location, S3, Settings, Tls};
 pub use self::tls::KeptCertificate;
 
@@ -116,11 +116,7 @@ pub async fn serve(
         location: location(),
     })?;
     let chain = chain.map_err(ServeError::Root)?;
-    let headscale = settings
-        .headscale
-        .as_ref()
-        .map(headscale::Server::open)
-        .transpose()?;
+    let controls = control::Server::open(&settings)?;
     let tls = tls::Certificates::open(&settings.tls, settings.clock)?;
     let address = settings.listen;
     let failed = |source| ServeError::Listen { address, source };
@@ -128,7 +124,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     let ca_pem = tls.as_ref().and_then(|tls| tls.ca_pem.clone());
     let (acceptor, renewal) = tls.map(tls::Certificates::run).unzip();
-    let hub = api::Hub::new(store, chain, settings.limits, settings.clock, headscale);
+    let hub = api::Hub::new(store, chain, settings.limits, settings.clock, controls);
     let hub = Arc::new(hub);
     let serving = Arc::clone(&hub);
     let task = tokio::spawn(async move {

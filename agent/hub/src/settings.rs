@@ -10,7 +10,7 @@ use std::time::Duration;
 use e3_core::time::Time;
 use object_store::ObjectStore;
 
-use crate::{Headscale, ServeError};
+use crate::{Headscale, ServeError, Tailscale};
 
 /// Everything that [`crate::serve`] needs to know.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub tls: Tls,
     /// The control server of the fleet's mesh, if that is a Headscale.
     pub headscale: Option<Headscale>,
+    /// The tailnet of the fleet's mesh, if that is Tailscale's.
+    pub tailscale: Option<Tailscale>,
     /// The system's clock: the hub does not read it itself.
     pub clock: fn() -> Time,
     /// Bounds against misuse.
@@ -37,6 +39,7 @@ impl Settings {
             listen,
             tls: Tls::None,
             headscale: None,
+            tailscale: None,
             clock,
             limits: Limits::default(),
         }

@@ -63,6 +63,13 @@ pub struct HubServe {
     /// The server's certificate authority (PEM), if this machine does not know it
     #[arg(long, value_name = "FILE", requires = "headscale")]
     pub headscale_ca: Option<PathBuf>,
+    /// Make keys for the machines of a Tailscale mesh: the secret of an OAuth client of the tailnet (tskey-client-…) with the
+    /// scopes auth_keys and devices:core and the fleet's tag alone, in a file that nobody else can read
+    #[arg(long, value_name = "FILE")]
+    pub tailscale_oauth_file: Option<PathBuf>,
+    /// Have Tailscale remove machines that are away for some time
+    #[arg(long, requires = "tailscale_oauth_file")]
+    pub tailscale_ephemeral: bool,
 }
 
 /// Where machines reach the relay, as far as it was said.

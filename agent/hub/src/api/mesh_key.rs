@@ -4,13 +4,14 @@
 //! The hub could keep such a key for itself, or make more of them: a hub that is taken over can send machines of its own to
 //! the mesh. They could send packets there, and are in no session, for agents prove their identities to each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use e3_client::seal::seal;
+use e3_core::document::Presence;
 use e3_core::envelope::EnvelopeError;
 use e3_core::key::PublicKey;
 use e3_core::limits;
@@ -21,8 +22,9 @@ use serde_json::json;
 use super::path::One;
 use super::refusal::chain;
 use super::{Hub, JSON, MUTABLE, Refusal, to_the_end};
-use crate::headscale::{Gone, Server, ServerError};
+use crate::control::{Gone, Server, ServerError};
 use crate::names;
+use crate::store::StoreError;
 
 /// Keys at once for one party: each is for one attempt to join.
 const BURST: u32 = 5;
@@ -83,7 +85,8 @@ pub(super) async fn make(
     let bytes = hub.take(request, limits::ENVELOPE as u64).await?.bytes;
     let hub = Arc::clone(&hub);
     to_the_end(async move {
-        let Some(server) = hub.headscale.as_ref().filter(|_| backend == "headscale") else {
+        let mut servers = hub.controls.iter();
+        let Some(server) = servers.find(|server| server.backend() == backend) else {
             return Err(Refusal::NoKeys);
         };
         let refused = |error: EnvelopeError| Refusal::KeyRequest(error);
@@ -95,7 +98,10 @@ pub(super) async fn make(
         if hub.store.stat(&names::party(&asked.party)).await?.is_none() {
             return Err(Refusal::NotEnrolled);
         }
-        let revoked = hub.headscale_plan().await?.ok_or(Refusal::OtherMesh)?;
+        let revoked = hub
+            .controlled(server.backend())
+            .await?
+            .ok_or(Refusal::OtherMesh)?;
         if revoked.contains(&asked.party) {
             return Err(Refusal::OtherMesh);
         }
@@ -112,22 +118,28 @@ pub(super) async fn make(
     .await
 }
 
-/// Has the server forget whoever the head does not let in any more, for as long as the hub runs.
+/// Has each server forget whoever the head does not let in any more, for as long as the hub runs.
 pub(crate) async fn clean(hub: Arc<Hub>) {
-    let Some(server) = &hub.headscale else { return };
-    let mut done: Option<Option<Vec<PublicKey>>> = None;
-    loop {
-        let heads = hub.headscale_plan().await;
-        if let Ok(plan) = heads
-            && done.as_ref() != Some(&plan)
-        {
-            let fleet = hub.chain.current().newest().fleet.clone();
-            match forget(server, &fleet, plan.as_deref()).await {
+    let mut done: HashMap<&str, Option<Vec<PublicKey>>> = HashMap::new();
+    while !hub.controls.is_empty() {
+        for server in &hub.controls {
+            let name = server.backend();
+            let Ok(plan) = hub.controlled(name).await else {
+                continue;
+            };
+            if done.get(name) == Some(&plan) {
+                continue;
+            }
+            match forget(&hub, server, plan.as_deref()).await {
                 Ok(count) => {
                     if count > 0 {
-                        tracing::info!(count, "the mesh's server has forgotten machines");
+                        tracing::info!(
+                            backend = name,
+                            count,
+                            "the mesh's server has forgotten machines"
+                        );
                     }
-                    done = Some(plan);
+                    done.insert(name, plan);
                 }
                 Err(error) => {
                     failed(&error);
@@ -142,15 +154,40 @@ pub(crate) async fn clean(hub: Arc<Hub>) {
 }
 
 async fn forget(
+    hub: &Hub,
     server: &Server,
-    fleet: &e3_core::name::Name,
     revoked: Option<&[PublicKey]>,
 ) -> Result<usize, ServerError> {
-    match revoked {
-        None => server.forget(fleet, &Gone::All).await,
-        Some([]) => Ok(0),
-        Some(revoked) => server.forget(fleet, &Gone::Of(revoked)).await,
-    }
+    let fleet = hub.chain.current().newest().fleet.clone();
+    let gone = match revoked {
+        None => Gone::All,
+        Some([]) => return Ok(0),
+        Some(revoked) => {
+            let presences = hub.list_presences().await.map_err(ServerError::Store)?;
+            let said = presences.iter().filter_map(|(party, bytes)| {
+                let presence = Presence::open(bytes, party, &fleet)?;
+                Some((*party, presence.mesh_keys.get(server.backend())?.clone()))
+            });
+            Gone::Of {
+                parties: revoked.to_vec(),
+                keys: keys_of(revoked, &said.collect::<Vec<_>>()),
+            }
+        }
+    };
+    server.forget(&fleet, &gone).await
+}
+
+/// The keys of the revoked parties, as they have named them themselves. One that somebody else names, too, is that one's: nobody
+/// takes another party with it.
+fn keys_of(revoked: &[PublicKey], said: &[(PublicKey, String)]) -> Vec<String> {
+    let is_revoked = |party: &PublicKey| revoked.contains(party);
+    let others = said.iter().filter(|(party, _)| !is_revoked(party));
+    let others: HashSet<&String> = others.map(|(_, key)| key).collect();
+    let keys = said.iter().filter(|(party, _)| is_revoked(party));
+    keys.map(|(_, key)| key)
+        .filter(|key| !others.contains(key))
+        .cloned()
+        .collect()
 }
 
 fn failed(error: &ServerError) -> Refusal {
@@ -159,14 +196,17 @@ fn failed(error: &ServerError) -> Refusal {
 }
 
 impl Hub {
-    /// Whom the fleet's Headscale does not let in; nothing if the head asks for no Headscale.
-    async fn headscale_plan(&self) -> Result<Option<Vec<PublicKey>>, crate::store::StoreError> {
+    /// Whom the control server of this mesh does not let in; nothing if the head asks for no such mesh.
+    async fn controlled(&self, backend: &str) -> Result<Option<Vec<PublicKey>>, StoreError> {
         let head = self.newest_head().await?;
-        Ok(head.and_then(|head| {
-            head.meshes.into_iter().find_map(|plan| match plan.backend {
-                Backend::Headscale(headscale) => Some(headscale.revoked),
-                _ => None,
-            })
+        let plans = head.map(|head| head.meshes).unwrap_or_default();
+        let plan = plans
+            .into_iter()
+            .find(|plan| plan.backend.name() == backend);
+        Ok(plan.and_then(|plan| match plan.backend {
+            Backend::Headscale(headscale) => Some(headscale.revoked),
+            Backend::Tailscale(tailscale) => Some(tailscale.revoked),
+            _ => None,
         }))
     }
 }
@@ -198,5 +238,15 @@ mod tests {
             asked.take(party, at(106), at(131)),
             Err(Refusal::TooManyKeys)
         ));
+    }
+
+    #[test]
+    fn a_party_that_is_revoked_takes_nobody_with_it() {
+        let [p, q, r] = [1, 2, 3].map(|n| SecretKey::from_seed(&[n; 32]).public());
+        // p says that it has q's key, too late.
+        let said = [(p, "q's"), (q, "q's"), (r, "r's")].map(|(party, key)| (party, key.to_owned()));
+        assert_eq!(keys_of(&[p], &said), Vec::<String>::new());
+        assert_eq!(keys_of(&[p, r], &said), ["r's"]);
+        assert_eq!(keys_of(&[q, p], &said), ["q's", "q's"]);
     }
 }

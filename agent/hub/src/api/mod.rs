@@ -39,8 +39,8 @@ use tokio::sync::{Notify, Semaphore};
 pub(crate) use self::mesh_key::clean;
 pub(crate) use self::refusal::FromStore;
 use self::refusal::Refusal;
+use crate::control::Server;
 use crate::events::{Subscribers, Topics};
-use crate::headscale::Server;
 use crate::metrics::Metrics;
 use crate::roots::Chain;
 use crate::settings::Limits;
@@ -54,8 +54,8 @@ pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) clock: fn() -> Time,
-    /// Makes keys to the fleet's mesh.
-    headscale: Option<Server>,
+    /// Make keys to the fleet's meshes.
+    controls: Vec<Server>,
     asked: mesh_key::Asked,
     head: head::Cache,
     /// For whoever does something about it here.
@@ -79,7 +79,7 @@ impl Hub {
         chain: Chain,
         limits: Limits,
         clock: fn() -> Time,
-        headscale: Option<Server>,
+        controls: Vec<Server>,
     ) -> Self {
         Self {
             store,
@@ -89,7 +89,7 @@ impl Hub {
             bodies: Arc::new(Semaphore::new(limits.bodies.min(Semaphore::MAX_PERMITS))),
             limits,
             clock,
-            headscale,
+            controls,
             asked: mesh_key::Asked::default(),
             head: head::Cache::default(),
             head_changed: Notify::new(),

@@ -246,7 +246,7 @@ impl Refusal {
             Self::NoKeys => (
                 S::FORBIDDEN,
                 "no-mesh-keys",
-                "Start the hub with --headscale and --headscale-key-file.",
+                "Start the hub with --headscale and --headscale-key-file, or with --tailscale-oauth-file; with Tailscale a machine's owner can also put a key on it.",
             ),
             Self::OtherMesh => (
                 S::FORBIDDEN,

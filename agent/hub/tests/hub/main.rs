@@ -13,4 +13,5 @@ mod publish;
 mod push;
 mod stored;
 mod survive;
+mod tailnet;
 mod tls;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use e3_client::{clock, files};
 use e3_core::limits;
 use e3_core::mesh::link::RelayReady;
-use e3_hub::{Bound, Headscale, KeptCertificate, Location, ServeError, Settings, Tls};
+use e3_hub::{Bound, Headscale, KeptCertificate, Location, ServeError, Settings, Tailscale, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -108,6 +108,7 @@ pub(super) async fn run(
     let host = place.as_ref().map(|(host, _)| host.as_str());
     settings.tls = tls(args, fleet.as_ref(), host);
     settings.headscale = headscale(args);
+    settings.tailscale = tailscale(args);
     log();
     let mut end = End::listen()?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
@@ -290,6 +291,14 @@ fn write_if_new(path: &Path, text: &str) -> Result<PathBuf, Error> {
         files::write_atomic(path, text.as_bytes())?;
     }
     Ok(path.to_owned())
+}
+
+fn tailscale(args: &HubServe) -> Option<Tailscale> {
+    Some(Tailscale {
+        secret: args.tailscale_oauth_file.clone()?,
+        ephemeral: args.tailscale_ephemeral,
+        url: Tailscale::URL.to_owned(),
+    })
 }
 
 fn headscale(args: &HubServe) -> Option<Headscale> {

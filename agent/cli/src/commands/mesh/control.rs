@@ -1,5 +1,5 @@
-//! Meshes with a control server: Headscale and Tailscale. Nobody signs for the machines in them: a Headscale's hub makes keys
-//! for parties that have enrolled, and Tailscale's owner for whomever he likes.
+//! Meshes with a control server: Headscale and Tailscale. Nobody signs for the machines in them: the hub makes keys for parties
+//! that have enrolled, and a tailnet's owner for whomever he likes.
 
 use e3_client::files;
 use e3_core::mesh::{Backend, Headscale, Tailscale};
@@ -50,8 +50,24 @@ pub(super) async fn tailscale(args: &MeshTailscale, global: &Global) -> Result<A
         Some(same @ Backend::Tailscale(_)) => same,
         _ => Backend::Tailscale(Tailscale::default()),
     };
-    let next = "Each machine needs a key of your tailnet, for one use, as the credential e3.tailscale or in /etc/e3/tailscale.key.";
-    choose(&mut fleet, args.key.as_deref(), Vec::new(), backend, next).await
+    let policy = tailnet_policy(&fleet.file.name);
+    let next = format!(
+        "The hub must run with --tailscale-oauth-file: it makes each machine's key. Or each machine's owner puts one there, for one \
+         use, as the credential e3.tailscale or in /etc/e3/tailscale.key.\n\
+         In your tailnet's policy the fleet's tag must stand, and what its machines may do:\n{policy}"
+    );
+    let mut answer = choose(&mut fleet, args.key.as_deref(), Vec::new(), backend, &next).await?;
+    answer.json["policy"] = policy;
+    Ok(answer)
+}
+
+/// What a tailnet's policy is to have for a fleet, beside whatever else is in it.
+fn tailnet_policy(fleet: &Name) -> Value {
+    let tag = format!("tag:e3-{fleet}");
+    json!({
+        "tagOwners": {&tag: ["autogroup:admin"]},
+        "grants": [{"src": [&tag], "dst": [&tag], "ip": ["*"]}],
+    })
 }
 
 /// What a Headscale is told of a fleet: its machines bear its tag, which nobody can give himself.

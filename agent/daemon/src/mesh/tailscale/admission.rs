@@ -1,4 +1,4 @@
-//! The key that a machine is let in with, once: from its hub for a Headscale, from its owner for Tailscale.
+//! The key that a machine is let in with, once: from its hub, or for Tailscale also from its owner.
 //!
 //! It is never on a disk or in an environment of ours: it goes from where it comes from to the daemon's socket.
 
@@ -19,10 +19,12 @@ const FILE: &str = "/etc/e3/tailscale.key";
 
 /// One key.
 pub(super) async fn key(shared: &Shared, plan: &Plan) -> Result<Zeroizing<String>, NotJoined> {
-    match &plan.backend {
-        Backend::Tailscale(_) => of_the_owner(),
-        _ => of_the_hub(shared, plan.backend.name()).await,
+    if let Backend::Tailscale(_) = plan.backend
+        && let Some(path) = file()
+    {
+        return of_the_owner(&path);
     }
+    of_the_hub(shared, plan.backend.name()).await
 }
 
 async fn of_the_hub(shared: &Shared, backend: &str) -> Result<Zeroizing<String>, NotJoined> {
@@ -50,13 +52,16 @@ async fn of_the_hub(shared: &Shared, backend: &str) -> Result<Zeroizing<String>,
     })
 }
 
-/// The owner has put it on the machine.
-fn of_the_owner() -> Result<Zeroizing<String>, NotJoined> {
+/// Where the machine's owner has put a key, if there is one.
+fn file() -> Option<PathBuf> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let credential = folder.map(|folder| folder.join(CREDENTIAL));
-    let path = credential.filter(|path| path.exists());
-    let path = path.unwrap_or_else(|| Path::new(FILE).to_owned());
-    let text = files::read_secret(&path).map_err(|error| NotJoined::Unable {
+    let mut places = credential.into_iter().chain([PathBuf::from(FILE)]);
+    places.find(|path| path.exists())
+}
+
+fn of_the_owner(path: &Path) -> Result<Zeroizing<String>, NotJoined> {
+    let text = files::read_secret(path).map_err(|error| NotJoined::Unable {
         detail: crate::text::chain(&error),
     })?;
     Ok(Zeroizing::new(text.trim().to_owned()))
