@@ -164,7 +164,7 @@ async fn forget(
     }
     server.with(|seen| {
         seen.devices
-            .retain(|device| device["nodeId"] != id.as_str())
+            .retain(|device| device["nodeId"] != id.as_str());
     });
     StatusCode::OK.into_response()
 }
