@@ -36,6 +36,7 @@ rustPlatform.buildRustPackage {
       ./daemon/src/gate/gate.py
       ./daemon/src/dbus/org.e3.Agent1.xml
       ./cli/programs
+      ./image/src/windows.ps1
       (fs.fileFilter (file: file.hasExt "py") ./cli/src)
       ./core/schemas
     ];

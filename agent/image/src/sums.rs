@@ -1,0 +1,87 @@
+//! What others compare images by: SHA-256 of the file as it is downloaded, and of the image that comes out of it.
+
+use std::io::{Read as _, Seek as _};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::ImageError;
+use crate::source::{Image, PIECE, Packing, fill};
+use crate::stop::Stop;
+
+/// Lengths and hashes of an image, packed and unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Sums {
+    /// Bytes of the file.
+    pub size: u64,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// Bytes of the image.
+    pub unpacked_size: u64,
+    /// SHA-256 of the image.
+    pub unpacked_sha256: String,
+}
+
+/// SHA-256 of an image's file.
+pub fn packed(
+    image: &Image,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64),
+) -> Result<String, ImageError> {
+    let mut file = image.file();
+    file.rewind().map_err(ImageError::io("read", &image.path))?;
+    hash(&mut file.take(u64::MAX), stop, progress)
+        .map(|(_, hash)| hash)
+        .map_err(|error| failed(image, stop, 0, error))
+}
+
+/// Both hashes and both lengths.
+pub fn both(image: &Image, stop: &Stop, progress: &mut dyn FnMut(u64)) -> Result<Sums, ImageError> {
+    let sha256 = packed(image, stop, progress)?;
+    let (unpacked_size, unpacked_sha256) = if image.packing == Packing::None {
+        (image.length, sha256.clone())
+    } else {
+        let mut stream = image.stream()?;
+        let read = stream.progress();
+        let mut tell = |_| progress(read.load(std::sync::atomic::Ordering::Relaxed));
+        hash(&mut stream, stop, &mut tell).map_err(|error| failed(image, stop, 0, error))?
+    };
+    Ok(Sums {
+        size: image.length,
+        sha256,
+        unpacked_size,
+        unpacked_sha256,
+    })
+}
+
+fn hash(
+    stream: &mut impl std::io::Read,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64),
+) -> std::io::Result<(u64, String)> {
+    let mut piece = vec![0; PIECE];
+    let mut sum = Sha256::new();
+    let mut at = 0;
+    loop {
+        if stop.is_set() {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        let length = fill(stream, &mut piece)?;
+        if length == 0 {
+            let hex = |byte: &u8| format!("{byte:02x}");
+            return Ok((at, sum.finalize().iter().map(hex).collect()));
+        }
+        sum.update(&piece[..length]);
+        at += length as u64;
+        progress(at);
+    }
+}
+
+fn failed(image: &Image, stop: &Stop, at: u64, error: std::io::Error) -> ImageError {
+    if stop.is_set() {
+        ImageError::Stopped {
+            left: "nothing was written".to_owned(),
+        }
+    } else {
+        image.damaged(at, error)
+    }
+}
