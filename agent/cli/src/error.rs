@@ -204,6 +204,17 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// An image, or the disk that it goes to.
+    #[error(transparent)]
+    Image(#[from] e3_image::ImageError),
+    /// Nix did not build an image.
+    #[error("Nix has not built {name}; it said:\n{said}")]
+    Build {
+        /// Which.
+        name: String,
+        /// The last lines.
+        said: String,
+    },
     /// The hub could not start or died.
     #[error("the hub cannot serve at {listen}")]
     Serve {

@@ -49,7 +49,11 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Ctrl-C drops the command where it waits, so that what it holds is cleaned up. A hub is meant to be
 /// stopped that way: it ends by itself, and well.
 async fn interruptible(cli: &Cli, output: &Output) -> Result<output::Answer, Error> {
-    if matches!(cli.command, args::Command::Hub(args::HubCommand::Serve(_))) {
+    // And work on images goes on in threads, which are told, and clean up themselves.
+    if matches!(
+        cli.command,
+        args::Command::Hub(args::HubCommand::Serve(_)) | args::Command::Image(_)
+    ) {
         return commands::run(cli, output).await;
     }
     // Listened for before anything is begun: what has begun must be able to end well.

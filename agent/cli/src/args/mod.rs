@@ -4,6 +4,7 @@ mod demo;
 mod eval;
 mod fleet;
 mod hub;
+mod image;
 mod key;
 mod mesh;
 mod receipts;
@@ -21,6 +22,9 @@ pub use self::fleet::{
     FleetRevoke, FleetRotate, FleetSign, FleetStatus, Machine, RoleKey, RoleNumber,
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe, RelayAt};
+pub use self::image::{
+    ImageBuild, ImageCommand, ImageFlash, ImageInject, ImageList, ImagePiImager, ImageWsl, JoinArgs,
+};
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::mesh::{
     AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshHeadscale, MeshLink, MeshOff, MeshRevoke,
@@ -102,6 +106,9 @@ pub enum Command {
     /// Sign and publish new agents for the fleet's machines
     #[command(subcommand)]
     Release(ReleaseCommand),
+    /// Put join files into built images, and images onto cards
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Measure computations over the fleet's meshes, and draw a report
     Eval(Eval),
     /// Run a hub, keep its head fresh

@@ -5,6 +5,7 @@ mod demo;
 pub mod doctor;
 pub mod fleet;
 pub mod hub;
+mod image;
 pub mod key;
 mod man;
 mod mesh;
@@ -26,6 +27,7 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
         Command::Session(command) => session::run(command, &cli.global, output).await,
         Command::Receipts(command) => receipts::run(command, &cli.global).await,
         Command::Release(command) => release::run(command, &cli.global, output).await,
+        Command::Image(command) => image::run(command, output).await,
         Command::Eval(args) => crate::eval::run(args, &cli.global, output).await,
         Command::Hub(command) => hub::run(command, &cli.global, output).await,
         Command::Doctor(args) => doctor::run(args, &cli.global).await,

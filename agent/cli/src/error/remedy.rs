@@ -3,6 +3,8 @@
 use e3_client::files::FileError;
 use e3_client::hub::HubError;
 use e3_core::trust::TrustError;
+use e3_image::ImageError;
+use e3_image::flash::FlashError;
 
 use super::{Error, Exit};
 use crate::fleet_file::FleetError;
@@ -27,10 +29,12 @@ impl Error {
             | Self::NotAllowed { .. }
             | Self::Unsigned { .. }
             | Self::MoreSignatures { .. }
-            | Self::HeadFull { .. } => Exit::Refused,
-            Self::NoVerdict { .. } => Exit::Failed,
+            | Self::HeadFull { .. }
+            | Self::Image(ImageError::Device(_)) => Exit::Refused,
+            Self::NoVerdict { .. }
+            | Self::Image(ImageError::Flash(FlashError::Mismatch { .. })) => Exit::Failed,
             Self::Runtime(_) | Self::Agent { .. } => Exit::Internal,
-            Self::Interrupted => Exit::Interrupted,
+            Self::Interrupted | Self::Image(ImageError::Stopped { .. }) => Exit::Interrupted,
             _ => Exit::Input,
         }
     }
@@ -47,6 +51,7 @@ impl Error {
             Self::Fleet(FleetError::Root { .. }) => "root-chain",
             Self::Fleet(_) => "fleet-file",
             Self::Manifest(error) => error.kind(),
+            Self::Image(error) => error.kind(),
             Self::TrustState { .. } | Self::TrustStateGone { .. } | Self::OtherRoot { .. } => {
                 "trust-state"
             }
@@ -64,6 +69,7 @@ impl Error {
             Self::Usage { .. } => "usage",
             Self::NoCertificate { .. } => "no-certificate",
             Self::Program { .. } => "program",
+            Self::Build { .. } => "build",
             Self::Serve { .. } => "serve",
             Self::NoLinkBinary { .. } => "no-link",
             Self::Relay { .. } => "relay",
@@ -79,6 +85,7 @@ impl Error {
     pub fn remedy(&self) -> Option<String> {
         let remedy = match self {
             Self::Manifest(error) => return error.remedy(),
+            Self::Image(error) => return error.remedy(),
             Self::File(error) if error.is_disk_full() => {
                 Some("Make room on the disk and run the command again.")
             }
@@ -136,6 +143,9 @@ impl Error {
             Self::NoCertificate { .. } => {
                 Some("Nothing has to be taken back; `e3 mesh sign` would give it one.")
             }
+            Self::Build { .. } => Some(
+                "images/README.md says which computer can build which image; `nix log` has the whole of what it said.",
+            ),
             Self::NoLinkBinary { .. } => Some(
                 "The relay is a program of its own: install e3-link, or name it by --relay-program.",
             ),

@@ -1,0 +1,129 @@
+//! `e3 image`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use e3_image::inject::Board;
+
+/// Put join files into built images, and images onto cards
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Put a join file into a built image: the card's FAT partition, WSL's archive, or a disk beside it
+    Inject(ImageInject),
+    /// Write an image to a card or USB stick and read it back; without --to, show where it could go
+    Flash(ImageFlash),
+    /// Show the images that lie in a folder, with their sizes and hashes
+    List(ImageList),
+    /// Build an image with Nix
+    Build(ImageBuild),
+    /// Write the list of images that Raspberry Pi Imager reads
+    PiImager(ImagePiImager),
+    /// Print or write the PowerShell script that installs E3 on Windows, keeps it running, and removes it
+    Wsl(ImageWsl),
+}
+
+/// `e3 image list`
+#[derive(Debug, Args)]
+pub struct ImageList {
+    /// Where to look
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// Do not read the images for their hashes
+    #[arg(long)]
+    pub no_hash: bool,
+}
+
+/// `e3 image build`
+#[derive(Debug, Args)]
+pub struct ImageBuild {
+    /// Which
+    #[arg(value_parser = ["amazon", "container", "digitalocean", "iso", "proxmox", "qemu", "raspberrypi", "raspberrypi5", "wsl"])]
+    pub name: String,
+    /// The flake that has it
+    #[arg(long, value_name = "FLAKE", default_value = ".")]
+    pub flake: String,
+    /// The link to what was built [default: result-NAME]
+    #[arg(long, value_name = "LINK")]
+    pub out_link: Option<PathBuf>,
+}
+
+/// `e3 image pi-imager`
+#[derive(Debug, Args)]
+pub struct ImagePiImager {
+    /// The images, as they will be published
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// Where the images will lie: https://host/folder
+    #[arg(long, value_name = "URL")]
+    pub url_base: String,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `e3 image wsl`
+#[derive(Debug, Args)]
+pub struct ImageWsl {
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// What goes into an image.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The wireless network of a Raspberry Pi; its password is asked for, or read from standard input
+    #[arg(long, value_name = "SSID", requires = "join")]
+    pub wifi: Option<String>,
+    /// The file that has the network's password, instead; it must not be readable by others
+    #[arg(long, value_name = "FILE", requires = "wifi")]
+    pub wifi_password: Option<PathBuf>,
+    /// The country, which decides about the channels of the radio: two letters
+    #[arg(long, value_name = "CODE", requires = "wifi")]
+    pub wifi_country: Option<String>,
+    /// The board it is meant for: pi3, pi4, pi400, zero2w or pi5. An image for another one is refused
+    #[arg(long, value_name = "BOARD")]
+    pub board: Option<Board>,
+}
+
+/// `e3 image inject`
+#[derive(Debug, Args)]
+pub struct ImageInject {
+    /// The image: .img, .img.zst, .wsl, .qcow2 or .iso
+    pub image: PathBuf,
+    /// The join file, as `e3 fleet invite` writes it
+    #[arg(long, value_name = "FILE")]
+    pub join: PathBuf,
+    /// The rest of what goes in.
+    #[command(flatten)]
+    pub more: JoinArgs,
+    /// The new image [default: in this folder, the image's name with the machine's]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "in_place")]
+    pub out: Option<PathBuf>,
+    /// Replace the image instead of writing a new one
+    #[arg(long)]
+    pub in_place: bool,
+}
+
+/// `e3 image flash`
+#[derive(Debug, Args)]
+pub struct ImageFlash {
+    /// The image: .img or .img.zst
+    #[arg(requires = "to")]
+    pub image: Option<PathBuf>,
+    /// The whole disk to write over: /dev/sdX, /dev/mmcblkN
+    #[arg(long, value_name = "DISK", requires = "image")]
+    pub to: Option<PathBuf>,
+    /// Put this join file onto the card as well; the image stays as it is
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub join: Option<PathBuf>,
+    /// The rest of what goes in.
+    #[command(flatten)]
+    pub more: JoinArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Leave the disk switched on when it is done
+    #[arg(long)]
+    pub no_eject: bool,
+}

@@ -1,0 +1,25 @@
+//! `e3 image`: what is done with images after they were built. The work is in `e3-image`; here is who asks for it.
+
+mod build;
+mod flash;
+mod imager;
+mod inject;
+mod join;
+mod list;
+mod work;
+mod wsl;
+
+use crate::args::ImageCommand;
+use crate::error::Error;
+use crate::output::{Answer, Output};
+
+pub(super) async fn run(command: &ImageCommand, output: &Output) -> Result<Answer, Error> {
+    match command {
+        ImageCommand::Inject(args) => inject::run(args, output).await,
+        ImageCommand::Flash(args) => flash::run(args, output).await,
+        ImageCommand::List(args) => list::run(args, output).await,
+        ImageCommand::Build(args) => build::run(args, output).await,
+        ImageCommand::PiImager(args) => imager::run(args, output).await,
+        ImageCommand::Wsl(args) => wsl::run(args),
+    }
+}
