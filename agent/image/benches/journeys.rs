@@ -79,11 +79,11 @@ fn main() {
                     &mut |_| (),
                 )
                 .unwrap(),
-            )
+            );
         }));
         let written = written.unwrap();
         checked.push(time(|| {
-            check(&written, &device, &Stop::default(), &mut |_| ()).unwrap()
+            check(&written, &device, &Stop::default(), &mut |_| ()).unwrap();
         }));
         sh(folder, &format!("blockdev --flushbufs {card}"));
         compared.push(time(|| {
