@@ -26,6 +26,7 @@ use crate::board::{Board, Source};
 use crate::boot;
 use crate::config::{Settings, Supervisor};
 use crate::error::AgentError;
+use crate::mesh::gauge::Gauge;
 use crate::outbox::Outbox;
 use crate::peer::listen;
 use crate::pulse::{self, Pulse};
@@ -54,10 +55,10 @@ pub async fn run(
     entered: Entered,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ended, AgentError> {
-    let (board, pulse) = (Board::default(), Pulse::default());
+    let (board, pulse, gauge) = (Board::default(), Pulse::default(), Gauge::default());
     let bus = settings.supervisor == Supervisor::Systemd;
     update::effect::announce(&board, &settings.state, &entered);
-    let mut face = Face::show(&board, &settings.run, &pulse, bus)?;
+    let mut face = Face::show(&board, &gauge, &settings.run, &pulse, bus)?;
     if let Some(address) = settings.metrics {
         face.tasks
             .spawn(metrics::serve_address(board.clone(), address));
@@ -70,6 +71,7 @@ pub async fn run(
             up = boot::come_up(&settings, &board, &mut state) => up?,
             () = on_trial.gives_up(settings.trial) => return Ok(Ended::ForUpdate),
         };
+        gauge.starts(shared.clone());
         let updater = Updater::open(&settings.state, config.to_owned(), entered);
         let _ = up.set(updater.clone());
         serve(shared, listener, updater, &pulse).await
@@ -88,7 +90,7 @@ pub async fn run(
 /// Waits until the settings in `path` can be used, and says in the folder `run` what is wrong with them.
 pub async fn settings(path: &Path, run: &Path) -> Result<Settings, AgentError> {
     let board = Board::default();
-    let _face = Face::show(&board, run, &Pulse::default(), true)?;
+    let _face = Face::show(&board, &Gauge::default(), run, &Pulse::default(), true)?;
     loop {
         match Settings::load(path) {
             Ok(settings) => return Ok(settings),

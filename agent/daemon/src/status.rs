@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e3_core::document::Mesh;
+use e3_core::mesh::Way;
 use e3_core::text::clean;
 use e3_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::board::{Board, Known, Notes};
 use crate::error::AgentError;
+use crate::mesh::gauge::{Gauge, Ways};
 use crate::phase::Phase;
 use crate::update::InEffect;
 
@@ -40,6 +42,9 @@ pub struct Status {
     pub now: Time,
     /// Hub and sessions.
     pub notes: Notes,
+    /// How packets get to the other parties, by mesh.
+    #[serde(default, skip_serializing_if = "Ways::is_empty")]
+    pub ways: Ways,
 }
 
 /// Where the socket lies.
@@ -48,7 +53,7 @@ pub fn socket(run: &Path) -> PathBuf {
 }
 
 impl Status {
-    /// How this agent stands now.
+    /// How this agent stands now, without what must be measured.
     pub fn of(board: &Board) -> Self {
         Self {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
@@ -57,6 +62,7 @@ impl Status {
             known: board.known(),
             now: board.now(),
             notes: board.notes(),
+            ways: Ways::new(),
         }
     }
 
@@ -103,6 +109,9 @@ impl Status {
         };
         let up = known.root.is_some();
         line("address", up.then_some(addresses));
+        for way in self.ways.get("none").into_iter().flatten() {
+            line("", Some(said(way)));
+        }
         for (backend, mesh) in &known.meshes {
             let (standing, remedy) = match mesh {
                 Mesh::Joined { addresses } => (format!("joined as {}", addresses.join(" ")), None),
@@ -112,6 +121,9 @@ impl Status {
             };
             line("mesh", Some(format!("{backend}: {standing}")));
             line("", remedy.map(str::to_owned));
+            for way in self.ways.get(backend).into_iter().flatten() {
+                line("", Some(said(way)));
+            }
         }
         line("root", known.root.map(|root| root.to_string()));
         let head = match (known.head, known.head_expires) {
@@ -134,6 +146,14 @@ impl Status {
     }
 }
 
+/// The way to another party, for people.
+fn said(way: &Way) -> String {
+    match &way.name {
+        Some(name) => format!("{name}: {way}"),
+        None => format!("{}: {way}", way.party),
+    }
+}
+
 /// Makes the socket; what an earlier agent has left goes.
 pub fn listen(run: &Path) -> Result<UnixListener, AgentError> {
     let path = socket(run);
@@ -142,14 +162,20 @@ pub fn listen(run: &Path) -> Result<UnixListener, AgentError> {
 }
 
 /// Answers for ever.
-pub async fn serve(board: Board, listener: UnixListener) {
+pub async fn serve(board: Board, gauge: Gauge, listener: UnixListener) {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };
-        let status = serde_json::to_vec(&Status::of(&board)).unwrap_or_default();
+        let (board, gauge) = (board.clone(), gauge.clone());
         tokio::spawn(async move {
+            let ways = gauge.read().await;
+            let status = Status {
+                ways,
+                ..Status::of(&board)
+            };
+            let status = serde_json::to_vec(&status).unwrap_or_default();
             let _ = tokio::time::timeout(PATIENCE, stream.write_all(&status)).await;
         });
     }

@@ -11,6 +11,9 @@ from ..fleet import until
 from .rig import ANCHOR, JOIN_SECONDS, PARTIES
 from .strangers import stranger
 
+# What a machine can say of the ways to others that answer.
+KNOWS = {"none": {"direct"}, "link": {"direct", "relayed"}, "nebula": {"unknown"}, "wireguard": {"direct", "relayed"},
+         "openvpn": {"direct", "relayed"}, "tinc": {"unknown"}, "headscale": {"direct", "relayed"}}
 # Times ten, as systemd-analyze takes it.
 EXPOSURE = 20
 
@@ -36,6 +39,28 @@ def session(rig):
         raise Violated(f"the machines tell other addresses than the mesh's: {shown}")
     rig.must_be_good(rig.session())
     return "good"
+
+
+def ways(rig):
+    """Each machine says how its packets get to each other one, and how long they take; of one that is gone, that they do not."""
+    everybody = (*PARTIES, ANCHOR)
+
+    def missing(name):
+        ways = rig.ways(name)
+        told = {other for other, way in ways.items() if way["path"] in KNOWS[rig.backend] and way["rtt_us"] > 0}
+        return set(everybody) - {name} - told
+
+    for name in everybody:
+        until(lambda name=name: not missing(name), JOIN_SECONDS,
+              lambda name=name: f"{name} does not say how it reaches {missing(name)}: {rig.ways(name)}")
+    way = rig.ways("p0")["p1"]
+    rig.lab["p2"].run(["systemctl", "stop", "e3-agent", *([rig.unit] if rig.backend != "none" else [])])
+    until(lambda: rig.ways("p0")["p2"]["path"] == "none", JOIN_SECONDS, lambda: f"p0 still reaches p2: {rig.ways('p0')}")
+    rig.lab["p2"].run(["systemctl", "start", "e3-agent"])
+    if rig.backend != "none":
+        rig.waits_for("p2", "joined")
+    word = "reached" if way["path"] == "unknown" else way["path"]
+    return f"{word}, {way['rtt_us'] / 1000:.1f} ms"
 
 
 def evaluated(rig):
@@ -211,13 +236,13 @@ def nothing_left(rig, name):
 
 
 CASES = (
-    join, session, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed, key_lost, expired,
-    revoked, off,
+    join, session, ways, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed,
+    key_lost, expired, revoked, off,
 )
 # With a relay in the place of an anchor.
 RELAYED = (
-    join, session, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, relay_killed, no_relay, key_lost, expired,
-    revoked, off,
+    join, session, ways, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, relay_killed,
+    no_relay, key_lost, expired, revoked, off,
 )
 
 
@@ -241,6 +266,6 @@ def plain(rig):
 
 plain.__name__ = "session"
 # What a backend must do at least: for `--short`.
-QUICK = (join, session, stranger, hardened, off, blocked)
+QUICK = (join, session, ways, stranger, hardened, off, blocked)
 # Of a fleet without a mesh.
-PLAIN = (plain, stranger)
+PLAIN = (plain, ways, stranger)

@@ -98,7 +98,7 @@ def off(rig):
 
 
 CASES = (
-    join, session, cases.stranger, cases.evaluated, cases.hardened, cases.agent_restarted, cases.daemon_killed, cases.restarted,
+    join, session, cases.ways, cases.stranger, cases.evaluated, cases.hardened, cases.agent_restarted, cases.daemon_killed, cases.restarted,
     control_killed, expired, revoked, off,
 )
 # For `--short`.

@@ -127,6 +127,11 @@ class Rig:
         answer = self.lab[name].run(["e3-agent", "status", "--json"], check=False)
         return json.loads(answer.out).get("meshes", {})
 
+    def ways(self, name):
+        """How a machine says that its packets get to the others: by their names."""
+        status = json.loads(self.lab[name].run(["e3-agent", "status", "--json"]).out)
+        return {way.get("name"): way for way in status.get("ways", {}).get(self.backend, [])}
+
     def waits_for(self, name, kind, seconds=JOIN_SECONDS):
         """Waits until a machine is `joined`, or is not for this reason."""
         def is_so():

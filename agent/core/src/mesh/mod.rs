@@ -24,6 +24,7 @@ mod request;
 mod roster;
 mod text;
 mod trouble;
+mod way;
 
 pub use address::{PREFIX_BITS, Prefix, local};
 pub use control::{Headscale, Tailscale, is_server};
@@ -36,3 +37,4 @@ pub use roster::{MEMBERS, Member, Roster};
 pub(crate) use text::check_key;
 pub use text::is_backend;
 pub use trouble::NotJoined;
+pub use way::{Path, Way};

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::board::Board;
 use crate::error::AgentError;
+use crate::mesh::gauge::Gauge;
 use crate::pulse::Pulse;
 use crate::{lock, metrics, status};
 
@@ -20,6 +21,7 @@ impl Face {
     /// `bus`: on the system bus, too; demos and laptops leave that alone.
     pub(super) fn show(
         board: &Board,
+        gauge: &Gauge,
         run: &Path,
         pulse: &Pulse,
         bus: bool,
@@ -30,7 +32,8 @@ impl Face {
         // The sockets are this agent's alone; the state folder is locked when it can be.
         let only_one = lock::take(run)?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(status::serve(board.clone(), status::listen(run)?));
+        let answers = status::serve(board.clone(), gauge.clone(), status::listen(run)?);
+        tasks.spawn(answers);
         tasks.spawn(crate::notify::run(board.clone(), pulse.clone()));
         tasks.spawn(metrics::serve_socket(board.clone(), metrics::listen(run)?));
         tasks.spawn(crate::issue::run(board.clone(), run.to_owned()));

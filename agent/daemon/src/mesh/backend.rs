@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use e3_core::key::PublicKey;
 use e3_core::mesh::link::AGENT_PORT;
-use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Plan, Prefix, Roster, local};
+use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Path, Plan, Prefix, Roster, local};
 
 use super::files::Files;
+use super::gauge::Other;
 pub(super) use super::tailscale::Known;
 use super::{link, nebula, openvpn, tailscale, tinc, wireguard};
 use crate::config::PORT;
@@ -120,6 +121,47 @@ pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
         _ => None,
     };
     known.unwrap_or(NotJoined::NobodyAnswers { asked })
+}
+
+/// Where the agents of these parties are asked how long packets take; nothing where the daemon knows that itself.
+pub(super) async fn places(shared: &Shared, plan: &Plan, others: &[Other]) -> Vec<Option<IpAddr>> {
+    match &plan.backend {
+        // A connection is to this machine's own end of the mesh.
+        Backend::Link(_) => vec![None; others.len()],
+        Backend::Headscale(_) | Backend::Tailscale(_) => {
+            tailscale::places(others.iter().map(|other| other.key.as_deref())).await
+        }
+        _ => { others.iter() }
+            .map(|other| Some(address_of(shared, plan, &other.party)))
+            .collect(),
+    }
+}
+
+/// How packets get to these parties, as far as the daemon tells it, and the microseconds that they take by its own count.
+pub(super) async fn paths(
+    shared: &Shared,
+    plan: &Plan,
+    others: &[Other],
+) -> Vec<(Path, Option<u64>)> {
+    let is_anchor = plan.anchor(&shared.me()).is_some();
+    let is_next_to = |other: &Other| is_anchor || plan.anchor(&other.party).is_some();
+    let of = |path: fn(bool) -> Path| {
+        let paths = others.iter().map(|other| (path(is_next_to(other)), None));
+        paths.collect()
+    };
+    match &plan.backend {
+        Backend::Link(_) => link::paths(others).await,
+        Backend::Headscale(_) | Backend::Tailscale(_) => {
+            let paths = tailscale::paths(others.iter().map(|other| other.key.as_deref())).await;
+            paths.into_iter().map(|path| (path, None)).collect()
+        }
+        // All packets go by the anchors, and those of the anchors straight.
+        Backend::Wireguard(_) | Backend::Openvpn(_) => {
+            of(|is_next| if is_next { Path::Direct } else { Path::Relayed })
+        }
+        // Their daemons find ways by themselves, and tell nobody which.
+        Backend::Nebula(_) | Backend::Tinc(_) => of(|_| Path::Unknown),
+    }
 }
 
 /// Tells whoever must know that this machine leaves, while its daemon still runs.

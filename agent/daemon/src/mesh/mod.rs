@@ -4,6 +4,7 @@
 //! - `membership`: one mesh; joins, watches, joins again.
 //! - `backend`: what differs from backend to backend, with a folder for each (`nebula`, `wireguard`, …): keys, what its daemon is told.
 //! - `files`: what a daemon reads, where systemd takes it from.
+//! - [`gauge`]: how packets get to the others, and how long they take; `others`: who they are.
 //! - `key`, `grant`: what a machine shows to be let in.
 //! - [`place`]: by which of its addresses the parties of a session reach this one.
 //! - `probe`: whether other agents answer through the mesh. Nothing else counts as having joined: daemons say that they are
@@ -18,12 +19,14 @@
 
 mod backend;
 mod files;
+pub mod gauge;
 mod grant;
 mod key;
 pub(crate) mod link;
 mod membership;
 mod nebula;
 mod openvpn;
+mod others;
 pub mod place;
 mod probe;
 mod tailscale;

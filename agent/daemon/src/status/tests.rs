@@ -4,7 +4,7 @@ use e3_core::degraded::Degraded;
 use e3_core::digest::Digest;
 use e3_core::document::Progress;
 use e3_core::key::SecretKey;
-use e3_core::mesh::NotJoined;
+use e3_core::mesh::{NotJoined, Path};
 use e3_core::session::{Failure, Reason};
 use e3_core::update::Stage;
 
@@ -41,6 +41,7 @@ fn status(phase: Phase, known: Known) -> Status {
         known,
         now: Time::from_unix(1_795_341_600),
         notes: Notes::default(),
+        ways: Ways::new(),
     }
 }
 
@@ -251,6 +252,33 @@ fn a_mesh_is_told_with_what_keeps_the_machine_out() {
     });
     let all = reasons.map(|reason| of(Mesh::NotJoined { reason }));
     insta::assert_snapshot!("mesh", [&[joined][..], &all[..]].concat().join("\n"));
+}
+
+#[test]
+fn the_ways_to_the_others_stand_below_their_mesh() {
+    let way = |n: u8, name: Option<&str>, path, rtt_us| Way {
+        party: SecretKey::from_seed(&[n; 32]).public(),
+        name: name.map(|name| name.parse().unwrap()),
+        path,
+        rtt_us,
+    };
+    let ways = vec![
+        way(3, Some("bob"), Path::Direct, Some(12_345)),
+        way(4, Some("carol"), Path::Relayed, Some(48_000)),
+        way(5, Some("dave"), Path::Unknown, Some(1_234)),
+        way(6, None, Path::None, None),
+    ];
+    let mut plain = ready();
+    plain.ways = [("none".to_owned(), ways[..1].to_vec())].into();
+    let mut meshed = ready();
+    let addresses = vec!["127.164.1.2".to_owned()];
+    meshed.known.meshes = [("link".to_owned(), Mesh::Joined { addresses })].into();
+    meshed.ways = [("link".to_owned(), ways)].into();
+    insta::assert_snapshot!("ways", [plain.screen(), meshed.screen()].join("\n"));
+    let json = serde_json::to_string_pretty(&meshed.ways).unwrap();
+    insta::assert_snapshot!("json-ways", json);
+    let again: Status = serde_json::from_str(&serde_json::to_string(&meshed).unwrap()).unwrap();
+    assert_eq!(again, meshed);
 }
 
 #[test]

@@ -12,11 +12,12 @@ mod control;
 pub(crate) mod ways;
 
 use e3_client::files::{self, private_folder};
-use e3_core::mesh::link::{AGENT_PORT, Answer, Id, Link, Problem, Request, Status};
-use e3_core::mesh::{NotJoined, Plan};
+use e3_core::mesh::link::{AGENT_PORT, Answer, Id, Link, PeerPath, Problem, Request, Status};
+use e3_core::mesh::{NotJoined, Path, Plan};
 
 use super::backend::{Prepared, belongs};
 use super::files::Files;
+use super::gauge::Other;
 use super::{key, unable};
 use crate::shared::Shared;
 
@@ -68,6 +69,25 @@ pub(super) async fn is_at_a_relay() -> bool {
         control::ask(&Request::Status).await,
         Ok(Answer::Status(status)) if status.relays.iter().any(|relay| relay.connected)
     )
+}
+
+/// How packets get to these parties, and how long they take, by the daemon's word: its peers prove their transport keys.
+pub(super) async fn paths(others: &[Other]) -> Vec<(Path, Option<u64>)> {
+    let peers = match control::ask(&Request::Status).await {
+        Ok(Answer::Status(status)) => status.peers,
+        _ => Vec::new(),
+    };
+    let of = |other: &Other| {
+        let id: Option<Id> = other.key.as_deref().and_then(|key| key.parse().ok());
+        let peer = peers.iter().find(|peer| Some(peer.id) == id);
+        let path = match peer.map(|peer| &peer.path) {
+            Some(PeerPath::Direct { .. }) => Path::Direct,
+            Some(PeerPath::Relayed { .. }) => Path::Relayed,
+            Some(PeerPath::None) | None => Path::None,
+        };
+        (path, peer.and_then(|peer| peer.rtt_us))
+    };
+    others.iter().map(of).collect()
 }
 
 /// Why nobody is reached, if the daemon knows.

@@ -4,6 +4,7 @@
 //! - [`address`]: has it join if it needs to, and asks it for the machine's address.
 //! - [`witnesses`]: where the other parties are: each names its key on this mesh in its presence, and the daemon knows which
 //!   address goes with that key. The hub is asked for presences only when nobody is known who answers.
+//! - [`places`], [`paths`]: where given ones are, and how packets get there.
 //! - [`leave`]: the control server forgets the machine.
 //! - `local`, `status`, `config`: the daemon's socket, what it says there, what it is told.
 //! - `admission`: the key that a machine is let in with, once.
@@ -19,18 +20,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use e3_client::files::{private_folder, read_bounded, write_atomic};
-use e3_core::document::{Enrolment, Presence};
-use e3_core::envelope::Envelope;
 use e3_core::key::PublicKey;
-use e3_core::limits;
-use e3_core::mesh::{Backend, NotJoined, Plan};
+use e3_core::mesh::{Backend, NotJoined, Path, Plan};
 use tokio::time::Instant;
 
 use self::local::{Local, LocalError};
 use self::status::{Standing, Status};
 use super::backend::Prepared;
 use super::files::Files;
-use super::{key, unable};
+use super::{key, others, unable};
 use crate::shared::Shared;
 
 /// For how long the daemon may be on its way before its trouble is told.
@@ -142,24 +140,41 @@ pub(super) async fn witnesses(
     if !there.is_empty() {
         return there;
     }
-    let parties = match shared.hub.parties().await {
-        Ok(parties) => parties,
+    let others = match others::presences(shared).await {
+        Ok(others) => others,
         Err(error) => {
             tracing::debug!(error = %crate::text::chain(&error), "the hub cannot be asked who is in the mesh");
             return Vec::new();
         }
     };
-    let (backend, me) = (plan.backend.name(), shared.me());
-    let said = parties.into_iter().filter_map(|record| {
-        // The hub's word for which party this is counts for nothing: its signature does.
-        let envelope = Envelope::parse(&record.enrolment, limits::ENVELOPE).ok()?;
-        let party = envelope.unverified::<Enrolment>().ok()?.party;
-        let presence = Presence::open(&record.presence?, &party, &shared.join.fleet)?;
+    let backend = plan.backend.name();
+    let said = others.filter_map(|presence| {
         let key = presence.mesh_keys.get(backend)?;
-        (party != me && addresses.contains_key(key)).then(|| (party, key.clone()))
+        { addresses.contains_key(key) }.then(|| (presence.party, key.clone()))
     });
     *known.lock() = said.take(WITNESSES).collect();
     known.there(&addresses)
+}
+
+/// Where the parties with these keys are.
+pub(super) async fn places(keys: impl Iterator<Item = Option<&str>>) -> Vec<Option<IpAddr>> {
+    let addresses = ask(&Local::new()).await.map(|status| status.others());
+    let addresses = addresses.unwrap_or_default();
+    let of = |key: Option<&str>| addresses.get(key?).copied().map(IpAddr::V4);
+    keys.map(of).collect()
+}
+
+/// How packets get to them.
+pub(super) async fn paths(keys: impl Iterator<Item = Option<&str>>) -> Vec<Path> {
+    let Ok(status) = ask(&Local::new()).await else {
+        return keys.map(|_| Path::Unknown).collect();
+    };
+    let direct = status.direct();
+    keys.map(|key| match key {
+        Some(key) if direct.contains(key) => Path::Direct,
+        _ => Path::Relayed,
+    })
+    .collect()
 }
 
 /// Why nobody answers, if the daemon knows.

@@ -1,6 +1,6 @@
 //! What Tailscale's daemon says of itself, made into what the fleet is told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use base64::Engine as _;
@@ -108,6 +108,13 @@ impl Status {
             .filter(|other| !other.relay.is_empty() || !other.cur_addr.is_empty())
             .filter_map(|other| Some((other.key()?, other.address()?)))
             .collect()
+    }
+
+    /// The keys of those to whom packets go straight.
+    pub(super) fn direct(&self) -> HashSet<String> {
+        let others = self.peer.iter().flat_map(HashMap::values);
+        let direct = others.filter(|other| !other.cur_addr.is_empty());
+        direct.filter_map(Machine::key).collect()
     }
 }
 
