@@ -33,7 +33,7 @@ use crate::pulse::{self, Pulse};
 use crate::session::driver::Command;
 use crate::shared::Shared;
 use crate::update::{Entered, Updater};
-use crate::{fitness, housekeeping, mesh, metrics, presence, sync, update};
+use crate::{fitness, housekeeping, mesh, metrics, moves, presence, sync, update};
 
 /// How often files that cannot be used are looked at again.
 const RECHECK: Duration = Duration::from_secs(2);
@@ -150,6 +150,7 @@ async fn serve(
     tokio::spawn(Outbox::deliver(shared.clone()));
     tokio::spawn(presence::run(shared.clone()));
     tokio::spawn(mesh::run(shared.clone()));
+    tokio::spawn(moves::run(shared.clone()));
     let (inputs, mut incoming) = mpsc::channel(64);
     let (heads, mut new_heads) = mpsc::channel(4);
     housekeeping::tidy(&shared);

@@ -63,7 +63,7 @@ pub async fn come_up(
     loop {
         let error = match attempt(settings, board, lock).await {
             Ok(up) => {
-                tracing::info!(addresses = up.0.addresses.join(" "), "joined");
+                tracing::info!(addresses = up.0.addresses().join(" "), "joined");
                 board.phase_is(Phase::Ready);
                 board.degraded(Source::Boot, None);
                 return Ok(up);
@@ -183,7 +183,8 @@ async fn attempt(
         joined_from,
         key,
         hub,
-        addresses,
+        port,
+        moves: watch::Sender::new(0),
         plans: watch::Sender::new(plans),
         ways: Ways::default(),
     });

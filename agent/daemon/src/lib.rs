@@ -6,6 +6,7 @@
 //! | [`config`], [`join`], [`import`] | settings; what finds the fleet, and how it gets here |
 //! | [`ledger`], [`keeper`], [`journal`], [`refusals`], [`store`] | what is on the disk |
 //! | [`enrol`], [`sync`], [`presence`], [`outbox`], [`book`] | what goes to and comes from the hub |
+//! | [`address`], [`moves`] | where this machine is, and when that changes |
 //! | [`peer`] | the channel between agents |
 //! | [`session`] | one session, carried out |
 //! | [`runtime`], [`party`], [`supervisor`] | Python, MPyC, and who starts and stops them |
@@ -42,6 +43,7 @@ pub mod lock;
 pub mod logging;
 pub mod mesh;
 pub mod metrics;
+pub mod moves;
 pub mod notify;
 pub mod outbox;
 pub mod party;

@@ -21,6 +21,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Publishes presences for ever.
 pub async fn run(shared: Shared) {
     let mut changes = shared.board.subscribe();
+    let mut moves = shared.moves.subscribe();
     let (mut counter, mut retry) = (PresenceCounter::default(), RETRY);
     loop {
         changes.borrow_and_update();
@@ -44,6 +45,7 @@ pub async fn run(shared: Shared) {
                 }
                 tokio::time::sleep(GATHER).await;
             }
+            Ok(()) = moves.changed() => retry = RETRY,
             () = tokio::time::sleep(wait) => {}
         }
     }

@@ -61,8 +61,10 @@ pub struct Parts {
     pub board: Board,
     /// Receipts on their way to the hub.
     pub outbox: Outbox,
-    /// `host:port` of this agent without a mesh, best first.
-    pub addresses: Vec<String>,
+    /// The port of this agent.
+    pub port: u16,
+    /// How often this machine's addresses have changed.
+    pub moves: watch::Sender<u64>,
     /// The meshes that the newest head asks for.
     pub plans: watch::Sender<Vec<Plan>>,
     /// What the built-in mesh carries for sessions.
@@ -78,6 +80,11 @@ impl Shared {
     /// This party's identity.
     pub fn me(&self) -> PublicKey {
         self.key.public()
+    }
+
+    /// `host:port` of this agent without a mesh, best first.
+    pub fn addresses(&self) -> Vec<String> {
+        crate::address::advertised(&self.settings.advertise, self.port)
     }
 
     /// Trust state and journal. Held for one step, never across an `await`.

@@ -25,6 +25,7 @@ const CLOCK_DOUBT: i64 = 24 * 3600;
 pub async fn run(shared: Shared, heads: mpsc::Sender<Vec<u8>>) {
     let mut pause = RETRY;
     let mut etag = None;
+    let mut moves = shared.moves.subscribe();
     loop {
         if follow(&shared, &heads, &mut etag).await {
             pause = RETRY;
@@ -33,8 +34,12 @@ pub async fn run(shared: Shared, heads: mpsc::Sender<Vec<u8>>) {
             return;
         }
         poll(&shared, &heads, &mut etag).await;
-        Timetable::new(&shared.board, pause).due().await;
-        pause = (pause * 2).min(shared.settings.poll);
+        let mut table = Timetable::new(&shared.board, pause);
+        tokio::select! {
+            () = table.due() => pause = (pause * 2).min(shared.settings.poll),
+            // There may be a way to it again, or another one.
+            Ok(()) = moves.changed() => pause = RETRY,
+        }
     }
 }
 

@@ -5,15 +5,20 @@ import ipaddress
 import json
 import os
 import signal
+import time
 
 from ..cells import Violated
 from ..fleet import until
+from .measure import renumber
 from .rig import ANCHOR, JOIN_SECONDS, PARTIES
 from .strangers import stranger
 
 # What a machine can say of the ways to others that answer.
 KNOWS = {"none": {"direct"}, "link": {"direct", "relayed"}, "nebula": {"unknown"}, "wireguard": {"direct", "relayed"},
          "openvpn": {"direct", "relayed"}, "tinc": {"unknown"}, "headscale": {"direct", "relayed"}}
+# Daemons that go on from another address by themselves, and the seconds until a machine with one is with its hub again.
+ROAMS = {"link", "nebula", "wireguard", "headscale"}
+MOVED_SECONDS = 3
 # Times ten, as systemd-analyze takes it.
 EXPOSURE = 20
 
@@ -61,6 +66,30 @@ def ways(rig):
         rig.waits_for("p2", "joined")
     word = "reached" if way["path"] == "unknown" else way["path"]
     return f"{word}, {way['rtt_us'] / 1000:.1f} ms"
+
+
+def cable_moved(rig):
+    """A party's cable gets another address while a session runs: it is with its hub and in the mesh again within seconds, and in a
+    session that is started then. The one that runs goes on where the mesh's daemon can roam."""
+    machine, node = rig.lab["p1"], rig.lab.network.node("p1")
+    moved = f"{node.address.rsplit('.', 1)[0]}.211"
+    took, words = [], []
+    for old, new in ((node.address, moved), (moved, node.address)):
+        name = rig.session("slow.py")
+        rig.runs(name)
+        before = rig.fleet.status()["p1"]["presence"]["counter"]
+        renumber(machine, old, new, node.gateway)
+        begin = time.monotonic()
+        until(lambda before=before: rig.fleet.status()["p1"]["presence"]["counter"] > before, MOVED_SECONDS,
+              lambda: "the hub does not hear of it")
+        took.append(time.monotonic() - begin)
+        following = rig.session()
+        verdict = rig.verdict(name)
+        if verdict != "good" and (rig.backend in ROAMS or {kind for kind, _ in verdict} != {"lost"}):
+            raise Violated(f"the session that ran: {verdict}")
+        words.append("went on" if verdict == "good" else "ended: lost")
+        rig.must_be_good(following)
+    return f"with the hub after {max(took):.1f} s; {', '.join(dict.fromkeys(words))}; good again"
 
 
 def evaluated(rig):
@@ -236,12 +265,12 @@ def nothing_left(rig, name):
 
 
 CASES = (
-    join, session, ways, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, anchor_killed,
+    join, session, ways, stranger, evaluated, hardened, cable_moved, agent_restarted, daemon_killed, restarted, anchor_killed,
     key_lost, expired, revoked, off,
 )
 # With a relay in the place of an anchor.
 RELAYED = (
-    join, session, ways, stranger, evaluated, hardened, agent_restarted, daemon_killed, restarted, relay_killed,
+    join, session, ways, stranger, evaluated, hardened, cable_moved, agent_restarted, daemon_killed, restarted, relay_killed,
     no_relay, key_lost, expired, revoked, off,
 )
 
@@ -268,4 +297,4 @@ plain.__name__ = "session"
 # What a backend must do at least: for `--short`.
 QUICK = (join, session, ways, stranger, hardened, off, blocked)
 # Of a fleet without a mesh.
-PLAIN = (plain, ways, stranger)
+PLAIN = (plain, ways, stranger, cable_moved)

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use e3_core::digest::Blob;
 
+use super::lines::Since;
 use super::{Hub, HubError, Way, blob_path};
 
 /// Read from a folder at once.
@@ -25,7 +26,7 @@ pub struct Download {
 
 #[derive(Debug)]
 enum Source {
-    Http(reqwest::Response),
+    Http(reqwest::Response, Since),
     File(std::fs::File),
 }
 
@@ -38,12 +39,12 @@ impl Hub {
                 let opened = std::fs::File::open(folder.join(&what));
                 Source::File(opened.map_err(|error| self.of_file(&what, &error))?)
             }
-            Way::Http { base, requests, .. } => {
-                let request = requests.get(format!("{base}/{what}"));
-                let response = request.send().await;
-                let response = response.map_err(|error| HubError::of_request(&self.url, &error))?;
+            Way::Http { base, lines, .. } => {
+                let request = lines.requests().get(format!("{base}/{what}"));
+                let mut since = lines.since_now();
+                let response = since.unless_moved(&self.url, request.send()).await?;
                 match response.status().as_u16() {
-                    200 => Source::Http(response),
+                    200 => Source::Http(response, since),
                     404 => return Err(HubError::NotFound { what }),
                     status => {
                         let body = self.body(response, &what, 65_536).await?;
@@ -79,10 +80,9 @@ impl Download {
     /// The next piece; nothing at its end. The first byte too many is an error.
     pub async fn next(&mut self) -> Result<Option<Bytes>, HubError> {
         let piece = match &mut self.source {
-            Source::Http(response) => response
-                .chunk()
-                .await
-                .map_err(|error| HubError::of_request(&self.url, &error))?,
+            Source::Http(response, since) => {
+                since.unless_moved(&self.url, response.chunk()).await?
+            }
             Source::File(file) => {
                 let mut piece = vec![0; PIECE];
                 let read = file

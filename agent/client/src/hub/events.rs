@@ -5,6 +5,7 @@ use e3_core::digest::Digest;
 use e3_core::limits;
 use serde::Deserialize;
 
+use super::lines::Since;
 use super::{Hub, HubError, Way};
 
 /// What to be told.
@@ -48,6 +49,7 @@ pub enum HubEvent {
 #[derive(Debug)]
 pub struct Events {
     response: reqwest::Response,
+    since: Since,
     url: String,
     /// Bytes of a line that has not ended yet.
     line: Vec<u8>,
@@ -60,20 +62,22 @@ pub struct Events {
 impl Hub {
     /// Opens the push stream. A folder or static host has none: [`HubError::ReadOnly`].
     pub async fn events(&self, topics: &[Topic]) -> Result<Events, HubError> {
-        let Way::Http { base, events, .. } = &self.way else {
+        let Way::Http { base, lines, .. } = &self.way else {
             return Err(HubError::ReadOnly {
                 url: self.url.clone(),
             });
         };
         let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
         let path = format!("v1/events?topics={}", topics.join(","));
-        let sent = events.get(format!("{base}/{path}")).send().await;
-        let response = sent.map_err(|error| HubError::of_request(&self.url, &error))?;
+        let mut since = lines.since_now();
+        let sent = lines.events().get(format!("{base}/{path}")).send();
+        let response = since.unless_moved(&self.url, sent).await?;
         self.note_date(&response);
         let status = response.status().as_u16();
         match status {
             200 => Ok(Events {
                 response,
+                since,
                 url: self.url.clone(),
                 line: Vec::new(),
                 rest: bytes::Bytes::new(),
@@ -105,8 +109,8 @@ impl Events {
                 url: self.url.clone(),
                 detail: "the stream has ended".to_owned(),
             };
-            let chunk = self.response.chunk().await;
-            let chunk = chunk.map_err(|error| HubError::of_request(&self.url, &error))?;
+            let chunk = self.response.chunk();
+            let chunk = self.since.unless_moved(&self.url, chunk).await?;
             self.rest = chunk.ok_or_else(ended)?;
         }
     }

@@ -7,16 +7,18 @@
 mod download;
 mod error;
 mod events;
+mod lines;
 mod read;
 mod write;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use e3_core::digest::Digest;
 use e3_core::time::Time;
 
+use self::lines::Lines;
 use crate::clock::Clock;
 use crate::tls::Authorities;
 
@@ -24,14 +26,6 @@ pub use self::download::Download;
 pub use self::error::HubError;
 pub use self::events::{Events, HubEvent, Topic};
 pub use self::read::{Head, PartyRecord};
-
-/// Long enough for a phone line, short enough to notice a dead hub.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a connection is kept for the next request: less than hubs and web servers keep it, so
-/// that no request meets a connection that is just being closed.
-const IDLE: Duration = Duration::from_secs(8);
-/// The longest silence within one answer.
-const SILENCE: Duration = Duration::from_secs(20);
 
 /// A hub. Cheap to clone; all clones share their connections.
 #[derive(Debug, Clone)]
@@ -46,8 +40,7 @@ enum Way {
     Http {
         /// As it was given, without a trailing slash.
         base: String,
-        requests: reqwest::Client,
-        events: reqwest::Client,
+        lines: Arc<Lines>,
         /// Of the latest answer that had a date, and when that came.
         date: Arc<Mutex<Option<(Time, Instant)>>>,
     },
@@ -92,16 +85,13 @@ impl Hub {
             None => Authorities::Machine,
         };
         let tls = crate::tls::client(authorities, clock.clone()).map_err(certificate)?;
-        let requests = client(tls.clone(), SILENCE)?;
-        // The hub breaks an event stream's silence every 30 s.
-        let events = client(tls, 3 * SILENCE + CONNECT)?;
+        let lines = Arc::new(Lines::new(tls)?);
         let base = url.trim_end_matches('/').to_owned();
         Ok(Self {
             url: e3_core::text::without_credentials(&base),
             way: Way::Http {
                 base,
-                requests,
-                events,
+                lines,
                 date: Arc::default(),
             },
         })
@@ -110,6 +100,14 @@ impl Hub {
     /// Its address, without user and password.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// This machine has got another address: what was sent from the old one is not answered any more. Gives up what is
+    /// waited for, which fails as if the hub could not be reached, and begins with new connections.
+    pub fn moved(&self) {
+        if let Way::Http { lines, .. } = &self.way {
+            lines.renew();
+        }
     }
 
     /// How many seconds the hub's clock is ahead of this machine's, by its latest answer; negative if it is behind.
@@ -144,19 +142,6 @@ fn certificate(detail: String) -> HubError {
         url: "hub_ca".to_owned(),
         detail,
     }
-}
-
-fn client(tls: rustls::ClientConfig, silence: Duration) -> Result<reqwest::Client, HubError> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(CONNECT)
-        .read_timeout(silence)
-        .pool_idle_timeout(IDLE)
-        .tcp_nodelay(true)
-        // A redirect could turn a PUT into something else, and a hub has no reason to send one.
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| certificate(error.to_string()))
 }
 
 /// Where a blob lies.

@@ -102,12 +102,12 @@ impl Hub {
     }
 
     async fn size_by_http(&self, path: &str) -> Result<Size, HubError> {
-        let Way::Http { base, requests, .. } = &self.way else {
+        let Way::Http { base, lines, .. } = &self.way else {
             return Ok(Size::Missing);
         };
-        let request = requests.head(format!("{base}/{path}"));
-        let response = request.send().await;
-        let response = response.map_err(|error| HubError::of_request(&self.url, &error))?;
+        let request = lines.requests().head(format!("{base}/{path}"));
+        let mut since = lines.since_now();
+        let response = since.unless_moved(&self.url, request.send()).await?;
         match response.status().as_u16() {
             // Not `content_length()`: that is the length of the body, and this answer has none.
             200 => Ok(response
@@ -203,15 +203,13 @@ impl Hub {
     async fn get(&self, path: &str, limit: u64, known: Option<&str>) -> Result<Answer, HubError> {
         match &self.way {
             Way::Folder(folder) => read_folder(folder, path, limit, known),
-            Way::Http { base, requests, .. } => {
-                let mut request = requests.get(format!("{base}/{path}"));
+            Way::Http { base, lines, .. } => {
+                let mut request = lines.requests().get(format!("{base}/{path}"));
                 if let Some(etag) = known {
                     request = request.header(http::header::IF_NONE_MATCH, etag);
                 }
-                let response = request
-                    .send()
-                    .await
-                    .map_err(|error| HubError::of_request(&self.url, &error))?;
+                let mut since = lines.since_now();
+                let response = since.unless_moved(&self.url, request.send()).await?;
                 self.note_date(&response);
                 let status = response.status().as_u16();
                 let etag = response.headers().get(http::header::ETAG);
@@ -253,11 +251,11 @@ impl Hub {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| HubError::of_request(&self.url, &error))?
-        {
+        let Way::Http { lines, .. } = &self.way else {
+            return Ok(bytes);
+        };
+        let mut since = lines.since_now();
+        while let Some(chunk) = since.unless_moved(&self.url, response.chunk()).await? {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }

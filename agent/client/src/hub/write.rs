@@ -159,21 +159,20 @@ impl Hub {
         body: Vec<u8>,
         condition: Option<(http::HeaderName, &str)>,
     ) -> Result<reqwest::Response, HubError> {
-        let Way::Http { base, requests, .. } = &self.way else {
+        let Way::Http { base, lines, .. } = &self.way else {
             return Err(HubError::ReadOnly {
                 url: self.url.clone(),
             });
         };
-        let mut request = requests
+        let mut request = lines
+            .requests()
             .request(method, format!("{base}/{path}"))
             .body(body);
         if let Some((name, value)) = condition {
             request = request.header(name, value);
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| HubError::of_request(&self.url, &error))?;
+        let mut since = lines.since_now();
+        let response = since.unless_moved(&self.url, request.send()).await?;
         let status = response.status().as_u16();
         if response.status().is_success() {
             return Ok(response);

@@ -10,9 +10,10 @@ use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Path, Plan, Prefix, R
 use super::files::Files;
 use super::gauge::Other;
 pub(super) use super::tailscale::Known;
-use super::{link, nebula, openvpn, tailscale, tinc, wireguard};
+use super::{link, nebula, openvpn, tailscale, tinc, unable, wireguard};
 use crate::config::PORT;
 use crate::shared::Shared;
+use crate::supervisor::systemd::Service;
 
 /// The daemons of all backends: what a machine may have to leave.
 pub(super) const ALL: [&str; 6] = [
@@ -50,6 +51,32 @@ pub(super) async fn takes(shared: &Shared, plan: &Plan) -> bool {
         Backend::Link(_) => link::takes(shared).await,
         _ => false,
     }
+}
+
+/// Has a daemon connect anew that would not notice soon that the machine has got another address. Its device stays, and what waits
+/// on it. The others notice it by themselves, or, as anchors, wait for those who connect.
+pub(super) async fn moved(
+    shared: &Shared,
+    plan: &Plan,
+    files: &Files,
+    service: &Service,
+) -> Result<(), NotJoined> {
+    if plan.anchor(&shared.me()).is_some() {
+        return Ok(());
+    }
+    let told = match plan.backend {
+        // Its only connection is by TCP.
+        Backend::Openvpn(_) if plan.anchors.iter().all(openvpn::is_by_tcp) => {
+            service.signal(openvpn::CONNECT_ANEW).await
+        }
+        // Its connections to the anchors are, and it gives up those to whom something new is known.
+        Backend::Tinc(_) => {
+            files.renew().map_err(|error| unable(&error))?;
+            service.reload().await
+        }
+        _ => Ok(()),
+    };
+    told.map_err(|error| unable(&error))
 }
 
 /// Whether this machine is in, although there is nobody else to be asked.
@@ -113,16 +140,6 @@ pub(super) async fn witnesses(
         .collect()
 }
 
-/// Why nobody of so many answers.
-pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
-    let known = match plan.backend {
-        Backend::Link(_) => link::trouble().await,
-        Backend::Headscale(_) | Backend::Tailscale(_) if asked > 0 => tailscale::trouble().await,
-        _ => None,
-    };
-    known.unwrap_or(NotJoined::NobodyAnswers { asked })
-}
-
 /// Where the agents of these parties are asked how long packets take; nothing where the daemon knows that itself.
 pub(super) async fn places(shared: &Shared, plan: &Plan, others: &[Other]) -> Vec<Option<IpAddr>> {
     match &plan.backend {
@@ -160,8 +177,20 @@ pub(super) async fn paths(
             of(|is_next| if is_next { Path::Direct } else { Path::Relayed })
         }
         // Their daemons find ways by themselves, and tell nobody which.
+        // All packets go by the anchor, and its own straight.
+        Backend::Openvpn(_) => of(|is_next| if is_next { Path::Direct } else { Path::Relayed }),
         Backend::Nebula(_) | Backend::Tinc(_) => of(|_| Path::Unknown),
     }
+}
+
+/// Why nobody of so many answers.
+pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
+    let known = match plan.backend {
+        Backend::Link(_) => link::trouble().await,
+        Backend::Headscale(_) | Backend::Tailscale(_) if asked > 0 => tailscale::trouble().await,
+        _ => None,
+    };
+    known.unwrap_or(NotJoined::NobodyAnswers { asked })
 }
 
 /// Tells whoever must know that this machine leaves, while its daemon still runs.

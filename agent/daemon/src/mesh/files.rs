@@ -84,6 +84,15 @@ impl Files {
         Ok(change)
     }
 
+    /// Writes again what the daemon reads while it runs: it goes by when that was.
+    pub(super) fn renew(&self) -> Result<(), FileError> {
+        let folder = self.folder.join(OPEN);
+        for (name, contents) in &self.open {
+            write_private(&folder.join(name), contents.as_bytes())?;
+        }
+        publish(&folder)
+    }
+
     /// Whether there are any.
     pub(super) fn are_there(&self) -> bool {
         self.folder.exists()

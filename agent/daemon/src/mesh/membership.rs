@@ -122,6 +122,7 @@ impl<'a> Membership<'a> {
         let ends = grant::due(self.shared, prepared.grant.as_ref());
         tokio::select! {
             trouble = self.look() => trouble,
+            trouble = self.moves(prepared) => trouble,
             () = ends => NotJoined::Joining,
             ended = self.service.ended() => match ended {
                 Ok(how) => NotJoined::DaemonDied { detail: how },
@@ -130,9 +131,22 @@ impl<'a> Membership<'a> {
         }
     }
 
+    /// Tells the daemon whenever this machine has moved; ends if it cannot be told.
+    async fn moves(&self, prepared: &Prepared) -> NotJoined {
+        let mut moves = self.shared.moves.subscribe();
+        while moves.changed().await.is_ok() {
+            let told = backend::moved(self.shared, self.plan, &prepared.files, &self.service);
+            if let Err(trouble) = told.await {
+                return trouble;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Looks again and again; ends when the backend itself says that something is wrong.
     async fn look(&self) -> NotJoined {
         let (mut pause, mut silent_since) = (FIRST_LOOK, Some(Instant::now()));
+        let mut moves = self.shared.moves.subscribe();
         let known = Known::default();
         tokio::time::sleep(backend::settling(self.shared, self.plan)).await;
         loop {
@@ -161,7 +175,10 @@ impl<'a> Membership<'a> {
                     (pause * 2).min(SILENT_LOOK)
                 };
             }
-            tokio::time::sleep(jitter(pause)).await;
+            tokio::select! {
+                () = tokio::time::sleep(jitter(pause)) => {}
+                Ok(()) = moves.changed() => pause = FIRST_LOOK,
+            }
         }
     }
 

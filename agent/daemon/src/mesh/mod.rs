@@ -70,6 +70,19 @@ pub fn networks(first_root: &Digest) -> Arc<[Prefix]> {
     backend::ALL.map(|name| Prefix::of(first_root, name)).into()
 }
 
+/// Whether a mesh's daemon, and so its device, has this name.
+pub fn is_daemon(name: &str) -> bool {
+    backend::ALL.contains(&name)
+}
+
+/// This machine's addresses have changed: without a mesh that is where the others find it.
+pub fn moved(shared: &Shared) {
+    let plans = shared.plans.borrow();
+    if plans.is_empty() {
+        tell_addresses(shared, &plans);
+    }
+}
+
 /// Leaves what the fleet wants no more.
 async fn leave_others(shared: &Shared, plans: &[Plan]) {
     let is_wanted = |daemon: &str| plans.iter().any(|plan| plan.backend.daemon() == daemon);
@@ -115,7 +128,7 @@ fn not_joined(shared: &Shared, backend: &str, reason: &NotJoined) {
 /// machine. Whoever has fallen out of all of them is where it was: it may be back before anybody else looks.
 fn tell_addresses(shared: &Shared, plans: &[Plan]) {
     if plans.is_empty() {
-        return shared.board.addresses(&shared.addresses);
+        return shared.board.addresses(&shared.addresses());
     }
     let standings = shared.board.known().meshes;
     let told: Vec<String> = plans
@@ -133,10 +146,10 @@ fn tell_addresses(shared: &Shared, plans: &[Plan]) {
 
 /// The port of this agent in a mesh: its own, where that is carried as it is.
 fn port(shared: &Shared, plan: &Plan) -> u16 {
-    let usual = backend::port(plan);
-    let own = shared.addresses.first();
-    let own = own.and_then(|own| own.rsplit_once(':')?.1.parse().ok());
-    own.filter(|_| usual == PORT).unwrap_or(usual)
+    match backend::port(plan) {
+        PORT => shared.port,
+        other => other,
+    }
 }
 
 /// `host:port` of an address.

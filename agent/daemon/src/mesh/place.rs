@@ -102,8 +102,8 @@ async fn joined(shared: &Shared, wanted: &[&str]) -> Result<Vec<(String, String)
 
 /// The first address of the machine itself.
 fn of_machine(shared: &Shared) -> String {
-    let address = shared.addresses.first();
-    let address = address.map_or("127.0.0.1", String::as_str);
+    let address = shared.addresses().into_iter().next();
+    let address = address.as_deref().unwrap_or("127.0.0.1");
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_matches(['[', ']']).to_owned()
 }

@@ -94,6 +94,11 @@ pub(super) fn render(
     text
 }
 
+/// Whether the server is reached by TCP.
+pub(in super::super) fn is_by_tcp(server: &Anchor) -> bool {
+    server.port() == Some(TCP)
+}
+
 /// The server listens on all addresses, of version 4 as well.
 fn serve(port: u16, roster: &Roster, identity: &Identity) -> Zeroizing<String> {
     let listen = if port == TCP {

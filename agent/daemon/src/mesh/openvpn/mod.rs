@@ -9,12 +9,15 @@ mod identity;
 
 use e3_core::mesh::{NotJoined, Plan, Prefix, Roster};
 
+pub(super) use self::config::is_by_tcp;
 use self::identity::Identity;
 use super::backend::{Prepared, belongs};
 use super::files::Files;
 use crate::shared::Shared;
 
 const NAME: &str = "openvpn";
+/// SIGUSR1: it connects anew, and keeps its device.
+pub(super) const CONNECT_ANEW: i32 = nix::libc::SIGUSR1;
 
 /// Everything that the daemon needs.
 pub(super) fn prepare(

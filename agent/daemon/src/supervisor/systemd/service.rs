@@ -35,6 +35,11 @@ impl Service {
         unit::reload(&self.bus, &self.unit).await
     }
 
+    /// Sends it a signal.
+    pub async fn signal(&self, signal: i32) -> Result<(), SupervisorError> {
+        unit::signal(&self.bus, &self.unit, signal).await
+    }
+
     /// Stops it, whether it runs or not, and has systemd forget how it ended.
     pub async fn stop(&self) -> Result<(), SupervisorError> {
         unit::end(&self.bus, &self.unit).await

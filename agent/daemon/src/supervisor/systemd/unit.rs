@@ -76,6 +76,13 @@ pub(super) async fn reload(bus: &Bus, unit: &str) -> Result<(), SupervisorError>
     job(bus, "reload", unit, &SetOnce::new()).await
 }
 
+/// Sends a signal to the unit's main process.
+pub(super) async fn signal(bus: &Bus, unit: &str, signal: i32) -> Result<(), SupervisorError> {
+    let manager = manager(&bus.connection().await?).await?;
+    let sent = manager.kill_unit(unit, "main", signal).await;
+    sent.map_err(|source| failed("kill", unit, source))
+}
+
 /// Ends whatever of the unit is left, and has systemd forget it.
 pub(super) async fn end(bus: &Bus, unit: &str) -> Result<(), SupervisorError> {
     stop(bus, unit).await?;

@@ -1,0 +1,146 @@
+//! The connections to a hub. They last, and so must be given up when this machine's addresses have changed: whoever waits for an
+//! answer to where nobody is any more would do so until a timeout.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{HubError, certificate};
+
+/// Long enough for a phone line, short enough to notice a dead hub.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection is kept for the next request: less than hubs and web servers keep it, so
+/// that no request meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(8);
+/// The longest silence within one answer.
+const SILENCE: Duration = Duration::from_secs(20);
+/// The same of an event stream, whose silence the hub breaks every 30 s.
+const STREAM: Duration = Duration::from_secs(65);
+
+/// The connections.
+#[derive(Debug)]
+pub(super) struct Lines {
+    tls: rustls::ClientConfig,
+    clients: Mutex<Clients>,
+    moved: watch::Sender<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Clients {
+    requests: reqwest::Client,
+    events: reqwest::Client,
+}
+
+/// Whether the machine has moved since a request was sent.
+#[derive(Debug)]
+pub(super) struct Since(watch::Receiver<()>);
+
+impl Lines {
+    /// None yet.
+    pub(super) fn new(tls: rustls::ClientConfig) -> Result<Self, HubError> {
+        let clients = Mutex::new(Clients::new(&tls)?);
+        let moved = watch::Sender::new(());
+        Ok(Self {
+            tls,
+            clients,
+            moved,
+        })
+    }
+
+    /// Gives up all of them.
+    pub(super) fn renew(&self) {
+        // It could be made before, so it can now.
+        if let Ok(clients) = Clients::new(&self.tls) {
+            *self.lock() = clients;
+        }
+        self.moved.send_replace(());
+    }
+
+    /// For one request.
+    pub(super) fn requests(&self) -> reqwest::Client {
+        self.lock().requests.clone()
+    }
+
+    /// For an event stream.
+    pub(super) fn events(&self) -> reqwest::Client {
+        self.lock().events.clone()
+    }
+
+    /// From now on.
+    pub(super) fn since_now(&self) -> Since {
+        Since(self.moved.subscribe())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Clients> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Since {
+    /// What comes of `work`, unless the machine moves.
+    pub(super) async fn unless_moved<T>(
+        &mut self,
+        url: &str,
+        work: impl Future<Output = reqwest::Result<T>>,
+    ) -> Result<T, HubError> {
+        tokio::select! {
+            done = work => done.map_err(|error| HubError::of_request(url, &error)),
+            // The lines live as long as what is waited for on them.
+            Ok(()) = self.0.changed() => Err(HubError::Unreachable {
+                url: url.to_owned(),
+                detail: "this machine's addresses have changed".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Clients {
+    fn new(tls: &rustls::ClientConfig) -> Result<Self, HubError> {
+        Ok(Self {
+            requests: client(tls.clone(), SILENCE)?,
+            events: client(tls.clone(), STREAM)?,
+        })
+    }
+}
+
+fn client(tls: rustls::ClientConfig, silence: Duration) -> Result<reqwest::Client, HubError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .connect_timeout(CONNECT)
+        .read_timeout(silence)
+        .pool_idle_timeout(IDLE)
+        .tcp_nodelay(true)
+        // A redirect could turn a PUT into something else, and a hub has no reason to send one.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| certificate(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use crate::hub::{Hub, HubError, Topic};
+
+    #[tokio::test]
+    async fn a_machine_that_has_moved_waits_for_no_answer_and_begins_anew() {
+        // It takes connections and never says anything, as a hub that answers to where nobody is any more.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let hub = Hub::open(&url, None).unwrap();
+        for _ in 0..2 {
+            let moves = async {
+                let waiting = [
+                    silent.accept().await.unwrap(),
+                    silent.accept().await.unwrap(),
+                ];
+                hub.moved();
+                waiting
+            };
+            let (head, events, _) = tokio::join!(hub.head(None), hub.events(&[Topic::Head]), moves);
+            assert!(matches!(head.unwrap_err(), HubError::Unreachable { .. }));
+            assert!(matches!(events.unwrap_err(), HubError::Unreachable { .. }));
+        }
+    }
+}
