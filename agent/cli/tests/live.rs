@@ -69,6 +69,7 @@ async fn present(
         addresses: Vec::new(),
         meshes: std::collections::BTreeMap::default(),
         mesh_keys: std::collections::BTreeMap::default(),
+        mesh_endpoints: std::collections::BTreeMap::default(),
         degraded,
         // The first one had a bad update; it works all the same.
         update: (place == 0).then(|| Trouble::Failed {

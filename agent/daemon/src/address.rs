@@ -76,13 +76,20 @@ fn own() -> Vec<String> {
     addresses().iter().map(IpAddr::to_string).collect()
 }
 
-/// The addresses of the machine itself, not those that it has in meshes.
-fn addresses() -> Vec<IpAddr> {
+/// The addresses of the machine itself, not those that it has in meshes. IPv4 first: it is what most networks carry from end to
+/// end.
+pub fn addresses() -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = networks().into_iter().map(|(address, _)| address).collect();
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses
+}
+
+/// The same, each with the bits of its network.
+pub fn networks() -> Vec<(IpAddr, u8)> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
-    let address = |interface: nix::ifaddrs::InterfaceAddress| {
-        let storage = interface.address?;
+    let ip = |storage: nix::sys::socket::SockaddrStorage| {
         let v4 = storage
             .as_sockaddr_in()
             .map(|address| IpAddr::V4(address.ip()));
@@ -92,14 +99,18 @@ fn addresses() -> Vec<IpAddr> {
                 .map(|address| IpAddr::V6(address.ip()))
         })
     };
-    let mut addresses: Vec<IpAddr> = interfaces
+    let bits = |mask: IpAddr| match mask {
+        IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+        IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+    };
+    interfaces
         .filter(|interface| !is_mesh(&interface.interface_name))
-        .filter_map(address)
-        .filter(is_public)
-        .collect();
-    // IPv4 first: it is what most networks carry from end to end.
-    addresses.sort_by_key(IpAddr::is_ipv6);
-    addresses
+        .filter_map(|interface| {
+            let bits = interface.netmask.and_then(ip).map_or(0, bits);
+            Some((ip(interface.address?)?, u8::try_from(bits).unwrap_or(0)))
+        })
+        .filter(|(address, _)| is_public(address))
+        .collect()
 }
 
 fn is_public(address: &IpAddr) -> bool {

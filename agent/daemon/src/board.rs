@@ -80,6 +80,9 @@ pub struct Known {
     /// Its public keys on meshes, by backend.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mesh_keys: BTreeMap<String, String>,
+    /// Where the daemons of its meshes may be reached without an anchor, by backend.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mesh_endpoints: BTreeMap<String, Vec<String>>,
     /// The newest root.
     pub root: Option<u64>,
     /// The newest head.
@@ -236,6 +239,18 @@ impl Board {
         self.change(|content| {
             let keys = &mut content.known.mesh_keys;
             keys.insert(backend.to_owned(), key.to_owned());
+        });
+    }
+
+    /// Where the daemon of a mesh may be reached; nowhere if the fleet does not want the mesh.
+    pub fn mesh_endpoints(&self, backend: &str, endpoints: Vec<String>) {
+        self.change(|content| {
+            let told = &mut content.known.mesh_endpoints;
+            if endpoints.is_empty() {
+                told.remove(backend);
+            } else {
+                told.insert(backend.to_owned(), endpoints);
+            }
         });
     }
 

@@ -28,6 +28,7 @@ use crate::keeper::Keeper;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::lock::{self, Lock};
 use crate::mesh::link::ways::Ways;
+use crate::mesh::wireguard::direct::Direct;
 use crate::outbox::Outbox;
 use crate::party::Launcher;
 use crate::peer::listen::Sessions;
@@ -187,6 +188,7 @@ async fn attempt(
         moves: watch::Sender::new(0),
         plans: watch::Sender::new(plans),
         ways: Ways::default(),
+        direct: Direct::default(),
     });
     Ok((shared, listener))
 }

@@ -79,6 +79,7 @@ pub async fn publish(
         addresses: known.addresses,
         meshes: known.meshes,
         mesh_keys: known.mesh_keys,
+        mesh_endpoints: known.mesh_endpoints,
         degraded,
         update: notes.update.clone().map(Trouble::cleaned),
         root: known.root.unwrap_or(0),

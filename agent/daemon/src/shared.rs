@@ -15,6 +15,7 @@ use crate::join::{Join, JoinError};
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::mesh::link::ways::Ways;
+use crate::mesh::wireguard::direct::Direct;
 use crate::outbox::Outbox;
 use crate::party::Launcher;
 use crate::peer::listen::Sessions;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub plans: watch::Sender<Vec<Plan>>,
     /// What the built-in mesh carries for sessions.
     pub ways: Ways,
+    /// Whom WireGuard reaches straight.
+    pub direct: Direct,
 }
 
 impl Shared {

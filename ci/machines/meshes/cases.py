@@ -9,6 +9,7 @@ import time
 
 from ..cells import Violated
 from ..fleet import until
+from ..network import sysctl
 from .measure import renumber
 from .rig import ANCHOR, JOIN_SECONDS, PARTIES
 from .strangers import stranger
@@ -19,6 +20,14 @@ KNOWS = {"none": {"direct"}, "link": {"direct", "relayed"}, "nebula": {"unknown"
 # Daemons that go on from another address by themselves, and the seconds until a machine with one is with its hub again.
 ROAMS = {"link", "nebula", "wireguard", "headscale"}
 MOVED_SECONDS = 3
+# Networks in which a hole can be punched from anybody to anybody, and how long that may take.
+STRAIGHT, STRAIGHT_SECONDS = ("lan", "nat-anchor"), 60
+NOT_STRAIGHT = """
+table inet not-straight {
+  chain in { type filter hook input priority 0; udp dport 20000-29999 udp sport 20000-29999 drop; }
+  chain out { type filter hook output priority 0; udp dport 20000-29999 udp sport 20000-29999 drop; }
+}
+"""
 # Times ten, as systemd-analyze takes it.
 EXPOSURE = 20
 
@@ -66,6 +75,52 @@ def ways(rig):
         rig.waits_for("p2", "joined")
     word = "reached" if way["path"] == "unknown" else way["path"]
     return f"{word}, {way['rtt_us'] / 1000:.1f} ms"
+
+
+def straight(rig):
+    """Packets come to go straight wherever routers let them, and by the anchor elsewhere; those that do need no anchor."""
+    let_through = rig.lab.network.kind in STRAIGHT
+    expected = {"p1": "direct" if let_through else "relayed", "p2": "direct"}
+
+    def paths():
+        ways = rig.ways("p0")
+        return {name: ways.get(name, {}).get("path") for name in expected}
+
+    begin = time.monotonic()
+    until(lambda: paths() == expected, STRAIGHT_SECONDS, lambda: f"p0 reaches the others otherwise: {paths()}")
+    took = time.monotonic() - begin
+    parties = PARTIES if let_through else ("p0", "p2")
+    name = rig.session("slow.py", parties)
+    rig.runs(name, parties)
+    rig.lab[ANCHOR].power_cut()
+    rig.must_be_good(name, parties)
+    rig.lab[ANCHOR].boot()
+    rig.joined()
+    return f"{expected['p1']} after {took:.0f} s more; without the anchor: went on"
+
+
+def reserve(rig):
+    """What went by the first anchor goes by the next one when the first is gone, and by the first again when it is back."""
+    rig.fleet.e3("mesh", rig.backend, "--anchor", rig.anchor(ANCHOR), "--anchor", rig.anchor("p2"))
+    sysctl(rig.lab.holder, "p2", "net/ipv6/conf/all/forwarding", 1)
+    # As a router that lets nothing through but to the anchors.
+    rig.lab.holder.run(["nft", "-f", "-"], within="p0", text=NOT_STRAIGHT)
+    rig.joined()
+    until(lambda: rig.ways("p0")["p1"]["path"] == "relayed", STRAIGHT_SECONDS, lambda: f"p0 reaches p1 straight: {rig.ways('p0')}")
+    rig.must_be_good(rig.session(parties=("p0", "p1")), ("p0", "p1"))
+    rig.lab[ANCHOR].power_cut()
+    begin = time.monotonic()
+    until(lambda: rig.ways("p0")["p1"]["path"] == "relayed" and rig.ways("p0")[ANCHOR]["path"] == "none", STRAIGHT_SECONDS,
+          lambda: f"p0 does not reach p1 by p2: {rig.ways('p0')}")
+    took = time.monotonic() - begin
+    rig.must_be_good(rig.session(parties=("p0", "p1")), ("p0", "p1"))
+    rig.lab[ANCHOR].boot()
+    rig.joined()
+    rig.must_be_good(rig.session(parties=("p0", "p1")), ("p0", "p1"))
+    rig.lab.holder.run(["nft", "delete", "table", "inet", "not-straight"], within="p0")
+    rig.choose()
+    rig.joined()
+    return f"by the next one within {took:.0f} s; good again"
 
 
 def cable_moved(rig):
@@ -273,6 +328,8 @@ RELAYED = (
     join, session, ways, stranger, evaluated, hardened, cable_moved, agent_restarted, daemon_killed, restarted, relay_killed,
     no_relay, key_lost, expired, revoked, off,
 )
+# Of a mesh whose packets go straight only where the agents find out that they can.
+TOLD = (*CASES[:3], straight, reserve, *CASES[3:])
 
 
 def blocked(rig):

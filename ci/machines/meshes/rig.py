@@ -69,8 +69,11 @@ class Rig:
         if self.backend == "link":
             # By the relay beside the hub, which is the default.
             return self.fleet.e3("mesh", "link", *(["--anchor", f"{ANCHOR}={endpoint}"] if endpoint else []))
-        endpoint = endpoint or f"{self.lab.network.node(ANCHOR).address}:{self.port}"
-        return self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}")
+        return self.fleet.e3("mesh", self.backend, "--anchor", f"{ANCHOR}={endpoint}" if endpoint else self.anchor(ANCHOR))
+
+    def anchor(self, name):
+        """A machine as an anchor, at its address."""
+        return f"{name}={self.lab.network.node(name).address}:{self.port}"
 
     def choose_by_name(self, name):
         """The same, with a name for what the machines have to reach."""

@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use enrolment::{Enrolment, Invite, Token, TokenError};
 pub use head::{Head, RootRef, SessionRef};
-pub use presence::{Mesh, Presence, Progress, SessionPresence};
+pub use presence::{MESH_ENDPOINTS, Mesh, Presence, Progress, SessionPresence};
 pub use ready::{Machine, Ready};
 pub use receipt::{Comparison, Exit, Outcome, OutputHash, Receipt, Timings};
 pub use release::{Binary, Release};

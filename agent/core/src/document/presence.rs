@@ -4,6 +4,7 @@
 //! states and typed reasons appear in it, never inputs or outputs.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use crate::session::Failure;
 use crate::text::{self, is_plain};
 use crate::time::Time;
 use crate::update::Trouble;
+
+/// Endpoints of one mesh's daemon.
+pub const MESH_ENDPOINTS: usize = 4;
 
 /// A party's own account of its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +51,9 @@ pub struct Presence {
     /// Its public keys on meshes, in base64, by backend. The private halves were born on the machine and stay there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mesh_keys: BTreeMap<String, String>,
+    /// Where the daemons of its meshes may be reached without an anchor, by backend: addresses of its machine with a port.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mesh_endpoints: BTreeMap<String, Vec<String>>,
     /// Why the party takes no new session, if it does not (rule 11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
@@ -189,6 +196,18 @@ impl Document for Presence {
         self.mesh_keys
             .iter()
             .try_for_each(|(backend, key)| check_key("mesh_keys.", backend, key))?;
+        let is_endpoint = |text: &String| text.len() <= 64 && text.parse::<SocketAddr>().is_ok();
+        ensure(
+            self.mesh_endpoints.len() <= MESHES
+                && self
+                    .mesh_endpoints
+                    .keys()
+                    .all(|backend| is_backend(backend))
+                && { self.mesh_endpoints.values() }
+                    .all(|told| told.len() <= MESH_ENDPOINTS && told.iter().all(is_endpoint)),
+            "mesh_endpoints",
+            "has more than 2 meshes, more than 4 endpoints in one, or something that is no address with a port",
+        )?;
         if let Some(reason) = &self.degraded {
             reason.check("degraded")?;
         }

@@ -25,6 +25,7 @@ mod roster;
 mod text;
 mod trouble;
 mod way;
+pub mod wireguard;
 
 pub use address::{PREFIX_BITS, Prefix, local};
 pub use control::{Headscale, Tailscale, is_server};

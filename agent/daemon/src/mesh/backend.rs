@@ -122,9 +122,9 @@ pub(super) async fn witnesses(
     let parties = |anchors: &[Anchor]| anchors.iter().map(|anchor| anchor.party).collect();
     let witnesses: Vec<PublicKey> = match &plan.backend {
         // Whoever reaches one of them can reach everybody.
-        Backend::Nebula(_) | Backend::Openvpn(_) | Backend::Tinc(_) => parties(&plan.anchors),
-        // The others carry nothing.
-        Backend::Wireguard(_) => parties(plan.anchors.get(..1).unwrap_or_default()),
+        Backend::Nebula(_) | Backend::Wireguard(_) | Backend::Openvpn(_) | Backend::Tinc(_) => {
+            parties(&plan.anchors)
+        }
         // Whoever reaches somebody reaches them by a relay, or has punched a hole.
         Backend::Link(link) => {
             let members = link.roster.members.iter().map(|member| member.party);
@@ -172,13 +172,14 @@ pub(super) async fn paths(
             let paths = tailscale::paths(others.iter().map(|other| other.key.as_deref())).await;
             paths.into_iter().map(|path| (path, None)).collect()
         }
-        // All packets go by the anchors, and those of the anchors straight.
-        Backend::Wireguard(_) | Backend::Openvpn(_) => {
-            of(|is_next| if is_next { Path::Direct } else { Path::Relayed })
+        Backend::Wireguard(_) => {
+            let parties = others.iter().map(|other| &other.party);
+            let paths = wireguard::paths(shared, plan, parties).into_iter();
+            paths.map(|path| (path, None)).collect()
         }
-        // Their daemons find ways by themselves, and tell nobody which.
         // All packets go by the anchor, and its own straight.
         Backend::Openvpn(_) => of(|is_next| if is_next { Path::Direct } else { Path::Relayed }),
+        // Their daemons find ways by themselves, and tell nobody which.
         Backend::Nebula(_) | Backend::Tinc(_) => of(|_| Path::Unknown),
     }
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use e3_core::document::Presence;
+use e3_core::document::{Mesh, Presence};
 use e3_core::key::PublicKey;
 use e3_core::mesh::{Path, Plan, Way};
 use e3_core::name::Name;
@@ -80,7 +80,7 @@ async fn measure(shared: &Shared) -> Ways {
     let is_in = |plan: &&Plan| {
         standings
             .get(plan.backend.name())
-            .is_some_and(|mesh| mesh.is_joined())
+            .is_some_and(Mesh::is_joined)
     };
     let joined: Vec<&Plan> = plans.iter().filter(is_in).collect();
     if joined.is_empty() && !plans.is_empty() {

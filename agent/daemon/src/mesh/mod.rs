@@ -31,7 +31,7 @@ pub mod place;
 mod probe;
 mod tailscale;
 mod tinc;
-mod wireguard;
+pub(crate) mod wireguard;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ use crate::supervisor::systemd::Service;
 
 /// Follows the plans of the fleet's head, for ever.
 pub async fn run(shared: Shared) {
+    tokio::spawn(wireguard::direct::run(shared.clone()));
     let mut changes = shared.plans.subscribe();
     loop {
         let plans = changes.borrow_and_update().clone();
@@ -67,7 +68,10 @@ pub async fn run(shared: Shared) {
 
 /// The networks of this fleet's meshes, joined or not: in them an address is one party's.
 pub fn networks(first_root: &Digest) -> Arc<[Prefix]> {
-    backend::ALL.map(|name| Prefix::of(first_root, name)).into()
+    let names = backend::ALL
+        .into_iter()
+        .chain([e3_core::mesh::wireguard::DIRECT]);
+    names.map(|name| Prefix::of(first_root, name)).collect()
 }
 
 /// Whether a mesh's daemon, and so its device, has this name.

@@ -1,9 +1,11 @@
 //! Messages between two agents: a length of four bytes (big endian), then that much JSON.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use e3_core::digest::Digest;
 use e3_core::document::OutputHash;
+use e3_core::key::PublicKey;
 use e3_core::limits;
 use e3_core::session::Failure;
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,16 @@ pub enum Frame {
     Failed {
         /// Whose fault, and why.
         failure: Failure,
+    },
+    /// From an anchor of a mesh: where its daemon hears the other one's from.
+    Seen {
+        /// As the networks between the two have made it.
+        endpoint: SocketAddr,
+    },
+    /// To an anchor of a mesh and from it: this party's machine has got another address, so packets straight to it get lost.
+    Moved {
+        /// The party.
+        party: PublicKey,
     },
     /// The sender is alive.
     Beat,

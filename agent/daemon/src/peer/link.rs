@@ -17,6 +17,21 @@ use super::tls::Identity;
 pub const BEAT: Duration = Duration::from_secs(1);
 /// Silence after which a party counts as lost: three beats and some room for a busy machine.
 pub const SILENCE: Duration = Duration::from_secs(4);
+/// How often the ends of a connection say that they are alive, and after which silence the other one counts as lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two signs of life.
+    pub beat: Duration,
+    /// At least three beats.
+    pub silence: Duration,
+}
+
+/// Of a session's connections.
+pub const SESSION: Pace = Pace {
+    beat: BEAT,
+    silence: SILENCE,
+};
+
 /// How long one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Between attempts, at first and at most.
@@ -51,11 +66,12 @@ pub struct Peer {
 pub type LinkEvents = mpsc::Sender<(usize, LinkEvent)>;
 
 /// Serves an established connection until it breaks, then says `Down`.
-pub async fn serve<S>(stream: S, peer: Peer, events: LinkEvents)
+pub async fn serve<S>(stream: S, peer: Peer, pace: Pace, events: LinkEvents)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let party = peer.party;
+    let Pace { beat, silence } = pace;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut outgoing) = mpsc::channel::<Frame>(QUEUE);
     let way = sender.downgrade();
@@ -67,22 +83,22 @@ where
         return;
     }
     let write = async {
-        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
+        let mut beats = interval_at(Instant::now() + beat, beat);
         loop {
             let next = tokio::select! {
                 frame = outgoing.recv() => {
                     let Some(frame) = frame else {
                         // The session is over here: everything has been said, and must arrive. Whoever just closes a
                         // connection on which something is still to be read takes back what was sent.
-                        let _ = timeout(SILENCE, writer.shutdown()).await;
-                        return tokio::time::sleep(SILENCE).await;
+                        let _ = timeout(silence, writer.shutdown()).await;
+                        return tokio::time::sleep(silence).await;
                     };
                     frame
                 }
-                _ = beat.tick() => Frame::Beat,
+                _ = beats.tick() => Frame::Beat,
             };
             if !matches!(
-                timeout(SILENCE, frame::write(&mut writer, &next)).await,
+                timeout(silence, frame::write(&mut writer, &next)).await,
                 Ok(Ok(()))
             ) {
                 return;
@@ -90,7 +106,7 @@ where
         }
     };
     let read = async {
-        while let Ok(Ok(frame)) = timeout(SILENCE, frame::read(&mut reader)).await {
+        while let Ok(Ok(frame)) = timeout(silence, frame::read(&mut reader)).await {
             if frame != Frame::Beat {
                 // An error means that the session is over here; the other side may still have to hear so.
                 let _ = events.send((party, LinkEvent::Frame(frame))).await;
@@ -118,6 +134,7 @@ pub async fn dial<A: Addresses>(
     party: usize,
     key: PublicKey,
     addresses: A,
+    pace: Pace,
     events: LinkEvents,
 ) {
     let mut pause = RETRY.0;
@@ -131,7 +148,7 @@ pub async fn dial<A: Addresses>(
                     round_trip: Some(round_trip),
                 };
                 // A task of its own: what was said last is sent although nobody dials any more.
-                let _ = tokio::spawn(serve(stream, peer, events.clone())).await;
+                let _ = tokio::spawn(serve(stream, peer, pace, events.clone())).await;
                 pause = RETRY.0;
             }
         }
@@ -187,7 +204,7 @@ mod tests {
             address: None,
             round_trip: None,
         };
-        let serving = tokio::spawn(serve(ours, peer, events));
+        let serving = tokio::spawn(serve(ours, peer, SESSION, events));
         let Some((1, LinkEvent::Up(say, _))) = heard.recv().await else {
             panic!("not up")
         };

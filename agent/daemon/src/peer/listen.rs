@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::frame::{self, Frame};
-use super::link::{self, LinkEvents, Peer};
+use super::link::{self, LinkEvents, Pace, Peer};
 use super::tls::Identity;
 
 /// A party may learn of a session before this one does; its connection is kept that long.
@@ -42,6 +42,7 @@ pub struct Sessions {
 struct Entry {
     /// The parties that dial this one, with their places.
     diallers: Arc<HashMap<PublicKey, usize>>,
+    pace: Pace,
     events: LinkEvents,
 }
 
@@ -56,9 +57,16 @@ impl Default for Sessions {
 
 impl Sessions {
     /// Takes connections for a session from now on.
-    pub fn open(&self, manifest: Digest, diallers: HashMap<PublicKey, usize>, events: LinkEvents) {
+    pub fn open(
+        &self,
+        manifest: Digest,
+        diallers: HashMap<PublicKey, usize>,
+        pace: Pace,
+        events: LinkEvents,
+    ) {
         let entry = Entry {
             diallers: Arc::new(diallers),
+            pace,
             events,
         };
         self.lock().insert(manifest, entry);
@@ -118,13 +126,13 @@ pub async fn listen(
         tokio::spawn(async move {
             let welcomed = welcome(stream, &identity, &sessions).await;
             drop((permit, place));
-            if let Some((stream, party, events)) = welcomed {
+            if let Some((stream, party, entry)) = welcomed {
                 let peer = Peer {
                     party,
                     address: link::address_of(stream.get_ref().0),
                     round_trip: None,
                 };
-                link::serve(stream, peer, events).await;
+                link::serve(stream, peer, entry.pace, entry.events).await;
             }
         });
     }
@@ -183,7 +191,7 @@ async fn welcome(
     stream: TcpStream,
     identity: &Identity,
     sessions: &Sessions,
-) -> Option<(TlsStream<TcpStream>, usize, LinkEvents)> {
+) -> Option<(TlsStream<TcpStream>, usize, Entry)> {
     let from: Option<SocketAddr> = stream.peer_addr().ok();
     let (mut stream, key) = match identity.accept(stream).await {
         Ok(accepted) => accepted,
@@ -200,7 +208,7 @@ async fn welcome(
     if party.is_none() {
         tracing::warn!(?from, %key, %manifest, "refused a party that does not belong to this session");
     }
-    Some((stream, party?, entry.events))
+    Some((stream, party?, entry))
 }
 
 #[cfg(test)]
@@ -212,7 +220,7 @@ mod tests {
     use tokio::net::TcpSocket;
     use tokio::sync::mpsc;
 
-    use super::super::link::LinkEvent;
+    use super::super::link::{LinkEvent, SESSION};
     use super::*;
 
     fn mesh() -> Prefix {
@@ -233,7 +241,12 @@ mod tests {
         let to = listener.local_addr().unwrap();
         let (sessions, manifest) = (Sessions::default(), Digest::of(b"session"));
         let (events, mut told) = mpsc::channel(4);
-        sessions.open(manifest, HashMap::from([(party.public(), 1)]), events);
+        sessions.open(
+            manifest,
+            HashMap::from([(party.public(), 1)]),
+            SESSION,
+            events,
+        );
         let identity = Identity::new(&own).unwrap();
         let listening = tokio::spawn(listen(listener, identity, sessions, [mesh()].into()));
         // They connect, say nothing and stay.

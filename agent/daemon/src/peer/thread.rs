@@ -125,7 +125,7 @@ impl Turns {
 mod tests {
     use tokio::sync::mpsc;
 
-    use super::super::link::{LinkEvent, Peer, serve};
+    use super::super::link::{LinkEvent, Peer, SESSION, serve};
     use super::*;
 
     #[tokio::test]
@@ -139,8 +139,8 @@ mod tests {
         let ((here, mut told), (there, mut heard)) = (mpsc::channel(8), mpsc::channel(8));
         let (thread, other) = (LinkThread::start().unwrap(), LinkThread::start().unwrap());
         let watch = thread.watch();
-        thread.spawn(serve(ours, peer(1), here));
-        other.spawn(serve(theirs, peer(0), there));
+        thread.spawn(serve(ours, peer(1), SESSION, here));
+        other.spawn(serve(theirs, peer(0), SESSION, there));
         let Some((1, LinkEvent::Up(_way, _))) = told.recv().await else {
             panic!("not up")
         };

@@ -144,7 +144,7 @@ impl Talk {
             Frame::Finished { outputs } => Some(Event::PeerFinished(party, bounded(outputs))),
             Frame::Failed { failure } => Some(Event::PeerFailed(party, failure)),
             // The first frame of a connection was taken off before; said again it means nothing.
-            Frame::Hello { .. } | Frame::Beat => None,
+            Frame::Hello { .. } | Frame::Seen { .. } | Frame::Moved { .. } | Frame::Beat => None,
         }
     }
 

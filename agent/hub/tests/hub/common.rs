@@ -227,6 +227,7 @@ pub(crate) fn presence(party: u8, counter: u64) -> Presence {
         addresses: vec![],
         meshes: std::collections::BTreeMap::default(),
         mesh_keys: std::collections::BTreeMap::default(),
+        mesh_endpoints: std::collections::BTreeMap::default(),
         degraded: None,
         update: None,
         root: 1,

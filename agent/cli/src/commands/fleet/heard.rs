@@ -84,6 +84,7 @@ mod tests {
             addresses: Vec::new(),
             meshes: std::collections::BTreeMap::default(),
             mesh_keys: std::collections::BTreeMap::default(),
+            mesh_endpoints: std::collections::BTreeMap::default(),
             degraded: None,
             update: None,
             root: 1,

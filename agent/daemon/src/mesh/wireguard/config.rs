@@ -8,51 +8,79 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e3_core::key::PublicKey;
+use e3_core::mesh::wireguard::routes;
 use e3_core::mesh::{PREFIX_BITS, Plan, Prefix, Roster};
 use zeroize::Zeroizing;
 
-/// Seconds between two packets to an anchor when there is nothing to say: routers forget who talks to whom after 30.
+use super::direct::Known;
+
+/// Seconds between two packets to whoever has an endpoint, when there is nothing to say: that keeps a way open, or opens it from both
+/// sides; routers forget who talks to whom after 30.
 const KEEPALIVE: u8 = 15;
 
-/// The device itself. An anchor listens on its port, everybody else on any.
-pub(super) fn interface(secret: &str, port: Option<u16>) -> Zeroizing<String> {
-    let port = port.map_or_else(String::new, |port| format!("ListenPort = {port}\n"));
-    Zeroizing::new(format!("[Interface]\nPrivateKey = {secret}\n{port}"))
+/// The device itself.
+pub(super) fn interface(secret: &str, port: u16) -> Zeroizing<String> {
+    Zeroizing::new(format!(
+        "[Interface]\nPrivateKey = {secret}\nListenPort = {port}\n"
+    ))
 }
 
-/// Its address, and that the others of the network are behind it.
-pub(super) fn address(prefix: Prefix, me: &PublicKey) -> String {
-    format!("{}/{PREFIX_BITS}", prefix.party(me))
+/// Its addresses, and that the others of the networks are behind it.
+pub(super) fn addresses(networks: &Networks, me: &PublicKey) -> String {
+    let Networks { all, straight } = networks;
+    let line = |prefix: &Prefix| format!("{}/{PREFIX_BITS}\n", prefix.party(me));
+    [all, straight].map(line).concat()
 }
 
-/// The others: for an anchor everybody, each with nothing but its own address; for everybody else the anchors, of which the
-/// first also has what is for, and comes from, the rest of the network.
-pub(super) fn peers(prefix: Prefix, me: &PublicKey, plan: &Plan, roster: &Roster) -> String {
+/// The networks of one fleet's WireGuard.
+pub(super) struct Networks {
+    /// In which everybody is reached, one way or another.
+    pub(super) all: Prefix,
+    /// In which somebody is reached straight, or not at all.
+    pub(super) straight: Prefix,
+}
+
+/// The others, each with what goes straight to them; anchors, and whoever else carries packets, also with what they carry.
+pub(super) fn peers(
+    networks: &Networks,
+    me: &PublicKey,
+    plan: &Plan,
+    roster: &Roster,
+    known: &Known,
+) -> String {
     let is_anchor = plan.anchor(me).is_some();
-    let first = plan.anchors.first().map(|anchor| anchor.party);
+    let routes = routes(me, plan, &known.heard);
     let mut text = String::new();
     for member in &roster.members {
-        let anchor = plan.anchor(&member.party);
         // wg refuses all of it for one key that is none.
-        if member.party == *me || (anchor.is_none() && !is_anchor) || !is_key(&member.key) {
+        let (Some(carried), true) = (routes.get(&member.party), is_key(&member.key)) else {
             continue;
-        }
-        let allowed = if !is_anchor && first == Some(member.party) {
-            prefix.network()
-        } else {
-            format!("{}/128", prefix.party(&member.party))
         };
+        let straight = networks.straight.party(&member.party);
         let _ = write!(
             text,
-            "[Peer]\nPublicKey = {}\nAllowedIPs = {allowed}\n",
+            "[Peer]\nPublicKey = {}\nAllowedIPs = {straight}/128",
             member.key
         );
+        for party in carried {
+            let _ = write!(text, ", {}/128", networks.all.party(party));
+        }
+        text.push('\n');
         // Of several ways to an anchor wg knows one.
-        if let Some(endpoint) = anchor.and_then(|anchor| anchor.endpoints.first()) {
-            let _ = writeln!(
-                text,
-                "Endpoint = {endpoint}\nPersistentKeepalive = {KEEPALIVE}"
-            );
+        let of_anchor = plan
+            .anchor(&member.party)
+            .and_then(|anchor| anchor.endpoints.first());
+        let is_heard = known.heard.contains(&member.party);
+        // Whoever is heard is where they are heard from, which wg knows best. Anchors wait for everybody else.
+        let told = known
+            .endpoints
+            .get(&member.party)
+            .filter(|_| !is_heard && !is_anchor);
+        if let Some(endpoint) = of_anchor.cloned().or(told.map(ToString::to_string)) {
+            let _ = writeln!(text, "Endpoint = {endpoint}");
+        }
+        if of_anchor.is_some() || told.is_some() || (is_heard && !is_anchor) {
+            let _ = writeln!(text, "PersistentKeepalive = {KEEPALIVE}");
         }
     }
     text
@@ -72,8 +100,12 @@ mod tests {
     use super::*;
 
     /// A fleet of these parties, each with a key of its own; the first ones are anchors.
-    fn fleet(anchors: usize, count: u8) -> (Prefix, Vec<PublicKey>, Plan, Roster) {
-        let prefix = Prefix::of(&Digest::of(b"root"), "wireguard");
+    fn fleet(anchors: usize, count: u8) -> (Networks, Vec<PublicKey>, Plan, Roster) {
+        let root = Digest::of(b"root");
+        let networks = Networks {
+            all: Prefix::of(&root, "wireguard"),
+            straight: Prefix::of(&root, "wireguard-direct"),
+        };
         let parties: Vec<_> = (1..=count)
             .map(|seed| SecretKey::from_seed(&[seed; 32]).public())
             .collect();
@@ -95,38 +127,111 @@ mod tests {
             anchors: anchors.collect(),
             backend: Backend::Wireguard(roster.clone()),
         };
-        (prefix, parties, plan, roster)
+        (networks, parties, plan, roster)
     }
 
     fn key(byte: u8) -> String {
         STANDARD.encode([byte; 32])
     }
 
-    #[test]
-    fn a_party_reaches_anchors_straight_and_the_rest_by_the_first_one() {
-        let (prefix, parties, plan, roster) = fleet(2, 4);
-        let expected = format!(
-            "[Peer]\nPublicKey = {}\nAllowedIPs = {}\nEndpoint = 203.0.113.1:4242\nPersistentKeepalive = 15\n\
-             [Peer]\nPublicKey = {}\nAllowedIPs = {}/128\nEndpoint = 203.0.113.2:4242\nPersistentKeepalive = 15\n",
-            key(1),
-            prefix.network(),
-            key(2),
-            prefix.party(&parties[1]),
-        );
-        assert_eq!(peers(prefix, &parties[3], &plan, &roster), expected);
+    /// A peer's lines.
+    fn peer(
+        networks: &Networks,
+        byte: u8,
+        party: &PublicKey,
+        carried: &[&PublicKey],
+        more: &str,
+    ) -> String {
+        let mut carried: Vec<_> = carried.iter().collect();
+        carried.sort();
+        let carried: Vec<_> = carried
+            .iter()
+            .map(|party| format!(", {}/128", networks.all.party(party)))
+            .collect();
+        format!(
+            "[Peer]\nPublicKey = {}\nAllowedIPs = {}/128{}\n{more}",
+            key(byte),
+            networks.straight.party(party),
+            carried.concat(),
+        )
     }
 
     #[test]
-    fn at_an_anchor_nobody_has_more_than_an_address() {
-        let (prefix, parties, plan, roster) = fleet(2, 4);
-        let text = peers(prefix, &parties[0], &plan, &roster);
+    fn a_party_reaches_anchors_straight_and_the_rest_by_the_first_one() {
+        let (networks, parties, plan, roster) = fleet(2, 4);
+        let [one, two, three, me] = &*parties else {
+            panic!()
+        };
+        let expected = [
+            peer(
+                &networks,
+                1,
+                one,
+                &[one, three],
+                "Endpoint = 203.0.113.1:4242\nPersistentKeepalive = 15\n",
+            ),
+            peer(
+                &networks,
+                2,
+                two,
+                &[two],
+                "Endpoint = 203.0.113.2:4242\nPersistentKeepalive = 15\n",
+            ),
+            peer(&networks, 3, three, &[], ""),
+        ];
+        let text = peers(&networks, me, &plan, &roster, &Known::default());
+        assert_eq!(text, expected.concat());
+    }
+
+    #[test]
+    fn whoever_may_be_reached_straight_is_tried_and_whoever_is_has_their_address() {
+        let (networks, parties, plan, roster) = fleet(1, 3);
+        let [one, two, me] = &*parties else { panic!() };
+        let anchor = |carried: &[&PublicKey]| {
+            peer(
+                &networks,
+                1,
+                one,
+                carried,
+                "Endpoint = 203.0.113.1:4242\nPersistentKeepalive = 15\n",
+            )
+        };
+        let mut known = Known::default();
+        known
+            .endpoints
+            .insert(*two, "192.168.1.2:20001".parse().unwrap());
+        let tried = peer(
+            &networks,
+            2,
+            two,
+            &[],
+            "Endpoint = 192.168.1.2:20001\nPersistentKeepalive = 15\n",
+        );
+        let text = peers(&networks, me, &plan, &roster, &known);
+        assert_eq!(text, anchor(&[one, two]) + &tried);
+        known.heard.insert(*two);
+        let heard = peer(&networks, 2, two, &[two], "PersistentKeepalive = 15\n");
+        let text = peers(&networks, me, &plan, &roster, &known);
+        assert_eq!(text, anchor(&[one]) + &heard);
+    }
+
+    #[test]
+    fn at_an_anchor_nobody_has_more_than_their_own_addresses() {
+        let (networks, parties, plan, roster) = fleet(2, 4);
+        let text = peers(&networks, &parties[0], &plan, &roster, &Known::default());
         let allowed: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("AllowedIPs = "))
             .collect();
         let expected: Vec<_> = parties[1..]
             .iter()
-            .map(|party| format!("{}/128", prefix.party(party)))
+            .map(|party| {
+                format!(
+                    "{}/128, {}/128",
+                    networks.straight.party(party),
+                    networks.all.party(party)
+                )
+            })
             .collect();
         assert_eq!(allowed, expected);
         // Only the other anchor is somewhere.
@@ -136,34 +241,50 @@ mod tests {
 
     #[test]
     fn a_key_that_is_none_keeps_nobody_else_out() {
-        let (prefix, parties, plan, mut roster) = fleet(1, 3);
         for bad in [
             "AAAA",
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             &key(9).repeat(2),
         ] {
+            let (networks, parties, mut plan, mut roster) = fleet(1, 3);
             assert!(roster.take_in(parties[1], bad));
-            let text = peers(prefix, &parties[0], &plan, &roster);
+            plan.backend = Backend::Wireguard(roster.clone());
+            let text = peers(&networks, &parties[0], &plan, &roster, &Known::default());
             assert!(!text.contains(bad) && text.contains(&key(3)), "{bad}");
         }
     }
 
     #[test]
     fn whoever_is_no_member_is_no_peer() {
-        let (prefix, parties, plan, mut roster) = fleet(1, 3);
-        roster.revoke(&parties[1]);
-        assert!(!peers(prefix, &parties[0], &plan, &roster).contains(&key(2)));
+        let (networks, parties, mut plan, mut roster) = fleet(1, 3);
+        let mut without = |party: usize, me: usize| {
+            roster.revoke(&parties[party]);
+            plan.backend = Backend::Wireguard(roster.clone());
+            let known = Known {
+                heard: parties.iter().copied().collect(),
+                ..Known::default()
+            };
+            peers(&networks, &parties[me], &plan, &roster, &known)
+        };
+        assert!(!without(1, 0).contains(&key(2)));
         // Not even an anchor.
-        roster.revoke(&parties[0]);
-        assert_eq!(peers(prefix, &parties[2], &plan, &roster), "");
+        assert_eq!(without(0, 2), "");
     }
 
     #[test]
-    fn only_an_anchor_listens_on_a_port_that_others_know() {
-        assert_eq!(*interface("k", None), "[Interface]\nPrivateKey = k\n");
+    fn a_machine_listens_and_is_in_both_networks() {
         assert_eq!(
-            *interface("k", Some(4242)),
+            *interface("k", 4242),
             "[Interface]\nPrivateKey = k\nListenPort = 4242\n"
+        );
+        let (networks, parties, ..) = fleet(1, 1);
+        let (all, straight) = (
+            networks.all.party(&parties[0]),
+            networks.straight.party(&parties[0]),
+        );
+        assert_eq!(
+            addresses(&networks, &parties[0]),
+            format!("{all}/64\n{straight}/64\n")
         );
     }
 }

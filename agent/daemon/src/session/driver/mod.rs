@@ -233,9 +233,12 @@ impl Driver {
             .enumerate()
             .map(|(place, p)| (p.key, place))
             .collect();
-        self.shared
-            .sessions
-            .open(self.context.manifest, diallers, links.clone());
+        self.shared.sessions.open(
+            self.context.manifest,
+            diallers,
+            link::SESSION,
+            links.clone(),
+        );
         let book = Book::new(&self.shared);
         let dial = |(place, party): (usize, &e3_core::document::Party)| {
             let identity = self.shared.identity.clone();
@@ -246,6 +249,7 @@ impl Driver {
                 place,
                 key,
                 book.clone(),
+                link::SESSION,
                 links.clone(),
             ))
         };
