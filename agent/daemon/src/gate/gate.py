@@ -59,6 +59,7 @@ MAX_TEXT = 200  # characters of an error text that go to the agent
 MAX_TASK_ERRORS = 16  # a broken program may fail thousands of times: a few tell it all
 MAX_STRANGERS = 16  # addresses told to the agent
 BACKLOG = 100  # as asyncio's
+ADDRESS_S, ADDRESS_EVERY_S = 5.0, 0.1  # for an address that is not there to be there again
 CONNECTING_EVERY_S = 1.0  # MPyC retries ten times a second
 INPUT, TLS = "input_", "tls_"  # what systemd puts before a credential's name
 TLS_FOLDER = ".config"  # where MPyC looks for its TLS files
@@ -184,21 +185,26 @@ def listen(host, port, required):
     if it comes before MPyC serves it, and nobody can take the port meanwhile. A
     preferred port that is taken is replaced by a free one, unless it is required.
     Not inheritable, as all of Python's sockets. Several addresses of a name: the
-    first that this machine has.
+    first that this machine has. One that it has not is waited for: it may be a mesh's,
+    whose daemon has just died and is started again.
     """
+    end = time.monotonic() + ADDRESS_S
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in found:
-            try:
-                return listen_at(family, kind, protocol, address)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    if required:
-                        raise Refused("port-in-use", port=port)
-                    return listen_at(family, kind, protocol, (address[0], 0) + address[2:])
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise
-        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        while True:
+            for family, kind, protocol, _, address in found:
+                try:
+                    return listen_at(family, kind, protocol, address)
+                except OSError as error:
+                    if error.errno == errno.EADDRINUSE:
+                        if required:
+                            raise Refused("port-in-use", port=port)
+                        return listen_at(family, kind, protocol, (address[0], 0) + address[2:])
+                    if error.errno != errno.EADDRNOTAVAIL:
+                        raise
+            if time.monotonic() > end:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            time.sleep(ADDRESS_EVERY_S)
     except (OSError, UnicodeError) as error:  # the latter: not even a host's name
         text = "{}: {}".format(type(error).__name__, error)
         raise Refused("address", error=text[:MAX_TEXT])

@@ -511,6 +511,12 @@ class GateTest(unittest.TestCase):
         self.assert_refused({"reason": "address", "error": error},
                             listen=listen_on("203.0.113.1", 11366))
 
+    def test_an_address_that_comes_back_is_waited_for(self):
+        gone = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        with mock.patch.object(gate, "listen_at", side_effect=[gone, gone, "a socket"]) as asked:
+            self.assertEqual(gate.listen("127.0.0.1", 0, False), "a socket")
+        self.assertEqual(asked.call_count, 3)
+
     def test_no_host_is_not_every_interface(self):
         party = Party(self, SUM, listen=listen_on(""))
         self.assertEqual(party.first()["reason"], "address")
