@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use e3_client::files::{private_folder, read_bounded, write_atomic};
+use e3_client::files::{FileError, private_folder, read_bounded, write_atomic};
 use e3_core::key::PublicKey;
 use e3_core::mesh::{Backend, NotJoined, Path, Plan};
 use tokio::time::Instant;
@@ -64,14 +64,23 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
     loop {
         let trouble = match ask(&daemon).await {
             Ok(status) => match status.standing() {
+                // The server forgets it at any moment, and a daemon does not notice that for long.
+                Standing::In { .. } if !asked && note(shared).is_none() => {
+                    let left = daemon.leave().await;
+                    left.map_err(|error| unable(&error))?;
+                    NotJoined::Joining
+                }
                 Standing::In { address, key } => {
-                    remember(shared, plan);
+                    if let Err(error) = remember(shared, plan) {
+                        tracing::warn!(error = %crate::text::chain(&error), "the mesh's control server cannot be noted");
+                    }
                     shared.board.mesh_key(plan.backend.name(), &key);
                     return Ok(address.into());
                 }
                 Standing::NeedsKey => {
                     if !asked {
                         let key = admission::key(shared, plan).await?;
+                        remember(shared, plan).map_err(|error| unable(&error))?;
                         daemon.join(&key).await.map_err(|error| unable(&error))?;
                         asked = true;
                     }
@@ -214,25 +223,24 @@ fn server(plan: &Plan) -> &str {
     }
 }
 
-/// Whether the daemon's key is for another control server than the plan's, or was left when this machine has left a mesh while its
-/// daemon did not run.
+/// Which control server the daemon's key is for. Nothing if there is none, or if it was left when this machine has left a mesh while
+/// its daemon did not run.
+fn note(shared: &Shared) -> Option<Vec<u8>> {
+    read_bounded(&server_file(shared), SERVER).ok()
+}
+
+/// Whether the daemon's key is not for the plan's control server.
 fn is_of_another(shared: &Shared, plan: &Plan) -> bool {
-    let kept = read_bounded(&server_file(shared), SERVER);
-    !kept.is_ok_and(|kept| kept == server(plan).as_bytes())
+    note(shared).as_deref() != Some(server(plan).as_bytes())
 }
 
 /// Keeps which control server the daemon has a key for.
-fn remember(shared: &Shared, plan: &Plan) {
-    let path = server_file(shared);
-    let name = server(plan).as_bytes();
-    if read_bounded(&path, SERVER).is_ok_and(|kept| kept == name) {
-        return;
+fn remember(shared: &Shared, plan: &Plan) -> Result<(), FileError> {
+    if !is_of_another(shared, plan) {
+        return Ok(());
     }
-    let kept =
-        private_folder(&key::folder(shared, "tailscale")).and_then(|()| write_atomic(&path, name));
-    if let Err(error) = kept {
-        tracing::warn!(error = %crate::text::chain(&error), "the mesh's control server cannot be noted");
-    }
+    private_folder(&key::folder(shared, "tailscale"))?;
+    write_atomic(&server_file(shared), server(plan).as_bytes())
 }
 
 #[cfg(test)]
