@@ -11,6 +11,8 @@ from .network import namespace
 
 def check(network, cut):
     """Refuses what cannot be done."""
+    if network.regions:
+        raise LabError("between regions nothing can be cut: their cables do not meet at a switch that knows cuts")
     for name in cut:
         if name != "hub" and network.node(name) is None:
             known = ", ".join(["hub", *(node.name for node in network.routers + network.machines)])

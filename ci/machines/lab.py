@@ -4,6 +4,7 @@ Made by a program (`with Lab(3) as lab:`) it lives as long as the program, whate
 stays until `ci/lab down`, and each command in between opens it again with `Lab.open`.
 """
 
+import json
 import os
 import secrets
 import stat
@@ -22,6 +23,7 @@ from .inside import Holder
 from .layer import Layer
 from .nixos import Nixos, shape
 from .place import DEFAULT, clone_prefix, full_name, locked
+from .regions import one_way
 
 
 def silent(_line):
@@ -37,7 +39,7 @@ class Lab:
     """Machines `lab["p0"]`, `lab["p1"]`, …, and `lab["hub"]`."""
 
     def __init__(self, count, *, network_kind="lan", name=None, agent=None, emulated=(), nixos=None, golden=None, mesh=None,
-                 detached=False, say=silent):
+                 regions=(), detached=False, say=silent):
         if not 1 <= count <= plan.MOST_MACHINES:
             raise LabError(f"a laboratory has 1 to {plan.MOST_MACHINES} machines, not {count}")
         self.name = full_name(name or f"held-{os.getpid()}-{secrets.token_hex(2)}")
@@ -46,6 +48,8 @@ class Lab:
         self.folder = sweep.folder(self.name)
         self.group = cgroup.of_lab(self.name)
         self.network = plan.make(network_kind, count)
+        if regions:
+            self.network = self.network.spread(regions)
         # The names of the machines that have a kernel of their own.
         self.emulated = sorted(set(emulated))
         # The NixOS system (a toplevel, by `realise`) of each machine that runs one.
@@ -144,6 +148,8 @@ class Lab:
         self.group.create()
         self._populate(self._hold())
         network.build(self.holder, self.network, self.emulated)
+        if self.network.regions:
+            self._keep_apart()
         if self.mesh is not None:
             # One of our own: the host's may be root's alone.
             os.mknod(self.folder / "tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
@@ -162,6 +168,15 @@ class Lab:
         self._populate(self.holder.pid)
         for machine in self.machines.values():
             machine.create({} if machine.name in self.nixos else self._identity(machine.name))
+
+    def _keep_apart(self):
+        """Starts what stands for the distance between regions; it ends with this program."""
+        wanted = {"regions": self.network.regions, "one_way_ms": one_way(self.network.regions.values())}
+        script = str(Path(__file__).with_name("distance.py"))
+        distance = self.hub.start(["ip", "netns", "exec", network.DISTANCE, sys.executable, "-I", script, json.dumps(wanted)],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        if distance.stdout.readline() != "ready\n":
+            raise LabError(f"there is no distance between the regions: `{script}` does not start")
 
     def _first_boot(self):
         try:

@@ -6,6 +6,8 @@ machine's outlives its power cuts. Everything vanishes with the holder.
 
 from . import plan
 
+# The namespace between regions.
+DISTANCE = "distance"
 NAT = """
 table ip nat {
   chain out { type nat hook postrouting priority srcnat; oifname "wan" masquerade %s; }
@@ -39,6 +41,21 @@ def build(holder, network, emulated=()):
             tap(holder, machine)
         else:
             cable(holder, machine, "eth0")
+    if network.regions:
+        keep_apart(holder, network)
+
+
+def keep_apart(holder, network):
+    """Has everything between the hub and the nodes beside it go through a namespace of its own, where `distance` runs."""
+    holder.run(["ip", "netns", "add", DISTANCE])
+    for which in ("all", "default"):
+        sysctl(holder, DISTANCE, f"net/ipv6/conf/{which}/disable_ipv6", 1)
+    batch(holder, "hub", [
+        f"link add {DISTANCE} type veth peer name hub netns {DISTANCE}",
+        f"link set {DISTANCE} master internet up",
+        *(line for name in network.regions if name != "hub" for line in (f"link set {name} nomaster", f"link set {name} netns {DISTANCE}")),
+    ])
+    batch(holder, DISTANCE, [f"link set {name} up" for name in network.regions])
 
 
 def nat(does):

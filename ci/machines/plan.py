@@ -13,7 +13,7 @@
 All addresses are private and exist only in the laboratory's namespaces; there is no way out of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 # What each router in front of machines does.
 ROUTERS = {
@@ -48,6 +48,8 @@ class Plan:
     kind: str
     routers: tuple
     machines: tuple
+    # Where the hub and each node beside it is, if they are far from each other (`regions`).
+    regions: dict = field(default_factory=dict)
 
     def node(self, name):
         """The machine or router of this name, or None."""
@@ -56,6 +58,14 @@ class Plan:
     def switches(self):
         """Where the bridges are."""
         return ("hub", *(router.name for router in self.routers))
+
+    def spread(self, regions):
+        """The same over these regions, by turns; the hub is in the first one, and so is the machine that all others can reach."""
+        beside = [node for node in self.routers + self.machines if node.switch == "hub"]
+        where = {node.name: regions[place % len(regions)] for place, node in enumerate(beside)}
+        if self.kind.endswith(ANCHOR):
+            where[self.machines[-1].name] = regions[0]
+        return replace(self, regions={"hub": regions[0], **where})
 
     def does(self, router):
         """What a router does: `cone`, `symmetric` or `no-udp`."""

@@ -37,10 +37,11 @@ class LabCase(unittest.TestCase):
 
     machines = 2
     network = "lan"
+    regions = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab(cls.machines, network_kind=cls.network))
+        cls.lab = cls.enterClassContext(Lab(cls.machines, network_kind=cls.network, regions=cls.regions))
 
     def serve(self, where, port=PORT):
         """Listens at `where` until the test ends."""

@@ -1,7 +1,12 @@
 """Networks behave like the real ones they stand for, and cuts cut."""
 
+import re
+import statistics
+import unittest
+
 from ..failure import LabError
 from ..plan import HUB
+from ..regions import PLACES, PUBLISHED, one_way, round_trip_ms
 from .case import LabCase
 
 
@@ -131,6 +136,68 @@ class Symmetric(Nat):
         self.assertNotIn(40000, (one, other))
 
 
+class Model(unittest.TestCase):
+    """How far regions are said to be from each other."""
+
+    def test_it_is_near_what_was_measured(self):
+        for (one, other), ms in PUBLISHED.items():
+            with self.subTest(f"{one} {other}"):
+                self.assertAlmostEqual(round_trip_ms(one, other), ms, delta=0.2 * ms)
+
+    def test_every_pair_is_there_once(self):
+        count = len(PLACES)
+        self.assertEqual(len({frozenset(pair[:2]) for pair in one_way(PLACES)}), count * (count + 1) // 2)
+        self.assertEqual(len(one_way(PLACES)), count * (count + 1) // 2)
+
+
+class Regions(LabCase):
+    """Machines that are far from each other."""
+
+    machines = 3
+    regions = ("ams3", "nyc3", "sgp1")
+
+    def round_trip(self, where, address):
+        said = self.lab[where].run(["ping", "-n", "-c", "10", "-i", "0.1", address]).out
+        return statistics.median(map(float, re.findall(r"time=([\d.]+)", said)))
+
+    def test_packets_take_as_long_as_the_model_says(self):
+        where = {"hub": "ams3", "p0": "ams3", "p1": "nyc3", "p2": "sgp1"}
+        for one, other in (("p0", "p1"), ("p1", "p2"), ("p2", "p0"), ("p0", "hub"), ("p2", "hub")):
+            with self.subTest(f"{one} {other}"):
+                address = HUB if other == "hub" else self.lab.network.node(other).address
+                expected = round_trip_ms(where[one], where[other])
+                found = self.round_trip(one, address)
+                self.assertGreaterEqual(found, expected)
+                self.assertLess(found, expected + LATE_MS)
+
+    def test_a_long_way_is_as_wide_as_a_short_one(self):
+        """Many bytes at once arrive whole, and not one packet after the other."""
+        taker = self.lab["p2"].start(["python3", "-c", TAKE], stdout=-1, text=True)
+        self.addCleanup(taker.communicate)
+        self.addCleanup(taker.terminate)
+        self.assertEqual(taker.stdout.readline(), "listening\n")
+        self.lab["p0"].run(["python3", "-c", GIVE, "p2"])
+        self.assertEqual(taker.stdout.readline(), f"{64 << 20} good\n")
+
+    def test_nothing_can_be_cut(self):
+        with self.assertRaisesRegex(LabError, "nothing can be cut"):
+            self.lab.cut("p0")
+
+
+# What a busy computer adds to a round trip.
+LATE_MS = 25
+TAKE = """
+import socket
+server = socket.create_server(("0.0.0.0", 7000))
+print("listening", flush=True)
+connection, _ = server.accept()
+found = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+print(len(found), "good" if found == bytes(range(256)) * (1 << 18) else "broken", flush=True)
+"""
+GIVE = """
+import socket, sys
+socket.create_connection((sys.argv[1], 7000), 20).sendall(bytes(range(256)) * (1 << 18))
+"""
 ECHO = """
 import socket
 server = socket.create_server(("0.0.0.0", 7000))
