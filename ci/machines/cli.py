@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from eval import golden
 
@@ -94,6 +95,9 @@ def parser():
     sub.add_argument("--backend", action="append", help="only this backend (repeatable)")
     sub.add_argument("--nat", action="append", help="only this kind of NAT (repeatable)")
     sub.add_argument("--bench", action="store_true", help="measure instead, for `ci/bench meshes`")
+    sub.add_argument("--regions", type=regions, default=(), metavar="REGIONS",
+                     help="machines in these regions of DigitalOcean, such as ams3,nyc3,sgp1, by a model of the distances: joining, a session, `e3 eval`")
+    sub.add_argument("--report", type=Path, metavar="DIR", help="with --regions: all sizes, and `e3 eval`'s report of all backends into this folder")
     sub.add_argument("--bad", action="store_true", help="only what a mesh cannot work with (a port that is taken, a broken DNS, …), and moving to another")
     sub.add_argument("--short", action="store_true", help="two kinds of NAT instead of all, and of most backends only what they must do at least; in six minutes")
     sub.add_argument("--markdown", action="store_true", help="print the table of modules/mesh/README.md")
@@ -117,6 +121,17 @@ def arguments(argv):
     if command:
         args.argv = [*args.argv, *command]
     return args
+
+
+def regions(text):
+    """Some of DigitalOcean's, from a text such as `ams3,sgp1`."""
+    from .regions import PLACES
+
+    found = text.split(",")
+    unknown = [region for region in found if region not in PLACES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no region {unknown[0]!r}; there are: {', '.join(PLACES)}")
+    return found
 
 
 def offset(text):

@@ -114,7 +114,9 @@ impl Status {
         }
         for (backend, mesh) in &known.meshes {
             let (standing, remedy) = match mesh {
-                Mesh::Joined { addresses } => (format!("joined as {}", addresses.join(" ")), None),
+                Mesh::Joined { addresses, .. } => {
+                    (format!("joined as {}", addresses.join(" ")), None)
+                }
                 Mesh::NotJoined { reason } => {
                     (format!("not joined: {reason}"), Some(reason.remedy()))
                 }

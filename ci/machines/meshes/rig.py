@@ -51,6 +51,14 @@ class Rig:
         self.unit = f"e3-mesh-{backend}.service"
         self.fleet = Fleet(lab, need_binary())
         self._count = 0
+        # Where `e3 eval` puts what it finds, if it is to be kept.
+        self.report = None
+
+    def place(self):
+        """Where the parties are, for reports."""
+        regions = self.lab.network.regions
+        nodes = [self.lab.network.node(name) for name in PARTIES]
+        return " ".join(regions.get(node.name) or regions[node.switch] for node in nodes) if regions else "here"
 
     def start(self):
         """Makes the fleet, without a mesh."""

@@ -36,12 +36,28 @@ def run(args, say):
     """Prints the table, or with `--json` one last line; True if no cell has failed."""
     cells = []
     for backend in args.backend or BACKENDS:
-        for nat in OTHERS if args.bad else args.nat or (SHORT if args.short else (*NATS, *OTHERS)):
-            tries = todo(backend, nat)
+        for nat in nats(args):
+            tries = far(backend) if args.regions else todo(backend, nat)
             if args.short and backend not in THOROUGH:
                 tries = [case for case in tries if case in (*cases.QUICK, *controlled.QUICK)]
-            cells += column(backend, nat, tries, say)
+            cells += column(backend, nat, tries, say, args.regions, args.report)
     return show(cells, args, line, markdown)
+
+
+def nats(args):
+    """The columns that are wanted."""
+    if args.bad:
+        return OTHERS
+    if args.nat or args.regions:
+        return args.nat or ("none",)
+    return SHORT if args.short else (*NATS, *OTHERS)
+
+
+def far(backend):
+    """The cases between regions."""
+    if backend == "none":
+        return (cases.plain, cases.evaluated)
+    return (*(controlled if backend in CONTROLLED else cases).QUICK[:2], cases.evaluated)
 
 
 def todo(backend, nat):
@@ -69,7 +85,7 @@ def impossible(backend, nat):
     return None
 
 
-def column(backend, nat, tries, say):
+def column(backend, nat, tries, say, regions=(), report=None):
     """Cases of one backend behind one kind of NAT, on the same machines; after one that fails the others are not tried."""
     why_not = impossible(backend, nat)
     if why_not:
@@ -79,12 +95,16 @@ def column(backend, nat, tries, say):
         return []
     cells = []
     programs = [program(name) for name in BACKENDS[backend]]
-    with Lab(4, network_kind={**NATS, **OTHERS}[nat], agent=os.environ["E3_AGENT"], mesh=programs, say=say) as lab:
+    with Lab(4, network_kind={**NATS, **OTHERS}[nat], agent=os.environ["E3_AGENT"], mesh=programs, regions=regions,
+             say=say) as lab:
         if backend in CONTROLLED:
             rig = Controlled(lab, backend)
         else:
             rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
+        rig.report = report and report.resolve()
         rig.start()
+        if regions:
+            nat = rig.place()
         for case in tries:
             cell = {"backend": backend, "nat": nat, "case": case.__name__.replace("_", " ")}
             skip = NOT_FOR.get((backend, case)) or bad.cannot_happen(case)

@@ -1,5 +1,6 @@
 //! One measurement: a session of so many parties, from the manifest to the receipts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,8 @@ use e3_core::key::SecretKey;
 use e3_core::name::Name;
 use serde::Deserialize;
 
-use super::NO_MESH;
-use super::results::{Cell, GOOD, Row};
+use super::results::{Cell, GOOD, Pairs, Row};
+use super::{NO_MESH, Party};
 use crate::args::{Eval, EvalProgram, EvalSize};
 use crate::commands::fleet::OpenFleet;
 use crate::commands::key;
@@ -52,6 +53,8 @@ pub(super) const fn size(program: EvalProgram, size: EvalSize) -> u32 {
 #[derive(Debug, Default, Deserialize)]
 struct Told {
     mpc_ms: f64,
+    #[serde(default)]
+    rtt_ms: BTreeMap<usize, f64>,
     #[serde(default)]
     round_ms: Option<f64>,
     #[serde(default)]
@@ -99,9 +102,10 @@ impl Measurer {
         &self,
         fleet: &mut OpenFleet,
         cell: &Cell,
-        parties: &[Name],
+        parties: &[Party],
     ) -> Result<Row, Error> {
-        let text = self.manifest(cell, parties);
+        let names: Vec<Name> = parties.iter().map(|party| party.name.clone()).collect();
+        let text = self.manifest(cell, &names);
         let here = self.folder.path();
         let view = fleet.file.view()?;
         let checked = crate::manifest::check_text("eval.toml", &text, here, &view, fleet.now());
@@ -116,14 +120,17 @@ impl Measurer {
         let watched = watch::watch(fleet, &pushed.session, Some(self.timeout), &mut |_| {}).await?;
         let total = begin.elapsed();
         if let Some((party, why)) = watched.blame() {
-            let name = parties.get(party).map_or("?", Name::as_str);
+            let name = names.get(party).map_or("?", Name::as_str);
             return Ok(Row::of(cell, format!("{name}: {why}")));
         }
         let receipts: Vec<&Receipt> = watched.receipts.iter().flatten().collect();
         if receipts.len() != parties.len() {
             return Ok(Row::of(cell, "not all receipts came in time".to_owned()));
         }
-        Ok(row(cell, total, &receipts))
+        Ok(Row {
+            join_ms: most(parties.iter().map(|party| party.join_ms(&cell.mesh))),
+            ..row(cell, total, &names, &receipts)
+        })
     }
 
     /// The manifest, as a person would write it.
@@ -155,11 +162,11 @@ impl Measurer {
 }
 
 /// The figures of a good session.
-fn row(cell: &Cell, total: Duration, receipts: &[&Receipt]) -> Row {
-    let told: Vec<Told> = receipts
-        .iter()
-        .filter_map(|receipt| serde_json::from_str(receipt.published.as_deref()?).ok())
-        .collect();
+fn row(cell: &Cell, total: Duration, names: &[Name], receipts: &[&Receipt]) -> Row {
+    let read = |receipt: &&Receipt| serde_json::from_str(receipt.published.as_deref()?).ok();
+    let by_party: Vec<Option<Told>> = receipts.iter().map(read).collect();
+    let pairs = pairs(names, &by_party);
+    let told: Vec<Told> = by_party.into_iter().flatten().collect();
     let times = |time: fn(&Timings) -> Option<f64>| {
         most(receipts.iter().map(|receipt| time(&receipt.timings)))
     };
@@ -170,12 +177,26 @@ fn row(cell: &Cell, total: Duration, receipts: &[&Receipt]) -> Row {
             milliseconds(timings.exited_ms?.saturating_sub(timings.barrier_ms?))
         }),
         mpc_ms: most(told.iter().map(|told| Some(told.mpc_ms))),
+        rtt_ms: most(pairs.0.iter().map(|(.., ms)| Some(*ms))),
         round_ms: most(told.iter().map(|told| told.round_ms)),
         mbit_s: told.iter().filter_map(|told| told.mbit_s).reduce(f64::min),
         sent: most(told.iter().map(|told| Some(told.sent))),
         memory: most(told.iter().map(|told| Some(told.memory))),
+        pairs,
         ..Row::of(cell, GOOD.to_owned())
     }
+}
+
+/// What each party tells of its way to each later one.
+fn pairs(names: &[Name], told: &[Option<Told>]) -> Pairs {
+    let each = names.iter().zip(told).filter_map(|(one, told)| {
+        let ways = &told.as_ref()?.rtt_ms;
+        let named = move |(other, ms): (&usize, &f64)| {
+            Some((one.to_string(), names.get(*other)?.to_string(), *ms))
+        };
+        Some(ways.iter().filter_map(named))
+    });
+    Pairs(each.flatten().collect())
 }
 
 /// A day has 2^27 milliseconds.

@@ -13,9 +13,11 @@ mod measure;
 mod report;
 mod results;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use e3_core::document::Mesh;
 use e3_core::name::Name;
 use serde_json::json;
 
@@ -89,7 +91,7 @@ fn answer(results: &Results, page: &Path, made: usize, failed: &[String]) -> Ans
 }
 
 /// Everything that is asked for, the quick things first.
-fn cells(args: &Eval, meshes: &[String], parties: &[Name]) -> Result<Vec<Cell>, Error> {
+fn cells(args: &Eval, meshes: &[String], parties: &[Party]) -> Result<Vec<Cell>, Error> {
     let all = || (1..=parties.len().min(MOST)).collect();
     let counts: Vec<usize> = match args.parties.as_slice() {
         [] => all(),
@@ -160,15 +162,33 @@ fn meshes(fleet: &OpenFleet, given: &[String]) -> Result<Vec<String>, Error> {
 }
 
 /// The fleet's parties that have been heard of, in the order of fleet.toml.
-async fn parties(fleet: &OpenFleet) -> Result<Vec<Name>, Error> {
+async fn parties(fleet: &OpenFleet) -> Result<Vec<Party>, Error> {
     let (known, _) = enrolled(fleet).await?;
-    let is_there = |name: &Name| {
-        known.iter().any(|party| {
-            party.member.name == *name
-                && party.standing == Standing::Accepted
-                && party.presence.is_some()
+    let heard = |name: &Name| {
+        let party = known
+            .iter()
+            .find(|party| party.member.name == *name && party.standing == Standing::Accepted)?;
+        Some(Party {
+            name: name.clone(),
+            meshes: party.presence.as_ref()?.meshes.clone(),
         })
     };
     let names = fleet.file.parties.iter().map(|member| &member.name);
-    Ok(names.filter(|name| is_there(name)).cloned().collect())
+    Ok(names.filter_map(heard).collect())
+}
+
+/// A party, and what it said last of its meshes.
+struct Party {
+    name: Name,
+    meshes: BTreeMap<String, Mesh>,
+}
+
+impl Party {
+    /// How long it took to join this mesh, in milliseconds, if it knows.
+    fn join_ms(&self, mesh: &str) -> Option<f64> {
+        match self.meshes.get(mesh)? {
+            Mesh::Joined { took_ms, .. } => took_ms.map(f64::from),
+            Mesh::NotJoined { .. } => None,
+        }
+    }
 }

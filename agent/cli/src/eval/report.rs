@@ -1,6 +1,6 @@
 //! The page: plots and a table of medians, and what figures do not tell, which is kept by hand (`compare.html`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use super::chart::{self, Line};
@@ -71,6 +71,7 @@ pub(super) fn render(rows: &[Row]) -> String {
         page.push_str("</div>\n");
     }
     table(&mut page, &groups);
+    ways(&mut page, rows);
     failures(&mut page, rows);
     page + COMPARE
 }
@@ -106,11 +107,13 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// The columns of the table: a title, the figure, and its unit.
-const COLUMNS: [(&str, Figure, f64); 8] = [
+const COLUMNS: [(&str, Figure, f64); 10] = [
+    ("join, ms", |row| row.join_ms, 1.0),
     ("command to result, ms", |row| row.total_ms, 1.0),
     ("start to barrier, ms", |row| row.start_ms, 1.0),
     ("program, ms", |row| row.program_ms, 1.0),
     ("computation, ms", |row| row.mpc_ms, 1.0),
+    ("there and back, ms", |row| row.rtt_ms, 1.0),
     ("round, ms", |row| row.round_ms, 1.0),
     ("Mbit/s", |row| row.mbit_s, 1.0),
     ("sent, kB", |row| row.sent, 1e3),
@@ -151,6 +154,45 @@ fn table(page: &mut String, groups: &BTreeMap<Group<'_>, Vec<&Row>>) {
     page.push_str("</table></div>\n");
 }
 
+/// How long messages take between each two parties, by place and mesh.
+fn ways(page: &mut String, rows: &[Row]) {
+    let mut found: BTreeMap<(&str, &str, &str), BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.verdict == GOOD) {
+        for (one, other, ms) in &row.pairs.0 {
+            let of_pair = found.entry((&row.place, one, other)).or_default();
+            of_pair.entry(&row.mesh).or_default().push(*ms);
+        }
+    }
+    if found.is_empty() {
+        return;
+    }
+    let meshes: BTreeSet<&str> = found.values().flat_map(BTreeMap::keys).copied().collect();
+    page.push_str("<h2>There and back</h2>\n<p>Milliseconds that a message of a program takes from one party to another and back, medians.</p>\n<div class=\"wide\"><table><tr><th>place<th>from<th>to");
+    for mesh in &meshes {
+        let _ = write!(page, "<th>{}", Text(mesh));
+    }
+    page.push('\n');
+    for ((place, one, other), by_mesh) in found {
+        let _ = write!(
+            page,
+            "<tr><td>{}<td>{}<td>{}",
+            Text(place),
+            Text(one),
+            Text(other)
+        );
+        for mesh in &meshes {
+            match by_mesh.get(mesh).and_then(|values| median(values.clone())) {
+                Some(ms) => {
+                    let _ = write!(page, "<td>{ms:.1}");
+                }
+                None => page.push_str("<td>"),
+            }
+        }
+        page.push('\n');
+    }
+    page.push_str("</table></div>\n");
+}
+
 /// What did not work is shown, too.
 fn failures(page: &mut String, rows: &[Row]) {
     let failed: Vec<&Row> = rows.iter().filter(|row| row.verdict != GOOD).collect();
@@ -175,7 +217,7 @@ fn failures(page: &mut String, rows: &[Row]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::Cell;
+    use super::super::results::{Cell, Pairs};
     use super::*;
 
     fn row(mesh: &str, parties: usize, mpc_ms: f64) -> Row {
@@ -188,7 +230,10 @@ mod tests {
             run: 1,
         };
         Row {
+            join_ms: Some(412.0),
             mpc_ms: Some(mpc_ms),
+            rtt_ms: Some(mpc_ms / 10.0),
+            pairs: Pairs(vec![("p0".to_owned(), "p<1>".to_owned(), mpc_ms / 10.0)]),
             ..Row::of(&cell, GOOD.to_owned())
         }
     }

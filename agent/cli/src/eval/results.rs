@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use e3_client::files::read_bounded;
+use serde::de::{self, Deserializer};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -49,6 +51,35 @@ impl fmt::Display for Cell {
     }
 }
 
+/// How long messages take between each two parties, in milliseconds: in the table as one text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pairs(pub(super) Vec<(String, String, f64)>);
+
+impl Serialize for Pairs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let each = self
+            .0
+            .iter()
+            .map(|(one, other, ms)| format!("{one} {other} {ms}"));
+        serializer.serialize_str(&each.collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let each = text.split("; ").filter(|pair| !pair.is_empty());
+        let read = |pair: &str| match pair.split(' ').collect::<Vec<_>>()[..] {
+            [one, other, ms] => Some((one.to_owned(), other.to_owned(), ms.parse().ok()?)),
+            _ => None,
+        };
+        let pairs: Option<Vec<_>> = each.map(read).collect();
+        pairs
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("`pairs` is no list of `name name milliseconds`"))
+    }
+}
+
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
@@ -60,6 +91,9 @@ pub(super) struct Row {
     pub(super) run: u8,
     /// `good`, or what went wrong.
     pub(super) verdict: String,
+    /// From the start of the mesh's daemon until another agent answered through it, the slowest party at its last time.
+    #[serde(default)]
+    pub(super) join_ms: Option<f64>,
     /// From the owner's command to the last receipt, in milliseconds.
     pub(super) total_ms: Option<f64>,
     /// From a party's first word of it to the open barrier, the slowest.
@@ -68,6 +102,9 @@ pub(super) struct Row {
     pub(super) program_ms: Option<f64>,
     /// The computation in it, the slowest.
     pub(super) mpc_ms: Option<f64>,
+    /// There and back between two parties, the slowest pair.
+    #[serde(default)]
+    pub(super) rtt_ms: Option<f64>,
     /// A round in which everybody hears everybody, the slowest.
     pub(super) round_ms: Option<f64>,
     /// Megabits per second into one party from all others, the slowest.
@@ -76,6 +113,9 @@ pub(super) struct Row {
     pub(super) sent: Option<f64>,
     /// Bytes of memory of the largest program.
     pub(super) memory: Option<f64>,
+    /// There and back between each two: `name name milliseconds; …`.
+    #[serde(default)]
+    pub(super) pairs: Pairs,
 }
 
 impl Row {
@@ -97,14 +137,17 @@ impl Row {
             size,
             run,
             verdict,
+            join_ms: None,
             total_ms: None,
             start_ms: None,
             program_ms: None,
             mpc_ms: None,
+            rtt_ms: None,
             round_ms: None,
             mbit_s: None,
             sent: None,
             memory: None,
+            pairs: Pairs::default(),
         }
     }
 
@@ -241,6 +284,10 @@ mod tests {
         let mut results = Results::open(folder.path()).unwrap();
         let good = Row {
             total_ms: Some(812.5),
+            pairs: Pairs(vec![
+                ("p0".to_owned(), "p1".to_owned(), 0.25),
+                ("p0".to_owned(), "p2".to_owned(), 161.0),
+            ]),
             ..Row::of(&cell(1), GOOD.to_owned())
         };
         let bad = Row::of(&cell(2), "p1: \"lost\", and\nmore".to_owned());

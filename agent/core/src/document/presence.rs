@@ -85,6 +85,10 @@ pub enum Mesh {
     Joined {
         /// The mesh addresses.
         addresses: Vec<String>,
+        /// Milliseconds from its daemon's last start until another agent answered through the mesh; nothing from an agent that
+        /// was itself started later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took_ms: Option<u32>,
     },
     /// Not joined.
     NotJoined {
@@ -177,7 +181,7 @@ impl Document for Presence {
         )?;
         for mesh in self.meshes.values() {
             match mesh {
-                Mesh::Joined { addresses } => {
+                Mesh::Joined { addresses, .. } => {
                     let fit = addresses.len() <= 16 && addresses.iter().all(address);
                     ensure(
                         fit,

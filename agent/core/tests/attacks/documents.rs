@@ -205,6 +205,7 @@ fn texts_that_act_on_a_terminal_are_refused_in_documents() {
                 "nebula".to_owned(),
                 Mesh::Joined {
                     addresses: vec![nasty.clone()],
+                    took_ms: None,
                 },
             )]
             .into(),
@@ -215,6 +216,7 @@ fn texts_that_act_on_a_terminal_are_refused_in_documents() {
                 nasty.clone(),
                 Mesh::Joined {
                     addresses: Vec::new(),
+                    took_ms: None,
                 },
             )]
             .into(),

@@ -44,15 +44,17 @@ impl<'a> Membership<'a> {
     /// Joins, and stays joined, for as long as the plan is this one.
     pub(super) async fn keep(self) {
         let (mut pause, mut told) = (RETRY.0, None);
+        // When the daemon was started, until it has been joined by that.
+        let mut started = None;
         let standing = self.shared.board.known().meshes.remove(self.name());
         if !standing.is_some_and(|mesh| mesh.is_joined()) {
             self.is_out(&NotJoined::Joining);
         }
         loop {
-            let trouble = match self.join().await {
+            let trouble = match self.join(&mut started).await {
                 Ok(prepared) => {
                     let begin = Instant::now();
-                    let trouble = self.watch_over(&prepared).await;
+                    let trouble = self.watch_over(&prepared, &mut started).await;
                     // Whoever dies as soon as it is started is not started more and more often.
                     if begin.elapsed() > RETRY.1 {
                         (pause, told) = (RETRY.0, None);
@@ -75,8 +77,8 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// Has the daemon run with what the plan says; not more.
-    async fn join(&self) -> Result<Prepared, NotJoined> {
+    /// Has the daemon run with what the plan says; not more. Says when it was `started`, if it was.
+    async fn join(&self, started: &mut Option<Instant>) -> Result<Prepared, NotJoined> {
         if self.shared.settings.supervisor != Supervisor::Systemd {
             let detail =
                 "its agent was set up without systemd (`supervisor` in agent.toml)".to_owned();
@@ -98,7 +100,10 @@ impl<'a> Membership<'a> {
             (true, Change::Open) => self.reload().await,
             // One that has ended is forgotten first.
             (_, _) => match self.service.stop().await {
-                Ok(()) => self.service.start().await,
+                Ok(()) => {
+                    *started = Some(Instant::now());
+                    self.service.start().await
+                }
                 failed => failed,
             },
         };
@@ -118,10 +123,10 @@ impl<'a> Membership<'a> {
 
     /// Looks whether others answer, for as long as the daemon runs with this configuration; returns why it has to be joined
     /// again.
-    async fn watch_over(&self, prepared: &Prepared) -> NotJoined {
+    async fn watch_over(&self, prepared: &Prepared, started: &mut Option<Instant>) -> NotJoined {
         let ends = grant::due(self.shared, prepared.grant.as_ref());
         tokio::select! {
-            trouble = self.look() => trouble,
+            trouble = self.look(started) => trouble,
             trouble = self.moves(prepared) => trouble,
             () = ends => NotJoined::Joining,
             ended = self.service.ended() => match ended {
@@ -144,7 +149,7 @@ impl<'a> Membership<'a> {
     }
 
     /// Looks again and again; ends when the backend itself says that something is wrong.
-    async fn look(&self) -> NotJoined {
+    async fn look(&self, started: &mut Option<Instant>) -> NotJoined {
         let (mut pause, mut silent_since) = (FIRST_LOOK, Some(Instant::now()));
         let mut moves = self.shared.moves.subscribe();
         let known = Known::default();
@@ -160,7 +165,7 @@ impl<'a> Membership<'a> {
                 _ => answers.any,
             };
             if is_in {
-                joined(self.shared, self.name(), address);
+                joined(self.shared, self.name(), address, started.take());
                 (pause, silent_since) = (LOOK, None);
             } else {
                 // One answer may be lost.

@@ -40,6 +40,7 @@ use e3_core::digest::Digest;
 use e3_core::document::Mesh;
 use e3_core::mesh::{NotJoined, Plan, Prefix};
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use self::files::Files;
 use self::membership::Membership;
@@ -111,14 +112,20 @@ async fn leave_others(shared: &Shared, plans: &[Plan]) {
     tell_addresses(shared, plans);
 }
 
-fn joined(shared: &Shared, backend: &str, address: IpAddr) {
-    let mesh = Mesh::Joined {
-        addresses: vec![address.to_string()],
-    };
-    if shared.board.known().meshes.get(backend) == Some(&mesh) {
+/// It is in the mesh, by a daemon that was started then; if it has not been so for long.
+fn joined(shared: &Shared, backend: &str, address: IpAddr, started: Option<Instant>) {
+    let now = vec![address.to_string()];
+    if let Some(Mesh::Joined { addresses, .. }) = shared.board.known().meshes.get(backend)
+        && *addresses == now
+    {
         return;
     }
-    tracing::info!(backend, %address, "in the mesh");
+    let took_ms = started.and_then(|started| u32::try_from(started.elapsed().as_millis()).ok());
+    tracing::info!(backend, %address, took_ms, "in the mesh");
+    let mesh = Mesh::Joined {
+        addresses: now,
+        took_ms,
+    };
     shared.board.mesh(backend, Some(mesh));
     tell_addresses(shared, &shared.plans.borrow());
 }
@@ -138,7 +145,7 @@ fn tell_addresses(shared: &Shared, plans: &[Plan]) {
     let told: Vec<String> = plans
         .iter()
         .filter_map(|plan| match standings.get(plan.backend.name())? {
-            Mesh::Joined { addresses } => Some((addresses, port(shared, plan))),
+            Mesh::Joined { addresses, .. } => Some((addresses, port(shared, plan))),
             Mesh::NotJoined { .. } => None,
         })
         .flat_map(|(addresses, port)| addresses.iter().map(move |address| at(address, port)))

@@ -68,7 +68,7 @@ async fn joined(shared: &Shared, wanted: &[&str]) -> Result<Vec<(String, String)
         let own = wanted
             .iter()
             .filter_map(|name| match meshes.remove(*name)? {
-                Mesh::Joined { addresses } => {
+                Mesh::Joined { addresses, .. } => {
                     Some(((*name).to_owned(), addresses.first()?.clone()))
                 }
                 Mesh::NotJoined { .. } => None,

@@ -249,6 +249,7 @@ fn a_mesh_is_told_with_what_keeps_the_machine_out() {
     };
     let joined = of(Mesh::Joined {
         addresses: vec![text("fd57:3dfb::1")],
+        took_ms: Some(412),
     });
     let all = reasons.map(|reason| of(Mesh::NotJoined { reason }));
     insta::assert_snapshot!("mesh", [&[joined][..], &all[..]].concat().join("\n"));

@@ -248,7 +248,7 @@ fn presence_cells(page: &mut String, presence: &Presence, now: Time) {
     for (place, (backend, mesh)) in presence.meshes.iter().enumerate() {
         let line = if place == 0 { "" } else { "<br>" };
         let _ = match mesh {
-            Mesh::Joined { addresses } => {
+            Mesh::Joined { addresses, .. } => {
                 write!(page, "{line}{backend} {}", Text(addresses.join(" ")))
             }
             Mesh::NotJoined { reason } => write!(
