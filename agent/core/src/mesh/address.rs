@@ -52,9 +52,13 @@ impl Prefix {
 
 /// The address that stands for a party on every machine of its fleet, where connections and not packets are carried: in
 /// 127.128.0.0/9, so that it leads nowhere but to the machine's own end of the mesh. Of 64 parties two have the same one with
-/// a probability of 0.03 %.
-pub fn local(party: &PublicKey) -> Ipv4Addr {
-    let bits = u64::from_be_bytes(first(b"e3 local address", party.as_bytes()));
+/// a probability of 0.03 %. A machine may be in two such meshes, so each backend has its own.
+pub fn local(party: &PublicKey, backend: &str) -> Ipv4Addr {
+    let purpose = match backend {
+        "link" => "e3 local address".to_owned(),
+        other => format!("e3 local address {other}"),
+    };
+    let bits = u64::from_be_bytes(first(purpose.as_bytes(), party.as_bytes()));
     // Neither the first nor the last one, which mean a network and everybody in it.
     let host = 1 + u32::try_from(bits % LOCAL).unwrap_or(0);
     Ipv4Addr::from_bits(u32::from_be_bytes([127, 128, 0, 0]) + host)
@@ -106,10 +110,13 @@ mod tests {
 
     #[test]
     fn a_local_address_is_the_machines_own_and_no_service_of_it() {
-        let of = |seed| local(&SecretKey::from_seed(&[seed; 32]).public());
-        assert_eq!(of(1), of(1));
-        let all: std::collections::BTreeSet<_> = (0..64).map(of).collect();
-        assert_eq!(all.len(), 64);
+        let of = |seed, backend| local(&SecretKey::from_seed(&[seed; 32]).public(), backend);
+        assert_eq!(of(1, "link"), of(1, "link"));
+        let seeds = 0..64;
+        let all: std::collections::BTreeSet<_> = seeds
+            .flat_map(|seed| [of(seed, "link"), of(seed, "tor")])
+            .collect();
+        assert_eq!(all.len(), 128);
         for address in all {
             assert!(address.is_loopback() && address.octets()[1] >= 128);
             assert!(address != Ipv4Addr::LOCALHOST);

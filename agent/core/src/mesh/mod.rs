@@ -12,13 +12,14 @@
 //! Being in a mesh gives nobody a right to anything but packets: agents still prove their identity to each other (preflight),
 //! and sessions are open to their own parties alone.
 //!
-//! [`link`] is what the agent and the daemon of the built-in mesh tell each other.
+//! [`link`] is what the agent and the daemon of the built-in mesh tell each other, and with few words more that of Tor.
 
 mod address;
 mod control;
 mod grant;
 pub mod link;
 mod nebula;
+mod onion;
 mod plan;
 mod request;
 mod roster;
@@ -31,6 +32,7 @@ pub use address::{PREFIX_BITS, Prefix, local};
 pub use control::{Headscale, Tailscale, is_server};
 pub use grant::MeshGrant;
 pub use nebula::Nebula;
+pub use onion::{ClientKey, ClientSecret, OnionKey, OnionKeyError};
 pub(crate) use plan::check_all;
 pub use plan::{Anchor, Backend, MESHES, Plan, split};
 pub use request::{MeshKeyRequest, REQUEST_SECONDS};

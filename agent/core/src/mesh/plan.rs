@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::link::Link;
-use super::{Headscale, Nebula, Roster, Tailscale};
+use super::link::{Id, Link};
+use super::{Headscale, Nebula, OnionKey, Roster, Tailscale};
 use crate::document::{DocumentError, ensure};
 use crate::key::PublicKey;
 use crate::text::is_plain;
@@ -23,7 +23,7 @@ pub const MESHES: usize = 2;
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The parties that everybody else can reach from outside the mesh: lighthouses, relays, hubs, as the backend calls
-    /// them. The built-in mesh can do without any. With one that is gone no new connection may come about, so two are better than one.
+    /// them. The built-in mesh can do without any, and Tor has none. With one that is gone no new connection may come about, so two are better than one.
     pub anchors: Vec<Anchor>,
     /// What carries the packets.
     pub backend: Backend,
@@ -57,6 +57,8 @@ pub enum Backend {
     Headscale(Headscale),
     /// Tailscale's public server.
     Tailscale(Tailscale),
+    /// Onion services of Tor, one for each party ([`OnionKey`]). It has no anchors.
+    Tor(Roster),
 }
 
 impl Backend {
@@ -70,6 +72,7 @@ impl Backend {
             Self::Link(_) => "link",
             Self::Headscale(_) => "headscale",
             Self::Tailscale(_) => "tailscale",
+            Self::Tor(_) => "tor",
         }
     }
 
@@ -86,11 +89,37 @@ impl Backend {
         matches!(self, Self::Headscale(_) | Self::Tailscale(_))
     }
 
+    /// Whether nobody learns from it where the parties are.
+    pub const fn is_hidden(&self) -> bool {
+        matches!(self, Self::Tor(_))
+    }
+
+    /// Whether it carries connections, and no packets: a party is then an address of each machine's own.
+    pub const fn carries_connections(&self) -> bool {
+        matches!(self, Self::Link(_) | Self::Tor(_))
+    }
+
+    /// Whether a key can be this party's there: one that cannot would make the whole head refused.
+    pub fn accepts(&self, party: &PublicKey, key: &str) -> bool {
+        match self {
+            Self::Link(_) => key.parse::<Id>().is_ok(),
+            Self::Tor(roster) => key.parse::<OnionKey>().is_ok_and(|key| {
+                let mut others = services(roster).filter(|(other, _)| other != party);
+                // Whoever names another one's service with a client key of his own has only copied it.
+                others.all(|(_, service)| service != key.service)
+            }),
+            _ => true,
+        }
+    }
+
     /// Who belongs to it, where the head says that itself.
     pub const fn roster(&self) -> Option<&Roster> {
         match self {
             Self::Nebula(_) | Self::Headscale(_) | Self::Tailscale(_) => None,
-            Self::Wireguard(roster) | Self::Openvpn(roster) | Self::Tinc(roster) => Some(roster),
+            Self::Wireguard(roster)
+            | Self::Openvpn(roster)
+            | Self::Tinc(roster)
+            | Self::Tor(roster) => Some(roster),
             Self::Link(link) => Some(&link.roster),
         }
     }
@@ -99,7 +128,10 @@ impl Backend {
     pub const fn roster_mut(&mut self) -> Option<&mut Roster> {
         match self {
             Self::Nebula(_) | Self::Headscale(_) | Self::Tailscale(_) => None,
-            Self::Wireguard(roster) | Self::Openvpn(roster) | Self::Tinc(roster) => Some(roster),
+            Self::Wireguard(roster)
+            | Self::Openvpn(roster)
+            | Self::Tinc(roster)
+            | Self::Tor(roster) => Some(roster),
             Self::Link(link) => Some(&mut link.roster),
         }
     }
@@ -113,7 +145,7 @@ impl Plan {
 
     pub(crate) fn check(&self) -> Result<(), DocumentError> {
         let has_relay = matches!(&self.backend, Backend::Link(link) if !link.relays.is_empty());
-        let may_be_alone = has_relay || self.backend.is_controlled();
+        let may_be_alone = has_relay || self.backend.is_controlled() || self.backend.is_hidden();
         ensure(
             self.anchors.len() <= ANCHORS && (may_be_alone || !self.anchors.is_empty()),
             "meshes.anchors",
@@ -140,6 +172,20 @@ impl Plan {
             Backend::Link(link) => link.check(),
             Backend::Headscale(headscale) => headscale.check(),
             Backend::Tailscale(tailscale) => tailscale.check(),
+            Backend::Tor(roster) => {
+                ensure(
+                    self.anchors.is_empty(),
+                    "meshes.anchors",
+                    "has some: with Tor nobody is told where a party is",
+                )?;
+                let services: BTreeSet<_> = services(roster).map(|(_, service)| service).collect();
+                ensure(
+                    services.len() == roster.members.len(),
+                    "meshes.backend.members",
+                    "has a key that is none of an onion service, or names a service twice",
+                )?;
+                roster.check()
+            }
         }
     }
 }
@@ -159,6 +205,14 @@ impl Anchor {
             "is not one to four of host:port",
         )
     }
+}
+
+/// The onion services of the members whose keys are such.
+fn services(roster: &Roster) -> impl Iterator<Item = (PublicKey, Id)> {
+    roster.members.iter().filter_map(|member| {
+        let key: OnionKey = member.key.parse().ok()?;
+        Some((member.party, key.service))
+    })
 }
 
 /// Checks the meshes of one head.
@@ -308,6 +362,40 @@ mod tests {
             ..plan()
         };
         anchored.check().unwrap();
+    }
+
+    #[test]
+    fn onion_services_have_keys_of_their_own_and_no_anchors() {
+        let of = |key: &str| {
+            let mut roster = Roster::default();
+            roster.take_in(SecretKey::from_seed(&[1; 32]).public(), key);
+            Plan {
+                anchors: Vec::new(),
+                backend: Backend::Tor(roster),
+            }
+        };
+        let key = OnionKey::of(&SecretKey::from_seed(&[2; 32])).to_string();
+        of(&key).check().unwrap();
+        of("AAAA").check().unwrap_err();
+        // One that names the same service with another client key.
+        let copied = OnionKey {
+            client: OnionKey::of(&SecretKey::from_seed(&[3; 32])).client,
+            ..key.parse().unwrap()
+        };
+        let copied = copied.to_string();
+        let [owner, other] = [1, 4].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        let mut plan_of_two = of(&key);
+        assert!(!plan_of_two.backend.accepts(&other, &copied));
+        assert!(plan_of_two.backend.accepts(&owner, &copied));
+        assert!(!plan_of_two.backend.accepts(&other, "AAAA"));
+        let roster = plan_of_two.backend.roster_mut().unwrap();
+        assert!(roster.take_in(other, &copied));
+        plan_of_two.check().unwrap_err();
+        let anchored = Plan {
+            anchors: plan().anchors,
+            ..of(&key)
+        };
+        anchored.check().unwrap_err();
     }
 
     #[test]

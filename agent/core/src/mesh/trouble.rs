@@ -128,7 +128,7 @@ impl NotJoined {
                 "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
             }
             Self::NoRelay { .. } => {
-                "Check that the relay is reached from here by HTTPS: that of `e3 hub serve --relay`, or the control server's (DERP)."
+                "Check that the relay is reached from here by HTTPS: that of `e3 hub serve --relay`, the control server's (DERP), or those of the Tor network."
             }
             Self::ClockWrong { .. } => {
                 "Set its clock, or let it reach a time server: the mesh's daemon has no other time."

@@ -106,13 +106,14 @@ async fn members(
     let shown = |party: &Enrolled| Some(party.presence.as_ref()?.mesh_keys.get(name)?.clone());
     // What would come of it, so that no head is published for nothing.
     let comes_in = |backend: &mut Backend| -> Vec<String> {
-        let Some(roster) = backend.roster_mut() else {
-            return Vec::new();
-        };
         parties
             .iter()
             .filter_map(|party| Some((party, shown(party)?)))
-            .filter(|(party, key)| roster.take_in(party.member.key, key))
+            .filter(|(party, key)| {
+                let accepted = backend.accepts(&party.member.key, key);
+                let roster = backend.roster_mut().filter(|_| accepted);
+                roster.is_some_and(|roster| roster.take_in(party.member.key, key))
+            })
             .map(|(party, _)| party.member.name.to_string())
             .collect()
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::MEMBERS;
+use super::super::{ClientKey, MEMBERS, OnionKey};
 use super::{ADDRESSES, CONFIG, DISCOVERY_PORT, HOLD, Id, PORTS, RELAYS};
 use crate::name::Name;
 use crate::time::Time;
@@ -86,6 +86,10 @@ fn discovery_port() -> u16 {
 pub struct Peer {
     /// Its transport key.
     pub id: Id,
+    /// The key by which this machine's onion service lets it in, where peers are onion services; `id` is its own service's key
+    /// then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientKey>,
     /// What people call it: for logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
@@ -288,6 +292,13 @@ impl Peer {
             return Err(ConfigError::PortZero(self.id));
         }
         Ok(())
+    }
+
+    /// Both its keys, where peers are onion services.
+    pub fn onion(&self) -> Option<OnionKey> {
+        let service = self.id;
+        let client = self.client?;
+        Some(OnionKey { service, client })
     }
 
     /// Its name and the beginning of its key, for logs.

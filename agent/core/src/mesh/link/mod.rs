@@ -15,6 +15,9 @@
 //! | [`RelayReady`] | a JSON line | what `e3-link relay --attached` says to the hub that has started it |
 //! | [`Id`] | 64 hexadecimal digits | what `e3-link keygen` prints, what peers are called by |
 //!
+//! Where parties are onion services of Tor, `e3-link tor` reads the same configuration and answers the same: each peer has one key more
+//! ([`Peer::client`]), there are no relays but Tor's, and of them it is known only whether there is a way to them.
+//!
 //! An agent may write what it knows to a configuration before anybody is reachable: connections of
 //! peers that come late are held, not refused.
 

@@ -8,6 +8,7 @@ fn id(seed: u8) -> Id {
 fn config() -> Config {
     let peer = |seed: u8| Peer {
         id: id(seed),
+        client: None,
         name: Some(format!("party-{seed}").parse().unwrap()),
         addresses: vec!["203.0.113.9:7000".parse().unwrap()],
         local: Ipv4Addr::new(127, 61, 0, seed),
