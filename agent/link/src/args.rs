@@ -34,6 +34,15 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Carry connections by Tor until told to stop: be an onion service for the peers, and reach theirs.
+    Tor {
+        /// The configuration, as the agent renders it.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Tor.
+        #[arg(long, value_name = "PROGRAM", default_value = "tor")]
+        program: PathBuf,
+    },
     /// Print how a running `e3-link` stands, as one line of JSON.
     Status {
         /// Its control socket.

@@ -31,8 +31,33 @@ const WINDOW: u32 = 64 * 1024 * 1024;
 /// a heartbeat of their own.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// The endpoint, and what it knows of relays.
+#[derive(Debug)]
+pub(crate) struct Quic {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) relays: Vec<Arc<RelayConfig>>,
+    pub(crate) relay_trouble: Trouble,
+}
+
+impl Quic {
+    /// Bound as the configuration says.
+    pub(crate) async fn bind(
+        config: &Config,
+        key: &TransportKey,
+        clock: &Clock,
+    ) -> Result<Self, LinkError> {
+        let (relays, relay_trouble) = (relays(config)?, Trouble::default());
+        let endpoint = bind(config, key, &relays, clock, &relay_trouble).await?;
+        Ok(Self {
+            endpoint,
+            relays,
+            relay_trouble,
+        })
+    }
+}
+
 /// Binds the endpoint. It is not up when this returns, and need not be.
-pub(crate) async fn bind(
+async fn bind(
     config: &Config,
     key: &TransportKey,
     relays: &[Arc<RelayConfig>],
@@ -100,7 +125,7 @@ fn relay_mode(relays: &[Arc<RelayConfig>]) -> RelayMode {
 }
 
 /// The relays as the library knows them.
-pub(crate) fn relays(config: &Config) -> Result<Vec<Arc<RelayConfig>>, LinkError> {
+fn relays(config: &Config) -> Result<Vec<Arc<RelayConfig>>, LinkError> {
     let of = |relay: &Relay| {
         let url: RelayUrl = relay
             .url

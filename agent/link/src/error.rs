@@ -79,6 +79,24 @@ pub enum LinkError {
         /// Why.
         why: String,
     },
+    /// A folder cannot be made.
+    #[error("cannot make the folder {path}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Tor cannot be started, or has ended.
+    #[error("Tor does not run: {detail}")]
+    Tor {
+        /// Why, and Tor's last warning.
+        detail: String,
+    },
+    /// The sockets were closed.
+    #[error("the mesh's sockets are closed")]
+    Closed,
     /// The relay has ended by itself.
     #[error("the relay has stopped: {0}")]
     RelayStopped(String),

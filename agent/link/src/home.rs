@@ -7,7 +7,7 @@ use iroh::Watcher as _;
 use iroh::endpoint::RelayStatus;
 use tokio::time::sleep;
 
-use crate::mesh::Shared;
+use crate::endpoint::Quic;
 
 /// Until relays are looked for again when none was found, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -16,8 +16,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 ///
 /// The library tries again and again to reach a relay that it has once reached, but when none has answered
 /// yet it looks only every half a minute. A hub that starts after its parties would be found that late.
-pub(crate) async fn keep(shared: Arc<Shared>) {
-    let mut watcher = shared.endpoint.home_relay_status();
+pub(crate) async fn keep(quic: Arc<Quic>) {
+    let mut watcher = quic.endpoint.home_relay_status();
     let mut state = watcher.get();
     let mut pause = PAUSE.0;
     let mut was_connected = false;
@@ -48,8 +48,8 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             () = again => {
                 pause = (pause * 2).min(PAUSE.1);
                 // Said once more what it knows, it looks where all relays stand.
-                if let Some(relay) = shared.relays.first() {
-                    shared.endpoint.insert_relay(relay.url.clone(), relay.clone()).await;
+                if let Some(relay) = quic.relays.first() {
+                    quic.endpoint.insert_relay(relay.url.clone(), relay.clone()).await;
                 }
             }
         }

@@ -21,6 +21,11 @@ impl TransportKey {
         self.0.public().into()
     }
 
+    /// The key itself.
+    pub(crate) fn into_secret(self) -> SecretKey {
+        self.0
+    }
+
     /// As the QUIC library wants it.
     pub(crate) fn for_quic(&self) -> iroh::SecretKey {
         iroh::SecretKey::from_bytes(&self.0.seed())

@@ -45,7 +45,9 @@
 //! or pose as anybody.
 
 pub mod args;
+mod carrier;
 mod carry;
+mod connection;
 pub mod control;
 mod endpoint;
 pub mod error;
@@ -53,6 +55,7 @@ mod home;
 pub mod key;
 pub mod logging;
 mod mesh;
+mod onion;
 mod peer;
 #[cfg(feature = "relay")]
 pub mod relay;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use e3_link::args::{Args, Command};
 use e3_link::error::{LinkError, chain};
+use e3_link::run::By;
 use e3_link::{control, key, logging, run};
 
 fn main() -> ExitCode {
@@ -35,7 +36,11 @@ fn act(args: Args) -> Result<(), LinkError> {
         Command::Run { config } => {
             logging::start();
             e3_client::tls::install();
-            runtime()?.block_on(run::run(&config))
+            runtime()?.block_on(run::run(&config, By::Quic))
+        }
+        Command::Tor { config, program } => {
+            logging::start();
+            runtime()?.block_on(run::run(&config, By::Tor(&program)))
         }
         #[cfg(feature = "relay")]
         Command::Relay { config, attached } => {

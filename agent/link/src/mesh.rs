@@ -8,15 +8,16 @@ use std::time::Duration;
 use e3_client::clock::Clock;
 use e3_core::mesh::link::{Config, Id, Problem};
 use iroh::endpoint::Incoming;
-use iroh::{Endpoint, RelayConfig};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::carrier::Carrier;
 use crate::carry::{listen, serve};
+use crate::connection::Connection;
+use crate::endpoint::Quic;
 use crate::peer::dial;
 use crate::peer::{Peer, Settings};
-use crate::tls::Trouble;
 use crate::wire::close;
 
 /// Handshakes under way at a time. Anybody can begin one.
@@ -29,14 +30,12 @@ const HANDSHAKE: Duration = Duration::from_secs(8);
 /// What all tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) carrier: Carrier,
     pub(crate) id: Id,
     /// Names this run of the process.
     pub(crate) run: u64,
-    pub(crate) relays: Vec<Arc<RelayConfig>>,
     /// What relays' certificates are judged by.
     clock: Clock,
-    pub(crate) relay_trouble: Trouble,
     pub(crate) strangers: AtomicU64,
     pub(crate) generation: AtomicU64,
     /// Why the last reload was refused.
@@ -46,20 +45,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        id: Id,
-        relays: Vec<Arc<RelayConfig>>,
-        clock: Clock,
-        relay_trouble: Trouble,
-    ) -> Arc<Self> {
+    pub(crate) fn new(carrier: Carrier, id: Id, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            endpoint,
+            carrier,
             id,
             run: name_of_run(),
-            relays,
             clock,
-            relay_trouble,
             strangers: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             refused: Mutex::new(None),
@@ -74,7 +65,7 @@ impl Shared {
             .clone()
     }
 
-    fn peer(&self, id: &[u8; 32]) -> Option<Arc<Peer>> {
+    pub(crate) fn peer(&self, id: &[u8; 32]) -> Option<Arc<Peer>> {
         let peers = self.peers();
         peers.into_iter().find(|peer| peer.id.as_bytes() == id)
     }
@@ -156,6 +147,7 @@ impl Mesh {
             .peers
             .write()
             .unwrap_or_else(PoisonError::into_inner) = next;
+        self.shared.carrier.know(&config.peers);
         self.shared
             .generation
             .store(config.generation, Ordering::Relaxed);
@@ -174,14 +166,14 @@ impl Mesh {
             peer.set(None);
         }
         self.running.clear();
-        let _ = timeout(Duration::from_secs(2), self.shared.endpoint.close()).await;
+        let _ = timeout(Duration::from_secs(2), self.shared.carrier.close()).await;
     }
 }
 
-/// Lets peers in, and nobody else. For ever.
-pub(crate) async fn accept(shared: Arc<Shared>) {
+/// Lets peers in that come by QUIC, and nobody else. For ever.
+pub(crate) async fn accept(shared: Arc<Shared>, quic: Arc<Quic>) {
     let room = Arc::new(Semaphore::new(HANDSHAKES));
-    while let Some(incoming) = shared.endpoint.accept().await {
+    while let Some(incoming) = quic.endpoint.accept().await {
         let busy = HANDSHAKES - room.available_permits();
         if busy >= SUSPICIOUS && !incoming.remote_addr_validated() {
             let _ = incoming.retry();
@@ -217,7 +209,7 @@ async fn meet(shared: Arc<Shared>, incoming: Incoming) {
         }
         return;
     };
-    let live = peer.admit(connection);
+    let live = peer.admit(Connection::Quic(connection));
     tracing::info!(peer = peer.id.short(), "the peer has connected");
     serve::all(shared, peer, live).await;
 }

@@ -12,38 +12,61 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::carrier::Carrier;
+use crate::endpoint::Quic;
 use crate::error::{LinkError, chain};
 use crate::mesh::{Mesh, Shared, accept};
-use crate::tls::Trouble;
-use crate::{control, endpoint, home, key};
+use crate::onion::{Onion, Place};
+use crate::{control, home, key, onion};
 
 /// How often the peers are looked at, and the watchdog is fed.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What is to carry the connections.
+pub enum By<'a> {
+    /// QUIC: the built-in mesh.
+    Quic,
+    /// Tor, by this program.
+    Tor(&'a Path),
+}
+
 /// Carries connections until told to stop.
-pub async fn run(path: &Path) -> Result<(), LinkError> {
+pub async fn run(path: &Path, by: By<'_>) -> Result<(), LinkError> {
     let mut config = load(path)?;
     let key = key::read(&config.key)?;
-    let trouble = Trouble::default();
-    let relays = endpoint::relays(&config)?;
+    let id = key.id();
     let clock = Clock::default();
     // Before the first relay is judged.
     if let Some(floor) = config.clock_floor {
         clock.set_floor(floor);
     }
-    let bound = endpoint::bind(&config, &key, &relays, &clock, &trouble).await?;
-    let shared = Shared::new(bound, key.id(), relays, clock, trouble);
-    drop(key);
+    let carrier = match by {
+        By::Quic => Carrier::Quic(Arc::new(Quic::bind(&config, &key, &clock).await?)),
+        By::Tor(program) => {
+            let place = Place::make(&config, program)?;
+            Carrier::Onion(Onion::new(key.into_secret(), place))
+        }
+    };
+    let shared = Shared::new(carrier.clone(), id, clock);
     let listener = control::listen(&config.control)?;
     let owner = std::fs::metadata(path).map_or(0, |file| file.uid());
     let (ask, mut asked) = mpsc::channel(4);
     let mut mesh = Mesh::new(shared.clone());
     mesh.apply(&config);
     let control = tokio::spawn(control::serve(listener, owner, shared.clone(), ask));
-    let accepting = tokio::spawn(accept(shared.clone()));
-    if !config.relays.is_empty() {
-        tokio::spawn(home::keep(shared.clone()));
-    }
+    let mut accepting = match &carrier {
+        Carrier::Quic(quic) => {
+            if !config.relays.is_empty() {
+                tokio::spawn(home::keep(quic.clone()));
+            }
+            let accepting = accept(shared.clone(), quic.clone());
+            tokio::spawn(async move {
+                accepting.await;
+                LinkError::Closed
+            })
+        }
+        Carrier::Onion(onion) => tokio::spawn(onion::start(&shared, onion)?),
+    };
     let mut signals = Signals::new()?;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -69,6 +92,7 @@ pub async fn run(path: &Path) -> Result<(), LinkError> {
             }
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
+            ended = &mut accepting => return Err(ended.unwrap_or(LinkError::Closed)),
         }
     }
     tell(&[NotifyState::Stopping]);

@@ -1,4 +1,4 @@
-//! The words between two `e3-link`s: a few bytes at the head of each QUIC stream.
+//! The words between two `e3-link`s: a few bytes at the head of each stream.
 //!
 //! Whoever opens a stream says what it is for, in a fixed number of bytes:
 //!
@@ -11,7 +11,9 @@
 
 use std::time::Duration;
 
-use iroh::endpoint::{RecvStream, SendStream, VarInt};
+use iroh::endpoint::VarInt;
+
+use crate::connection::{RecvStream, SendStream};
 
 /// What is spoken.
 pub(crate) const ALPN: &[u8] = b"e3/link/1";
@@ -66,7 +68,7 @@ pub(crate) struct Senseless;
 const REPLIES: [Reply; 4] = [Reply::Open, Reply::NotServed, Reply::Nobody, Reply::TooMany];
 
 impl Ask {
-    fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         match self {
             Self::Hello(run) => [&[0][..], &run.to_be_bytes()].concat(),
             Self::Connect(port) => [&[1][..], &port.to_be_bytes()].concat(),
@@ -74,9 +76,7 @@ impl Ask {
     }
 
     pub(crate) async fn write(self, send: &mut SendStream) -> Result<(), Senseless> {
-        send.write_all(&self.to_bytes())
-            .await
-            .map_err(|_| Senseless)
+        send.write_all(&self.to_bytes()).await
     }
 
     pub(crate) async fn read(recv: &mut RecvStream) -> Result<Self, Senseless> {
@@ -94,7 +94,7 @@ impl Reply {
         let code = code
             .and_then(|code| u8::try_from(code).ok())
             .ok_or(Senseless)?;
-        send.write_all(&[code]).await.map_err(|_| Senseless)
+        send.write_all(&[code]).await
     }
 
     pub(crate) async fn read(recv: &mut RecvStream) -> Result<Self, Senseless> {
@@ -110,6 +110,6 @@ pub(crate) async fn read_run(recv: &mut RecvStream) -> Result<u64, Senseless> {
 
 async fn read_array<const N: usize>(recv: &mut RecvStream) -> Result<[u8; N], Senseless> {
     let mut bytes = [0; N];
-    recv.read_exact(&mut bytes).await.map_err(|_| Senseless)?;
+    recv.read_exact(&mut bytes).await?;
     Ok(bytes)
 }

@@ -11,7 +11,12 @@ pub(crate) mod rooms;
 pub(crate) mod serve;
 mod splice;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Counts bytes that have gone.
+pub(crate) fn add(counter: &AtomicU64, count: usize) {
+    counter.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+}
 
 /// Counts one more for as long as it lives.
 struct Counted<'a>(&'a AtomicUsize);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iroh::endpoint::{RecvStream, SendStream};
 use tokio::time::{sleep, timeout};
 
 use super::serve::PATIENCE;
+use crate::connection::{RecvStream, SendStream};
 use crate::peer::{Live, Peer};
-use crate::wire::{Ask, BROKEN, Reply, Senseless};
+use crate::wire::{Ask, Reply, Senseless};
 
 /// An answer that has not come by then never comes: the far side's patience and a slow way there and back.
 const ANSWER: Duration = PATIENCE.saturating_add(Duration::from_secs(5));
@@ -65,7 +65,7 @@ pub(super) async fn open(peer: &Peer, port: u16) -> Opened {
 }
 
 async fn ask(live: &Live, port: u16) -> Result<(Reply, SendStream, RecvStream), Senseless> {
-    let (send, recv) = live.connection.open_bi().await.map_err(|_| Senseless)?;
+    let (send, recv) = live.connection.open_bi().await?;
     let mut stream = Abandoned {
         send: Some(send),
         recv: Some(recv),
@@ -91,8 +91,8 @@ struct Abandoned {
 impl Drop for Abandoned {
     fn drop(&mut self) {
         if let (Some(send), Some(recv)) = (&mut self.send, &mut self.recv) {
-            let _ = send.reset(BROKEN);
-            let _ = recv.stop(BROKEN);
+            send.reset();
+            recv.stop();
         }
     }
 }

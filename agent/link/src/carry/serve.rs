@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use iroh::endpoint::{RecvStream, SendStream};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::rooms::Place;
 use super::{Counted, splice};
+use crate::connection::{RecvStream, SendStream};
 use crate::mesh::Shared;
 use crate::peer::{Live, Peer};
-use crate::wire::{self, Ask, BROKEN, Reply, Senseless};
+use crate::wire::{self, Ask, Reply, Senseless};
 
 /// How long a service may take to appear before the asker is told that nobody is there, and asks again.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,19 +24,21 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Serves what comes by one connection, until it ends.
 pub(crate) async fn all(shared: Arc<Shared>, peer: Arc<Peer>, live: Arc<Live>) {
-    while let Ok((send, recv)) = live.connection.accept_bi().await {
-        tokio::spawn(one(shared.clone(), peer.clone(), live.clone(), send, recv));
+    while let Some((send, recv)) = live.connection.accept_bi().await {
+        tokio::spawn(stream(
+            shared.clone(),
+            peer.clone(),
+            live.clone(),
+            send,
+            recv,
+        ));
     }
-    let why = live.connection.closed().await;
+    let why = live.connection.closed().await.detail;
     peer.dismiss(&live);
-    tracing::info!(
-        peer = peer.id.short(),
-        why = crate::error::detail(&why),
-        "a connection has ended"
-    );
+    tracing::info!(peer = peer.id.short(), why, "a connection has ended");
 }
 
-async fn one(
+async fn stream(
     shared: Arc<Shared>,
     peer: Arc<Peer>,
     live: Arc<Live>,
@@ -43,27 +46,32 @@ async fn one(
     mut recv: RecvStream,
 ) {
     let ask = timeout(wire::ASK, Ask::read(&mut recv)).await;
-    let ask = ask.unwrap_or(Err(Senseless));
-    let port = match ask {
-        Ok(Ask::Connect(port)) => port,
+    match ask.unwrap_or(Err(Senseless)) {
+        Ok(Ask::Connect(port)) => one(&peer, &live.streams, port, send, recv).await,
         Ok(Ask::Hello(run)) => {
             peer.met(&live, run);
             let _ = send.write_all(&shared.run.to_be_bytes()).await;
-            return;
         }
-        Err(Senseless) => {
-            let _ = send.reset(BROKEN);
-            return;
-        }
-    };
-    let _carried = Counted::new(&live.streams);
-    let (reply, tcp) = decide(&peer, port, &mut send).await;
+        Err(Senseless) => send.reset(),
+    }
+}
+
+/// Serves one stream by which the peer asks for a service, and counts it.
+pub(crate) async fn one(
+    peer: &Peer,
+    streams: &AtomicUsize,
+    port: u16,
+    mut send: SendStream,
+    recv: RecvStream,
+) {
+    let _carried = Counted::new(streams);
+    let (reply, tcp) = decide(peer, port, &mut send).await;
     if reply.write(&mut send).await.is_err() {
         return;
     }
     if let Some((tcp, _place)) = tcp {
         let stop = peer.until_not(|settings| settings.serves(port).is_some());
-        splice::join(&peer, tcp, send, recv, stop).await;
+        splice::join(peer, tcp, send, recv, stop).await;
     }
 }
 
@@ -97,7 +105,7 @@ async fn decide<'a>(peer: &'a Peer, port: u16, send: &mut SendStream) -> (Reply,
         tokio::select! {
             () = sleep(RETRY) => {}
             // Whoever asked has gone.
-            _ = send.stopped() => return (Reply::Nobody, None),
+            () = send.stopped() => return (Reply::Nobody, None),
         }
     }
 }

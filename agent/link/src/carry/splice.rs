@@ -3,15 +3,13 @@
 //! Each direction ends by itself: a half-close is passed on. What breaks is passed on as broken, never
 //! as an end: whoever reads must be able to tell "all came" from "the rest is lost".
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use iroh::endpoint::{RecvStream, SendStream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::add;
 use super::pace::Pace;
+use crate::connection::{RecvStream, SendStream};
 use crate::peer::Peer;
-use crate::wire::BROKEN;
 
 /// Bytes moved at once.
 const CHUNK: usize = 64 * 1024;
@@ -40,23 +38,21 @@ pub(super) async fn join(
             loop {
                 let count = from.read(&mut buffer).await.map_err(|_| Broken)?;
                 if count == 0 {
-                    return send.finish().map_err(|_| Broken);
+                    return send.finish().await.map_err(|_| Broken);
                 }
                 if count < SMALL {
                     pace.one_more().await;
                 }
                 let bytes = buffer.get(..count).unwrap_or_default();
-                send.write_all(bytes).await.map_err(|_| Broken)?;
+                send.send(bytes).await.map_err(|_| Broken)?;
                 add(&peer.sent, count);
             }
         };
         // Read at once, written when the program takes it: pieces must not wait where they came.
         let (mut unread, mut read) = tokio::io::simplex(UNREAD);
         let come = async {
-            while let Some(bytes) = recv.read_chunk(CHUNK).await.map_err(|_| Broken)? {
-                read.write_all(&bytes).await.map_err(|_| Broken)?;
-                add(&peer.received, bytes.len());
-            }
+            let all = recv.pass_on(&mut read, &peer.received).await;
+            all.map_err(|_| Broken)?;
             read.shutdown().await.map_err(|_| Broken)
         };
         let back = async {
@@ -77,9 +73,8 @@ pub(super) async fn join(
         () = stop => false,
     };
     if !is_whole {
-        // Errors only say that it is reset already.
-        let _ = send.reset(BROKEN);
-        let _ = recv.stop(BROKEN);
+        send.reset();
+        recv.stop();
         reset(tcp);
     }
 }
@@ -88,8 +83,4 @@ pub(super) async fn join(
 pub(super) fn reset(tcp: TcpStream) {
     let _ = tcp.set_zero_linger();
     drop(tcp);
-}
-
-fn add(counter: &AtomicU64, count: usize) {
-    counter.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
 }

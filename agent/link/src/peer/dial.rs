@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e3_core::mesh::link::Problem;
-use iroh::EndpointAddr;
-use iroh::endpoint::{ConnectError, ConnectingError, Connection, ConnectionError};
+use e3_core::mesh::link::{self, Problem};
+use iroh::endpoint::{ConnectError, ConnectingError};
 use tokio::time::timeout;
 
 use super::{Live, Peer};
 use crate::carry::serve;
-use crate::endpoint::address_of;
+use crate::connection::{Connection, refusal};
+use crate::endpoint::{Quic, address_of};
 use crate::error::detail;
 use crate::mesh::Shared;
 use crate::wire::{self, Ask, close};
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(250);
 /// One attempt. A peer that appears while it is under way dials by itself.
 const ATTEMPT: Duration = Duration::from_secs(6);
 /// Between two attempts, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+pub(crate) const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Sees to it that there is a connection with the peer, until it is no peer any more.
 pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
@@ -34,15 +34,8 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
         let Some(settings) = changes.borrow_and_update().clone() else {
             return;
         };
-        let way = address_of(&settings.peer, &shared.relays).filter(|way| !way.is_empty());
-        let attempt = async {
-            match way {
-                Some(way) => dial(&shared, way).await,
-                None => Err(Problem::NoWay),
-            }
-        };
         let outcome = tokio::select! {
-            outcome = attempt => outcome,
+            outcome = shared.carrier.dial(&settings.peer, shared.run) => outcome,
             // It has come by itself, or there is something new to try.
             _ = peer.connected() => continue,
             _ = changes.changed() => continue,
@@ -65,8 +58,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
                     () = tokio::time::sleep(pause) => {}
                     _ = peer.connected() => {}
                     _ = changes.changed() => {}
+                    () = peer.came.notified() => pause = PAUSE.0,
                 }
-                pause = (pause * 2).min(PAUSE.1);
+                pause = (pause * 2).min(shared.carrier.longest_pause());
             }
         }
     }
@@ -75,9 +69,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
 /// Waits until the connection has ended. One that ends at once must not be made anew at once.
 async fn lasted(peer: &Peer, live: &Live, pause: &mut Duration) {
     let begun = std::time::Instant::now();
-    let why = live.connection.closed().await;
+    let ended = live.connection.closed().await;
     peer.dismiss(live);
-    if let Some(problem) = refusal(&why) {
+    if let Some(problem) = ended.refusal {
         peer.problems.dialled(Some(problem));
     }
     if begun.elapsed() < PAUSE.1 {
@@ -86,33 +80,37 @@ async fn lasted(peer: &Peer, live: &Live, pause: &mut Duration) {
     }
 }
 
-/// Reaches a peer and says hello: only then it is known whether it wants to speak to this machine.
-async fn dial(shared: &Shared, way: EndpointAddr) -> Result<(Connection, u64), Problem> {
-    let attempt = timeout(ATTEMPT, shared.endpoint.connect(way, wire::ALPN)).await;
+/// Reaches a peer by QUIC and says hello: only then it is known whether it wants to speak to this machine.
+pub(crate) async fn quic(
+    quic: &Quic,
+    peer: &link::Peer,
+    run: u64,
+) -> Result<(Connection, u64), Problem> {
+    let way = address_of(peer, &quic.relays).filter(|way| !way.is_empty());
+    let way = way.ok_or(Problem::NoWay)?;
+    let attempt = timeout(ATTEMPT, quic.endpoint.connect(way, wire::ALPN)).await;
     let connection = attempt
         .map_err(|_| Problem::Unreachable {
             detail: format!("no answer in {} seconds", ATTEMPT.as_secs()),
         })?
         .map_err(|error| why_not(&error))?;
-    if let Ok(Ok(run)) = timeout(wire::ASK, hello(&connection, shared.run)).await {
+    let connection = Connection::Quic(connection);
+    if let Ok(Ok(run)) = timeout(wire::ASK, hello(&connection, run)).await {
         return Ok((connection, run));
     }
-    let problem = connection.close_reason().as_ref().and_then(refusal);
-    connection.close(close::GONE, b"");
+    // Why the stream has ended is often known a moment later.
+    let ended = timeout(Duration::from_millis(100), connection.closed()).await;
+    connection.close(close::GONE);
+    let problem = ended.ok().and_then(|ended| ended.refusal);
     Err(problem.unwrap_or_else(|| Problem::Unreachable {
         detail: "what answers does not say hello".to_owned(),
     }))
 }
 
 async fn hello(connection: &Connection, run: u64) -> Result<u64, wire::Senseless> {
-    let (mut send, mut recv) = connection.open_bi().await.map_err(|_| wire::Senseless)?;
+    let (mut send, mut recv) = connection.open_bi().await?;
     Ask::Hello(run).write(&mut send).await?;
-    let run = wire::read_run(&mut recv).await;
-    if run.is_err() {
-        // Why the stream has ended is often known a moment later.
-        let _ = timeout(Duration::from_millis(100), connection.closed()).await;
-    }
-    run
+    wire::read_run(&mut recv).await
 }
 
 fn why_not(error: &ConnectError) -> Problem {
@@ -129,24 +127,4 @@ fn why_not(error: &ConnectError) -> Problem {
         .unwrap_or_else(|| Problem::Unreachable {
             detail: detail(error),
         })
-}
-
-/// What a peer, or who stands in its place, has said by closing a connection.
-fn refusal(why: &ConnectionError) -> Option<Problem> {
-    match why {
-        ConnectionError::ApplicationClosed(said) if said.error_code == close::STRANGER => {
-            Some(Problem::NotAPeer)
-        }
-        // QUIC has a range of its own for what TLS finds wrong (RFC 9001, 4.8).
-        ConnectionError::TransportError(error) if is_crypto(u64::from(error.code)) => {
-            Some(Problem::WrongIdentity {
-                detail: detail(error),
-            })
-        }
-        _ => None,
-    }
-}
-
-fn is_crypto(code: u64) -> bool {
-    (0x100..0x200).contains(&code)
 }

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use e3_core::mesh::link::{self, Id};
-use iroh::endpoint::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub(crate) use problems::Problems;
 
 use crate::carry::rooms::Rooms;
+use crate::connection::Connection;
 use crate::wire::close;
 
 /// Connections with one peer at a time.
@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 4;
 const DUPLICATE: Duration = Duration::from_secs(10);
 
 /// What the configuration says of a peer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) peer: link::Peer,
     /// How long local connections wait.
@@ -67,9 +67,13 @@ pub(crate) struct Peer {
     pub(crate) outgoing: Rooms,
     pub(crate) incoming: Rooms,
     pub(crate) held: AtomicUsize,
+    /// What comes from it otherwise than by its connections here.
+    pub(crate) guests: AtomicUsize,
     pub(crate) sent: AtomicU64,
     pub(crate) received: AtomicU64,
     last_seen: Mutex<Option<Instant>>,
+    /// It has come by another way, so it is worth while to look for it.
+    pub(crate) came: Notify,
     pub(crate) problems: Problems,
 }
 
@@ -82,13 +86,13 @@ pub(crate) struct Live {
     run: OnceLock<u64>,
     /// What it carries.
     pub(crate) streams: AtomicUsize,
-    /// Datagrams that have come by it, when somebody last looked.
+    /// How much had come by it when somebody last looked.
     heard: AtomicU64,
 }
 
 impl Live {
     fn is(&self, other: &Self) -> bool {
-        self.connection.stable_id() == other.connection.stable_id()
+        self.connection.is(&other.connection)
     }
 }
 
@@ -101,9 +105,11 @@ impl Peer {
             outgoing: Rooms::default(),
             incoming: Rooms::default(),
             held: AtomicUsize::new(0),
+            guests: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             last_seen: Mutex::new(None),
+            came: Notify::new(),
             problems: Problems::default(),
         })
     }
@@ -120,10 +126,15 @@ impl Peer {
     /// Takes new settings, or none, and then whatever is carried ends.
     pub(crate) fn set(&self, settings: Option<Settings>) {
         let is_gone = settings.is_none();
-        self.settings.send_replace(settings);
+        // An attempt to reach it that is under way does not begin anew for nothing.
+        self.settings.send_if_modified(|known| {
+            let is_new = *known != settings;
+            *known = settings;
+            is_new
+        });
         if is_gone {
             for live in self.live.send_replace(Vec::new()) {
-                live.connection.close(close::GONE, b"");
+                live.connection.close(close::GONE);
             }
         }
     }
@@ -178,7 +189,7 @@ impl Peer {
         self.live.send_modify(|list| {
             list.push(live.clone());
             if list.len() > CONNECTIONS {
-                list.remove(0).connection.close(close::OLD, b"");
+                list.remove(0).connection.close(close::OLD);
             }
         });
         live
@@ -193,13 +204,23 @@ impl Peer {
     /// The process at the other end of `live` has said which run of it this is. Connections of earlier runs are dead, and
     /// what they carry waits in vain.
     pub(crate) fn met(&self, live: &Live, run: u64) {
-        if live.run.set(run).is_err() {
-            return;
+        if live.run.set(run).is_ok() {
+            self.end_others(run, live.since);
         }
+    }
+
+    /// The same, where the peer's process has come by another way.
+    pub(crate) fn runs(&self, run: u64) {
+        self.saw();
+        self.came.notify_one();
+        self.end_others(run, Instant::now());
+    }
+
+    fn end_others(&self, run: u64, since: Instant) {
         for known in self.live.borrow().iter() {
             let is_same_run = known.run.get().is_none_or(|known| *known == run);
-            if !is_same_run && known.since <= live.since {
-                known.connection.close(close::OLD, b"");
+            if !is_same_run && known.since <= since {
+                known.connection.close(close::OLD);
             }
         }
     }
@@ -209,7 +230,7 @@ impl Peer {
     pub(crate) fn look(&self, is_tidy: bool) {
         let list = self.live.borrow();
         for live in list.iter() {
-            let heard = live.connection.stats().udp_rx.datagrams;
+            let heard = live.connection.heard();
             if live.heard.swap(heard, Ordering::Relaxed) != heard {
                 self.saw();
             }
@@ -219,7 +240,7 @@ impl Peer {
         };
         for live in older.iter().filter(|_| is_tidy) {
             if live.streams.load(Ordering::Relaxed) == 0 && live.since.elapsed() > DUPLICATE {
-                live.connection.close(close::DUPLICATE, b"");
+                live.connection.close(close::DUPLICATE);
             }
         }
     }
@@ -243,6 +264,6 @@ impl Peer {
     pub(crate) fn carried(&self) -> usize {
         let live = self.live.borrow();
         let streams = live.iter().map(|live| live.streams.load(Ordering::Relaxed));
-        streams.sum()
+        streams.sum::<usize>() + self.guests.load(Ordering::Relaxed)
     }
 }

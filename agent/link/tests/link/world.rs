@@ -134,6 +134,7 @@ impl Machine {
         self.config.peers.push(Peer {
             id: other.id,
             name: None,
+            client: None,
             addresses: other.config.bind[..usize::from(is_address_known)].to_vec(),
             local: local(),
             reach: Vec::new(),
