@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use e3_core::key::PublicKey;
-use e3_core::mesh::link::AGENT_PORT;
+use e3_core::mesh::link::{AGENT_PORT, Link};
 use e3_core::mesh::{Anchor, Backend, MeshGrant, NotJoined, Path, Plan, Prefix, Roster, local};
 
 use super::files::Files;
 use super::gauge::Other;
+use super::link::Carrier;
 pub(super) use super::tailscale::Known;
 use super::{link, nebula, openvpn, tailscale, tinc, unable, wireguard};
 use crate::config::PORT;
@@ -16,14 +17,36 @@ use crate::shared::Shared;
 use crate::supervisor::systemd::Service;
 
 /// The daemons of all backends: what a machine may have to leave.
-pub(super) const ALL: [&str; 6] = [
-    link::NAME,
+pub(super) const ALL: [&str; 7] = [
+    "link",
     "nebula",
     "openvpn",
     "tailscale",
     "tinc",
+    "tor",
     "wireguard",
 ];
+
+/// How long a mesh may take.
+pub(super) struct Patience {
+    /// One other agent's answer. The first packet of a tunnel starts its handshake, and is sent again after a second.
+    pub(super) answer: Duration,
+    /// Until it is told that nobody answers.
+    pub(super) silence: Duration,
+}
+
+/// How long this one may take. Tor finds a descriptor, an introduction and a meeting point first, by circuits that are made for
+/// it.
+pub(super) const fn patience(plan: &Plan) -> Patience {
+    let (answer, silence) = match plan.backend {
+        Backend::Tor(_) => (30, 60),
+        _ => (3, 10),
+    };
+    Patience {
+        answer: Duration::from_secs(answer),
+        silence: Duration::from_secs(silence),
+    }
+}
 
 /// Where a daemon's configuration leads.
 pub(super) struct Prepared {
@@ -40,16 +63,17 @@ pub(super) async fn prepare(shared: &Shared, plan: &Plan) -> Result<Prepared, No
         Backend::Wireguard(roster) => wireguard::prepare(shared, plan, roster),
         Backend::Openvpn(roster) => openvpn::prepare(shared, plan, roster),
         Backend::Tinc(roster) => tinc::prepare(shared, plan, roster).await,
-        Backend::Link(own) => link::prepare(shared, plan, own),
+        Backend::Link(_) => link::prepare(shared, plan, Carrier::Link),
+        Backend::Tor(_) => link::prepare(shared, plan, Carrier::Tor),
         Backend::Headscale(_) | Backend::Tailscale(_) => tailscale::prepare(shared, plan),
     }
 }
 
 /// Whether the running daemon has taken what is new, although that stands where it reads it only at its start.
 pub(super) async fn takes(shared: &Shared, plan: &Plan) -> bool {
-    match &plan.backend {
-        Backend::Link(_) => link::takes(shared).await,
-        _ => false,
+    match Carrier::of(plan) {
+        Some(carrier) => link::takes(shared, carrier).await,
+        None => false,
     }
 }
 
@@ -81,17 +105,18 @@ pub(super) async fn moved(
 
 /// Whether this machine is in, although there is nobody else to be asked.
 pub(super) async fn is_in_alone(plan: &Plan) -> bool {
-    match plan.backend {
-        Backend::Link(_) => link::is_at_a_relay().await,
-        _ => false,
+    match Carrier::of(plan) {
+        Some(carrier) => link::is_at_a_relay(carrier).await,
+        None => false,
     }
 }
 
 /// The port at which agents are there.
 pub(super) const fn port(plan: &Plan) -> u16 {
-    match plan.backend {
-        Backend::Link(_) => AGENT_PORT,
-        _ => PORT,
+    if plan.backend.carries_connections() {
+        AGENT_PORT
+    } else {
+        PORT
     }
 }
 
@@ -126,8 +151,8 @@ pub(super) async fn witnesses(
             parties(&plan.anchors)
         }
         // Whoever reaches somebody reaches them by a relay, or has punched a hole.
-        Backend::Link(link) => {
-            let members = link.roster.members.iter().map(|member| member.party);
+        Backend::Link(Link { roster, .. }) | Backend::Tor(roster) => {
+            let members = roster.members.iter().map(|member| member.party);
             members.filter(|party| *party != shared.me()).collect()
         }
         Backend::Headscale(_) | Backend::Tailscale(_) => {
@@ -144,7 +169,7 @@ pub(super) async fn witnesses(
 pub(super) async fn places(shared: &Shared, plan: &Plan, others: &[Other]) -> Vec<Option<IpAddr>> {
     match &plan.backend {
         // A connection is to this machine's own end of the mesh.
-        Backend::Link(_) => vec![None; others.len()],
+        Backend::Link(_) | Backend::Tor(_) => vec![None; others.len()],
         Backend::Headscale(_) | Backend::Tailscale(_) => {
             tailscale::places(others.iter().map(|other| other.key.as_deref())).await
         }
@@ -167,7 +192,8 @@ pub(super) async fn paths(
         paths.collect()
     };
     match &plan.backend {
-        Backend::Link(_) => link::paths(others).await,
+        Backend::Link(_) => link::paths(Carrier::Link, others).await,
+        Backend::Tor(_) => link::paths(Carrier::Tor, others).await,
         Backend::Headscale(_) | Backend::Tailscale(_) => {
             let paths = tailscale::paths(others.iter().map(|other| other.key.as_deref())).await;
             paths.into_iter().map(|path| (path, None)).collect()
@@ -187,7 +213,8 @@ pub(super) async fn paths(
 /// Why nobody of so many answers.
 pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
     let known = match plan.backend {
-        Backend::Link(_) => link::trouble().await,
+        Backend::Link(_) => link::trouble(Carrier::Link).await,
+        Backend::Tor(_) => link::trouble(Carrier::Tor).await,
         Backend::Headscale(_) | Backend::Tailscale(_) if asked > 0 => tailscale::trouble().await,
         _ => None,
     };
@@ -203,8 +230,8 @@ pub(super) async fn say_goodbye(shared: &Shared, daemon: &str) {
 
 /// The address of a party, where it follows from its identity.
 pub(super) fn address_of(shared: &Shared, plan: &Plan, party: &PublicKey) -> IpAddr {
-    if let Backend::Link(_) = plan.backend {
-        return local(party).into();
+    if let Some(carrier) = Carrier::of(plan) {
+        return local(party, carrier.name()).into();
     }
     let prefix = Prefix::of(&shared.join.root, plan.backend.name());
     prefix.party(party).into()

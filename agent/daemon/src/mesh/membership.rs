@@ -21,8 +21,6 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Between two looks at a mesh on which nobody answers, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const SILENT_LOOK: Duration = Duration::from_secs(5);
-/// For how long nobody may answer before the fleet is told so.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// This machine's membership in one mesh.
 pub(super) struct Membership<'a> {
@@ -170,7 +168,7 @@ impl<'a> Membership<'a> {
             } else {
                 // One answer may be lost.
                 let since = *silent_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > PATIENCE {
+                if since.elapsed() > backend::patience(self.plan).silence {
                     let why = backend::why_nobody_answers(self.plan, answers.asked).await;
                     self.is_out(&why);
                 }

@@ -2,7 +2,8 @@
 //!
 //! - [`run`]: follows the plans, leaves what is in none of them.
 //! - `membership`: one mesh; joins, watches, joins again.
-//! - `backend`: what differs from backend to backend, with a folder for each (`nebula`, `wireguard`, …): keys, what its daemon is told.
+//! - `backend`: what differs from backend to backend, with a folder for each (`nebula`, `wireguard`, …; `link` is Tor's, too): keys,
+//!   what its daemon is told.
 //! - `files`: what a daemon reads, where systemd takes it from.
 //! - [`gauge`]: how packets get to the others, and how long they take; `others`: who they are.
 //! - `key`, `grant`: what a machine shows to be let in.

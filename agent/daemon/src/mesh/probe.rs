@@ -12,9 +12,6 @@ use tokio::time::timeout;
 use super::backend::{self, Known};
 use crate::shared::Shared;
 
-/// For one anchor. The first packet of a tunnel starts its handshake, and is sent again after a second.
-const ANSWER: Duration = Duration::from_secs(3);
-
 /// How many were asked, and whether one has answered.
 pub(super) struct Answers {
     pub(super) asked: usize,
@@ -25,11 +22,11 @@ pub(super) struct Answers {
 pub(super) async fn witnesses(shared: &Shared, plan: &Plan, known: &Known) -> Answers {
     let me = shared.me();
     let asked = backend::witnesses(shared, plan, known).await;
-    let port = backend::port(plan);
+    let (port, within) = (backend::port(plan), backend::patience(plan).answer);
     let others = asked.iter().filter(|(party, _)| *party != me).count();
     let mut answers: FuturesUnordered<_> = asked
         .into_iter()
-        .map(|(party, address)| answers(shared, party, SocketAddr::new(address, port)))
+        .map(|(party, address)| answers(shared, party, SocketAddr::new(address, port), within))
         .collect();
     while let Some(answer) = answers.next().await {
         if answer {
@@ -47,10 +44,10 @@ pub(super) async fn witnesses(shared: &Shared, plan: &Plan, known: &Known) -> An
 }
 
 /// Whether this party's agent answers at this address, and is it.
-async fn answers(shared: &Shared, party: PublicKey, at: SocketAddr) -> bool {
+async fn answers(shared: &Shared, party: PublicKey, at: SocketAddr, within: Duration) -> bool {
     let ask = async {
         let stream = TcpStream::connect(at).await.ok()?;
         shared.identity.connect(stream, party).await.ok()
     };
-    matches!(timeout(ANSWER, ask).await, Ok(Some(_)))
+    matches!(timeout(within, ask).await, Ok(Some(_)))
 }

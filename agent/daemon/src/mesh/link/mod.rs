@@ -1,4 +1,4 @@
-//! The built-in mesh: a transport key born here, a configuration for `e3-link`, and what sessions need of it.
+//! The built-in mesh, and Tor: a transport key born here, a configuration for `e3-link`, and what sessions need of it.
 //!
 //! It carries connections, not packets: each party has an address in 127.0.0.0/8 that stands for it on all machines of the
 //! fleet ([`e3_core::mesh::local`]), where this machine's `e3-link` listens for what is to be carried there. So it must be
@@ -7,12 +7,13 @@
 //! Who belongs to it stands in the head. A change of that is told to the running daemon by its control socket, which cuts
 //! nobody off.
 
+mod carrier;
 mod config;
 mod control;
 pub(crate) mod ways;
 
 use e3_client::files::{self, private_folder};
-use e3_core::mesh::link::{AGENT_PORT, Answer, Id, Link, PeerPath, Problem, Request, Status};
+use e3_core::mesh::link::{AGENT_PORT, Answer, Id, PeerPath, Problem, Request, Status};
 use e3_core::mesh::{NotJoined, Path, Plan};
 
 use super::backend::{Prepared, belongs};
@@ -21,64 +22,77 @@ use super::gauge::Other;
 use super::{key, unable};
 use crate::shared::Shared;
 
-pub(super) const NAME: &str = "link";
+pub(crate) use carrier::Carrier;
 
 /// Everything that the daemon needs.
-pub(super) fn prepare(shared: &Shared, plan: &Plan, link: &Link) -> Result<Prepared, NotJoined> {
-    let path = key::folder(shared, NAME).join("key");
+pub(super) fn prepare(
+    shared: &Shared,
+    plan: &Plan,
+    carrier: Carrier,
+) -> Result<Prepared, NotJoined> {
+    let name = carrier.name();
+    let path = key::folder(shared, name).join("key");
     if !path.exists() {
-        private_folder(&key::folder(shared, NAME)).map_err(|error| unable(&error))?;
+        private_folder(&key::folder(shared, name)).map_err(|error| unable(&error))?;
         let new = e3_client::random::key();
         files::write_secret(&path, new.to_pem().as_bytes()).map_err(|error| unable(&error))?;
     }
     let key = files::read_key(&path).map_err(|error| unable(&error))?;
-    let id = Id::from(key.public()).to_string();
-    shared.board.mesh_key(NAME, &id);
-    belongs(shared, &link.roster, &id)?;
-    let config = config::render(shared, plan, link)?;
+    let public = carrier.public(&key);
+    shared.board.mesh_key(name, &public);
+    let roster = plan.backend.roster().ok_or(NotJoined::NeedsApproval)?;
+    belongs(shared, roster, &public)?;
+    let config = config::render(shared, plan, carrier)?;
     let json = serde_json::to_vec(&config).map_err(|error| unable(&error))?;
-    let files = Files::of(NAME)
+    let files = Files::of(name)
         .with("config.json", json)
-        .with("link.key", key.to_pem().as_bytes());
+        .with(carrier.credential(), key.to_pem().as_bytes());
     Ok(Prepared { files, grant: None })
 }
 
 /// Whether the running daemon has taken what the plan says now, without being started anew. One with another key, which this
 /// machine had before it lost it, is started anew.
-pub(super) async fn takes(shared: &Shared) -> bool {
-    let own = shared.board.known().mesh_keys.remove(NAME);
+pub(super) async fn takes(shared: &Shared, carrier: Carrier) -> bool {
+    let path = key::folder(shared, carrier.name()).join("key");
+    let own = files::read_key(&path)
+        .ok()
+        .map(|key| Id::from(key.public()));
     let same_key = matches!(
-        control::ask(&Request::Status).await,
-        Ok(Answer::Status(status)) if Some(status.id.to_string()) == own
+        control::ask(carrier, &Request::Status).await,
+        Ok(Answer::Status(status)) if Some(status.id) == own
     );
     if !same_key {
         return false;
     }
-    match ways::apply(shared).await {
+    match ways::apply(shared, carrier).await {
         Ok(()) => true,
         Err(why) => {
-            tracing::info!(why, "the built-in mesh has to be started anew");
+            tracing::info!(
+                why,
+                backend = carrier.name(),
+                "the mesh's daemon has to be started anew"
+            );
             false
         }
     }
 }
 
 /// Whether a relay has let this machine in: all that can be asked while it is the mesh's only machine.
-pub(super) async fn is_at_a_relay() -> bool {
+pub(super) async fn is_at_a_relay(carrier: Carrier) -> bool {
     matches!(
-        control::ask(&Request::Status).await,
+        control::ask(carrier, &Request::Status).await,
         Ok(Answer::Status(status)) if status.relays.iter().any(|relay| relay.connected)
     )
 }
 
 /// How packets get to these parties, and how long they take, by the daemon's word: its peers prove their transport keys.
-pub(super) async fn paths(others: &[Other]) -> Vec<(Path, Option<u64>)> {
-    let peers = match control::ask(&Request::Status).await {
+pub(super) async fn paths(carrier: Carrier, others: &[Other]) -> Vec<(Path, Option<u64>)> {
+    let peers = match control::ask(carrier, &Request::Status).await {
         Ok(Answer::Status(status)) => status.peers,
         _ => Vec::new(),
     };
     let of = |other: &Other| {
-        let id: Option<Id> = other.key.as_deref().and_then(|key| key.parse().ok());
+        let id = other.key.as_deref().and_then(|key| carrier.id(key));
         let peer = peers.iter().find(|peer| Some(peer.id) == id);
         let path = match peer.map(|peer| &peer.path) {
             Some(PeerPath::Direct { .. }) => Path::Direct,
@@ -91,8 +105,8 @@ pub(super) async fn paths(others: &[Other]) -> Vec<(Path, Option<u64>)> {
 }
 
 /// Why nobody is reached, if the daemon knows.
-pub(super) async fn trouble() -> Option<NotJoined> {
-    match control::ask(&Request::Status).await {
+pub(super) async fn trouble(carrier: Carrier) -> Option<NotJoined> {
+    match control::ask(carrier, &Request::Status).await {
         Ok(Answer::Status(status)) => trouble_in(&status),
         _ => None,
     }

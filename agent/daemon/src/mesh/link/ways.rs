@@ -1,4 +1,4 @@
-//! The ways of sessions through the built-in mesh: which ports of whom are carried here, and which of this party's there.
+//! The ways of sessions through a mesh that carries connections: which ports of whom are carried here, and which of this party's there.
 //!
 //! They are opened when the barrier opens, since only then everybody's ports are known, and before the program dials. A way
 //! leads from one party to another one and nowhere else; the far end decides who may use it, by transport key.
@@ -11,17 +11,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use e3_core::digest::Digest;
 use e3_core::document::Ready;
 use e3_core::key::PublicKey;
-use e3_core::mesh::link::{Answer, Link, Request};
-use e3_core::mesh::{Backend, Plan, local};
+use e3_core::mesh::link::{Answer, Request};
+use e3_core::mesh::{Plan, local};
 use e3_core::session::barrier::host_and_port;
 use e3_core::session::{Context, Reason};
 
-use super::{config, control};
+use super::{Carrier, config, control};
 use crate::shared::Shared;
 
 /// What a session needs of the mesh between this party and another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Way {
+    carrier: Carrier,
     party: PublicKey,
     /// The port of the other one that is reached from here.
     pub(super) reach: Option<u16>,
@@ -40,10 +41,16 @@ pub struct Ways {
 
 impl Ways {
     /// Those to and from a party.
-    pub(super) fn of(&self, party: &PublicKey) -> Vec<Way> {
+    pub(super) fn of(&self, carrier: Carrier, party: &PublicKey) -> Vec<Way> {
         let open = self.lock();
         let ways = open.values().flatten();
-        ways.filter(|way| way.party == *party).copied().collect()
+        ways.filter(|way| way.carrier == carrier && way.party == *party)
+            .copied()
+            .collect()
+    }
+
+    fn add(&self, manifest: Digest, ways: Vec<Way>) {
+        self.lock().entry(manifest).or_default().extend(ways);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Vec<Way>>> {
@@ -51,73 +58,82 @@ impl Ways {
     }
 }
 
-/// Opens the ways to and from those parties of a session whose endpoints are in this mesh. Returns the addresses that
+/// Opens the ways to and from those parties of a session whose endpoints are in such a mesh. Returns the addresses that
 /// stand for them here.
 pub(crate) async fn open(
     shared: &Shared,
     context: &Context,
     readies: &[Ready],
 ) -> Result<Vec<IpAddr>, Reason> {
-    if plan(shared).is_none() {
-        return Ok(Vec::new());
-    }
     let keys = context.session.parties.iter().map(|party| party.key);
     let endpoints = readies.iter().map(|ready| ready.endpoint.as_str());
     let parties: Vec<_> = keys.zip(endpoints).collect();
-    let (ways, addresses) = between(context.me, &parties);
-    if ways.is_empty() {
-        return Ok(Vec::new());
+    let mut local = Vec::new();
+    for carrier in Carrier::ALL {
+        if plan(shared, carrier).is_none() {
+            continue;
+        }
+        let (ways, addresses) = between(carrier, context.me, &parties);
+        if ways.is_empty() {
+            continue;
+        }
+        shared.ways.add(context.manifest, ways);
+        let applied = apply(shared, carrier).await;
+        applied.map_err(|why| Reason::Supervisor {
+            detail: format!("{} does not carry the session: {why}", carrier.name()),
+        })?;
+        local.extend(addresses);
     }
-    shared.ways.lock().insert(context.manifest, ways);
-    let applied = apply(shared).await;
-    applied.map_err(|why| Reason::Supervisor {
-        detail: format!("the built-in mesh does not carry the session: {why}"),
-    })?;
-    Ok(addresses)
+    Ok(local)
 }
 
 /// Closes the ways of a session that is over.
 pub(crate) fn close(shared: &Shared, manifest: Digest) {
-    if shared.ways.lock().remove(&manifest).is_none() {
+    let Some(ways) = shared.ways.lock().remove(&manifest) else {
         return;
-    }
+    };
     let shared = shared.clone();
     tokio::spawn(async move {
-        if let Err(why) = apply(&shared).await {
-            tracing::debug!(why, "the ways of a session stay open until the next one");
+        for carrier in Carrier::ALL {
+            if ways.iter().all(|way| way.carrier != carrier) {
+                continue;
+            }
+            if let Err(why) = apply(&shared, carrier).await {
+                tracing::debug!(why, "the ways of a session stay open until the next one");
+            }
         }
     });
 }
 
 /// Has the running daemon take what is to be now; an error says why it has not.
-pub(super) async fn apply(shared: &Shared) -> Result<(), String> {
+pub(super) async fn apply(shared: &Shared, carrier: Carrier) -> Result<(), String> {
     let _turn = shared.ways.applying.lock().await;
-    let (plan, link) = plan(shared).ok_or("the fleet has no such mesh any more")?;
-    let config = config::render(shared, &plan, &link);
+    let plan = plan(shared, carrier).ok_or("the fleet has no such mesh any more")?;
+    let config = config::render(shared, &plan, carrier);
     let mut config = config.map_err(|reason| reason.to_string())?;
     config.generation = shared.ways.generation.fetch_add(1, Ordering::Relaxed) + 1;
-    match control::ask(&Request::Apply(Box::new(config))).await? {
+    match control::ask(carrier, &Request::Apply(Box::new(config))).await? {
         Answer::Reloaded(_) => Ok(()),
         Answer::Refused(why) => Err(why),
         Answer::Status(_) => Err("it answers another question".to_owned()),
     }
 }
 
-/// The built-in mesh, if the fleet has it.
-fn plan(shared: &Shared) -> Option<(Plan, Link)> {
+/// This mesh, if the fleet has it.
+fn plan(shared: &Shared, carrier: Carrier) -> Option<Plan> {
     let plans = shared.plans.borrow();
-    plans.iter().find_map(|plan| match &plan.backend {
-        Backend::Link(link) => Some((plan.clone(), link.clone())),
-        _ => None,
-    })
+    let mut plans = plans.iter();
+    plans
+        .find(|plan| Carrier::of(plan) == Some(carrier))
+        .cloned()
 }
 
 /// The ways between this party and the others, and the addresses of those who have one. An address counts only if it is
 /// the one that follows from the party's identity: any other one in 127.0.0.0/8 is this machine's own.
-fn between(me: usize, parties: &[(PublicKey, &str)]) -> (Vec<Way>, Vec<IpAddr>) {
+fn between(carrier: Carrier, me: usize, parties: &[(PublicKey, &str)]) -> (Vec<Way>, Vec<IpAddr>) {
     let place = |(party, endpoint): &(PublicKey, &str)| -> Option<(Ipv4Addr, u16)> {
         let (host, port) = host_and_port(endpoint)?;
-        let address = local(party);
+        let address = local(party, carrier.name());
         (host.parse() == Ok(address)).then_some((address, port))
     };
     let own = parties.get(me).and_then(place).map(|(_, port)| port);
@@ -126,6 +142,7 @@ fn between(me: usize, parties: &[(PublicKey, &str)]) -> (Vec<Way>, Vec<IpAddr>) 
         .filter_map(|(_, other)| {
             let (address, port) = place(other)?;
             let way = Way {
+                carrier,
                 party: other.0,
                 reach: Some(port),
                 serve: own,
@@ -144,7 +161,7 @@ mod tests {
     #[test]
     fn a_way_leads_to_the_address_that_follows_from_the_partys_identity_and_to_no_other_one() {
         let [me, good, liar, other] = [1, 2, 3, 4].map(|n| SecretKey::from_seed(&[n; 32]).public());
-        let at = |party: &PublicKey, port: u16| format!("{}:{port}", local(party));
+        let at = |party: &PublicKey, port: u16| format!("{}:{port}", local(party, "tor"));
         // The third says that it is where the second is; the fourth is in another mesh.
         let endpoints = [
             at(&me, 7000),
@@ -157,13 +174,15 @@ mod tests {
             .zip(endpoints.iter().map(String::as_str))
             .collect();
         let way = Way {
+            carrier: Carrier::Tor,
             party: good,
             reach: Some(7001),
             serve: Some(7000),
         };
-        let expected = (vec![way], vec![IpAddr::from(local(&good))]);
-        assert_eq!(between(0, &parties), expected);
+        let expected = (vec![way], vec![IpAddr::from(local(&good, "tor"))]);
+        assert_eq!(between(Carrier::Tor, 0, &parties), expected);
+        assert_eq!(between(Carrier::Link, 0, &parties), (vec![], vec![]));
         let outside = [(me, "127.0.0.1:7000"), (good, endpoints[1].as_str())];
-        assert_eq!(between(0, &outside).0[0].serve, None);
+        assert_eq!(between(Carrier::Tor, 0, &outside).0[0].serve, None);
     }
 }
