@@ -27,6 +27,9 @@ pub enum MeshCommand {
     Headscale(MeshHeadscale),
     /// Have every party join a network of Tailscale's public server, with a key that each machine's owner puts there
     Tailscale(MeshTailscale),
+    /// Have every party join by Tor, as an onion service: nobody learns who speaks to whom and from where, and every round of a computation
+    /// waits for six relays and back
+    Tor(MeshTor),
     /// Let the parties of fleet.toml in that wait for it, or whose certificates need a newer one
     Sign(MeshSign),
     /// Take a party's place in the mesh back, everywhere
@@ -88,6 +91,14 @@ pub struct MeshLink {
 /// `e3 mesh tailscale`
 #[derive(Debug, Args)]
 pub struct MeshTailscale {
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// `e3 mesh tor`
+#[derive(Debug, Args)]
+pub struct MeshTor {
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,

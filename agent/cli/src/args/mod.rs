@@ -28,7 +28,7 @@ pub use self::image::{
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::mesh::{
     AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshHeadscale, MeshLink, MeshOff, MeshRevoke,
-    MeshSign, MeshTailscale,
+    MeshSign, MeshTailscale, MeshTor,
 };
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};
 pub use self::release::{ReleaseCommand, ReleasePush, ReleaseShow, ReleaseSign};

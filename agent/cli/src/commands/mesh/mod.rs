@@ -27,6 +27,7 @@ pub(super) async fn run(
         MeshCommand::Link(args) => link::run(args, global).await,
         MeshCommand::Headscale(args) => control::headscale(args, global).await,
         MeshCommand::Tailscale(args) => control::tailscale(args, global).await,
+        MeshCommand::Tor(args) => set::tor(args, global).await,
         MeshCommand::Sign(args) => sign::run(args, global, output).await,
         MeshCommand::Revoke(args) => set::revoke(args, global).await,
         MeshCommand::Drop(args) => set::drop(args, global).await,

@@ -12,7 +12,7 @@ use e3_core::name::Name;
 use serde_json::json;
 
 use super::authority::Authority;
-use crate::args::{AnchorAt, Global, MeshAnchored, MeshDrop, MeshOff, MeshRevoke};
+use crate::args::{AnchorAt, Global, MeshAnchored, MeshDrop, MeshOff, MeshRevoke, MeshTor};
 use crate::commands::fleet::publish::{LIFETIME, publish};
 use crate::commands::fleet::{OpenFleet, Stale, Standing, enrolled};
 use crate::commands::key;
@@ -22,6 +22,12 @@ use crate::output::Answer;
 
 /// What to do next where machines are let in one by one.
 pub(super) const SIGN: &str = "Run `e3 mesh sign --watch` here: each machine waits to be let in.";
+
+/// What whoever chooses Tor should know. A round in a Tor network of its own on one computer, where no packet has any way to go,
+/// was measured by `ci/lab meshes --backend tor` (modules/mesh/README.md).
+const SLOW: &str = "It is slow: a message goes by six relays. A round takes about 50 ms where all of them are on one computer, and on\n\
+     the public network some hundred milliseconds up to a second: a program with 1000 rounds takes minutes.\n\
+     Choose programs with few rounds, and give sessions time to meet: `preflight = \"2m\"` in the session's file.";
 
 /// `e3 mesh nebula`
 pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
@@ -57,6 +63,17 @@ pub(super) async fn listed(
     };
     let anchors = anchors(&fleet, &args.anchors)?;
     choose(&mut fleet, args.key.as_deref(), anchors, keep, SIGN).await
+}
+
+/// `e3 mesh tor`
+pub(super) async fn tor(args: &MeshTor, global: &Global) -> Result<Answer, Error> {
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    let keep = |old: Option<Backend>| match old {
+        Some(same @ Backend::Tor(_)) => same,
+        _ => Backend::Tor(Roster::default()),
+    };
+    let next = format!("{SIGN}\n{SLOW}");
+    choose(&mut fleet, args.key.as_deref(), Vec::new(), keep, &next).await
 }
 
 /// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
