@@ -26,6 +26,7 @@ let
       "wireguard"
       "openvpn"
       "tinc"
+      "tor"
     ];
     link = config.e3.mesh.link.package;
   };

@@ -63,6 +63,7 @@ in
       openvpn.enable = mkBase true;
       tailscale.enable = mkBase true;
       tinc.enable = mkBase true;
+      tor.enable = mkBase true;
       wireguard.enable = mkBase true;
     };
 

@@ -102,7 +102,7 @@ let
       line;
   adapt =
     let
-      all = everywhere // scripts;
+      all = everywhere // scripts // { "/usr/bin/tor" = lib.getExe pkgs.tor; };
     in
     lib.replaceStrings (lib.attrNames all) (lib.attrValues all);
   adapted =

@@ -24,6 +24,7 @@ DIST = CLONE / "agent/dist"
 BACK = (
     (re.compile(r"/nix/store/HASH-e3-agent/bin/e3-agent"), "/usr/lib/e3/e3-agent"),
     (re.compile(r"/nix/store/HASH-python3[a-z-]*/bin/python3"), "/usr/bin/python3"),
+    (re.compile(r"/nix/store/HASH-tor/bin/tor"), "/usr/bin/tor"),
     (re.compile(r"/nix/store/HASH-(mesh-[a-z]+)"), r"/usr/lib/e3/\1"),
     (re.compile(r"^(Exec\w*=-?)/nix/store/HASH-(?:coreutils|e3-link|iproute2|nebula|openvpn|systemd|tailscale|util-linux)/bin/", re.MULTILINE), r"\1"),
     (

@@ -132,7 +132,7 @@ let
     bash-completion bind btrfs-progs buildcatrust busybox cracklib cryptsetup cyrus_sasl dbus-broker dhcpcd e3-link
     fish fuse fuse3 gixy gnupg gnutls kexec-tools lvm2 makeInitrdNGTool man-db mdadm nebula nix-bash-completions
     nixos-enter nixos-init nixos-install nixos-option nixos-rebuild-ng nscd nsncd openresolv openvpn pinentry rlwrap
-    rpcbind strace su switch-to-configuration-ng tailscale tinc tpm2-tss userborn wget wireguard-go wireguard-tools xauth
+    rpcbind strace su switch-to-configuration-ng tailscale tinc tor tpm2-tss userborn wget wireguard-go wireguard-tools xauth
     xfsprogs xonsh zsh
   '';
 

@@ -1,6 +1,6 @@
 # The mesh that parties meet on: one file per backend, each a thin layer over what NixOS has for it. Every backend
-# adds its interface to `e3.mesh.interfaces`, which is where the agent can be reached. All but Tor are set up by the agent
-# itself (README.md); Tor by the machine's owner, until the agent can.
+# adds its interface to `e3.mesh.interfaces`, which is where the agent can be reached. All are set up by the agent itself
+# (README.md).
 { lib, ... }:
 {
   imports = [

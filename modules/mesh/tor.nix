@@ -1,37 +1,6 @@
-# An onion service in front of the agent, for machines that cannot be reached in any other way. It is slow.
-{ config, lib, ... }:
-let
-  inherit (lib) mkOption types;
-  cfg = config.e3.mesh.tor;
-  port = lib.toInt (lib.last (lib.splitString ":" config.e3.agent.settings.listen));
-in
+# Tor, for fleets that choose it (`e3 mesh tor`): its program and the unit that the agent starts. Who is let in, the fleet's head
+# says. It needs no interface and no open port.
+{ lib, ... }:
 {
-  options.e3.mesh.tor = {
-    enable = lib.mkEnableOption "an onion service for the agent";
-    clients = mkOption {
-      type = types.listOf (types.strMatching "descriptor:x25519:[A-Z2-7]{52}");
-      default = [ ];
-      description = "Who may use it: one line `descriptor:x25519:KEY` for each party. Everybody if there is none.";
-    };
-  };
-
-  config = lib.mkIf cfg.enable {
-    services.tor = {
-      enable = true;
-      client.enable = true;
-      relay.onionServices.e3 = {
-        version = 3;
-        map = [
-          {
-            inherit port;
-            target = {
-              addr = "[::1]";
-              inherit port;
-            };
-          }
-        ];
-        authorizedClients = cfg.clients;
-      };
-    };
-  };
+  options.e3.mesh.tor.enable = lib.mkEnableOption "Tor on this machine, for when its fleet chooses it as the mesh";
 }
