@@ -78,10 +78,10 @@ find /usr -type l -lname '/etc/alternatives/*' | while read -r link; do ln -sf "
 """
 
 # The daemons of meshes, as far as Debian has them.
-MESH_PACKAGES = ("openvpn", "tinc", "wireguard-go", "wireguard-tools")
+MESH_PACKAGES = ("openvpn", "tinc", "tor", "wireguard-go", "wireguard-tools")
 # Nobody but the agent starts one.
 MESH_FINISH = """
-systemctl disable openvpn.service tinc.service
+systemctl disable openvpn.service tinc.service tor.service
 """
 
 CONTAINER = Recipe("container", PACKAGES, FINISH)

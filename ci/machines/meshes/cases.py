@@ -42,7 +42,7 @@ def join(rig):
         rig.waits_for(name, "needs-approval")
     took = rig.joined()
     addresses = [ipaddress.ip_address(address) for name in PARTIES for address in rig.mesh(name)["addresses"]]
-    network = ipaddress.ip_network("127.128.0.0/9" if rig.backend == "link" else f"{addresses[0]}/64", strict=False)
+    network = ipaddress.ip_network("127.128.0.0/9" if rig.backend in ("link", "tor") else f"{addresses[0]}/64", strict=False)
     if len(set(addresses)) != len(PARTIES) or any(address not in network for address in addresses):
         raise Violated(f"the addresses are {addresses}")
     return f"{took:.1f} s"

@@ -43,6 +43,9 @@ mpc.run(main())
 class Rig:
     """The fleet and its mesh."""
 
+    join_seconds = JOIN_SECONDS
+    preflight_seconds = PREFLIGHT_SECONDS
+
     def __init__(self, lab, backend, has_udp=True):
         self.lab = lab
         self.backend = backend
@@ -143,16 +146,19 @@ class Rig:
         status = json.loads(self.lab[name].run(["e3-agent", "status", "--json"]).out)
         return {way.get("name"): way for way in status.get("ways", {}).get(self.backend, [])}
 
-    def waits_for(self, name, kind, seconds=JOIN_SECONDS):
+    def waits_for(self, name, kind, seconds=None):
         """Waits until a machine is `joined`, or is not for this reason."""
+        seconds = seconds or self.join_seconds
+
         def is_so():
             mesh = self.mesh(name)
             return kind in (mesh["state"], mesh.get("reason", {}).get("kind"))
 
         until(is_so, seconds, lambda: f"{name} is not {kind} after {seconds} s but {self.mesh(name)}; {self.fleet.agent_log(name)[-600:]}")
 
-    def joined(self, names=(*PARTIES, ANCHOR), seconds=JOIN_SECONDS, sign=()):
+    def joined(self, names=(*PARTIES, ANCHOR), seconds=None, sign=()):
         """Signs for whoever asks until all of these have joined; returns how long that took."""
+        seconds = seconds or self.join_seconds
         begin = time.monotonic()
         missing = list(names)
         while missing:
@@ -167,7 +173,7 @@ class Rig:
         """Starts a session among these parties; returns its name."""
         self._count += 1
         name = f"cell-{self._count}"
-        self.fleet.sign(name, program, parties=parties, inputs=(), top=top, preflight=PREFLIGHT_SECONDS)
+        self.fleet.sign(name, program, parties=parties, inputs=(), top=top, preflight=self.preflight_seconds)
         self.fleet.push(name)
         return name
 
@@ -191,4 +197,4 @@ class Rig:
         def states():
             return [progress(self.lab[party], name) for party in parties]
 
-        until(lambda: set(states()) == {"running"}, JOIN_SECONDS, lambda: f"{name} does not run: {states()}")
+        until(lambda: set(states()) == {"running"}, self.join_seconds, lambda: f"{name} does not run: {states()}")

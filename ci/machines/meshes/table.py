@@ -7,13 +7,13 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import bad, cases, controlled, moving
+from . import bad, cases, controlled, moving, onions
 from .headscale import Controlled
 from .rig import Rig
 
 # A backend, and the programs of its daemon that Debian has not.
 BACKENDS = {"none": (), "link": ("e3-link",), "nebula": ("nebula",), "wireguard": (), "openvpn": (), "tinc": (),
-            "headscale": ("tailscaled",)}
+            "headscale": ("tailscaled",), "tor": ("e3-link",)}
 # Those that a control server keeps together: a fleet and cases of their own.
 CONTROLLED = ("headscale",)
 # What is between the machines, by the laboratory's name for it.
@@ -29,7 +29,7 @@ THOROUGH = ("none", "nebula")
 # What a backend cannot do by its nature, and what is tried instead.
 NEEDS_UDP = ("nebula", "wireguard")
 # A case that means nothing to a backend.
-NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard", "openvpn", "tinc")}
+NOT_FOR = {(backend, cases.expired): "its keys do not expire" for backend in ("link", "wireguard", "openvpn", "tinc", "tor")}
 
 
 def run(args, say):
@@ -70,6 +70,8 @@ def todo(backend, nat):
         return cases.PLAIN
     if backend in CONTROLLED:
         return controlled.CASES
+    if backend == "tor":
+        return onions.CASES
     if nat == "UDP blocked" and backend in NEEDS_UDP:
         return (cases.blocked,)
     if backend == "wireguard":
@@ -99,6 +101,8 @@ def column(backend, nat, tries, say, regions=(), report=None):
              say=say) as lab:
         if backend in CONTROLLED:
             rig = Controlled(lab, backend)
+        elif backend == "tor":
+            rig = onions.Hidden(lab, backend)
         else:
             rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
         rig.report = report and report.resolve()
