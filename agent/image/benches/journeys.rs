@@ -1,7 +1,7 @@
 //! How fast images are edited and written, beside what everybody has: `dd bs=4M conv=fsync` and `cmp` on the same loop device.
 //!
 //! `ci/bench journeys [--json]`, as root. The image has 1 GiB, half of it noise, and is flashed from its zstd file, which dd
-//! cannot do; dd gets it unpacked. Medians of five, in turns.
+//! cannot do; dd gets it unpacked. Medians of three, in turns.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -14,7 +14,7 @@ use e3_image::overlay::Changes;
 use e3_image::source::Image;
 use e3_image::{Stop, copy, fat, table};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 fn sh(folder: &Path, script: &str) -> String {
     let output = Command::new("bash")
@@ -98,23 +98,21 @@ fn main() {
             )
         }));
     }
+    let (ours, theirs) = (median(ours), median(theirs));
+    let (checked, compared) = (median(checked), median(compared));
+    println!("flash: {ours:.2} s, unpacking; dd: {theirs:.2} s, unpacked already");
+    println!("read back: {checked:.2} s; cmp: {compared:.2} s");
     drop(device);
     sh(folder, &format!("losetup -d {card}; rm card image.img.zst"));
     // 4 GiB that the file system can share.
     sh(folder, "rm image.img; truncate -s 6G disk; mkfs.xfs -q disk; mkdir mnt; mount -o loop disk mnt; cd mnt; truncate -s 4G card.img
-        printf '2048,65536,c\\n' | sfdisk -q card.img; mkfs.vfat -F 32 -s 1 --offset 2048 card.img 32768 > /dev/null 2>&1
-        head -c 1G /dev/urandom | dd of=card.img bs=1M seek=64 conv=notrunc status=none; sync");
-    let injected = (0..ROUNDS)
+        printf '2048,131072,c\\n' | sfdisk -q card.img; mkfs.vfat -F 32 -s 1 --offset 2048 card.img 65536 > /dev/null 2>&1
+        head -c 1G /dev/urandom | dd of=card.img bs=1M seek=128 conv=notrunc status=none; sync");
+    let injected: Vec<Duration> = (0..ROUNDS)
         .map(|round| time(|| inject(&folder.join("mnt"), round)))
         .collect();
     sh(folder, "umount mnt");
-    let (ours, theirs, checked, compared, injected) = (
-        median(ours),
-        median(theirs),
-        median(checked),
-        median(compared),
-        median(injected),
-    );
+    let injected = median(injected);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let memory: u64 = status
         .lines()
@@ -127,8 +125,6 @@ fn main() {
                 .ok()
         })
         .unwrap();
-    println!("flash: {ours:.2} s, unpacking; dd: {theirs:.2} s, unpacked already");
-    println!("read back: {checked:.2} s; cmp: {compared:.2} s");
     println!(
         "inject into 4 GiB on XFS: {injected:.3} s; most memory: {} MiB",
         memory / 1024
