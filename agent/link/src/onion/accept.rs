@@ -101,3 +101,86 @@ async fn answer(
         () = peer.until_not(|_| true) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use e3_client::clock::Clock;
+    use e3_core::key::SecretKey;
+    use e3_core::mesh::link::{Config, KeySource, Peer};
+    use e3_core::mesh::{ClientSecret, OnionKey};
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::carrier::Carrier;
+    use crate::mesh::Mesh;
+    use crate::onion::Place;
+
+    fn config(folder: &Path, peers: &[SecretKey]) -> Config {
+        let peer = |(place, key): (u8, &SecretKey)| {
+            let key = OnionKey::of(key);
+            Peer {
+                id: key.service,
+                client: Some(key.client),
+                name: None,
+                addresses: Vec::new(),
+                local: [127, 128, 0, place].into(),
+                reach: Vec::new(),
+                serve: Vec::new(),
+            }
+        };
+        Config {
+            generation: 1,
+            key: KeySource::Credential("tor.key".to_owned()),
+            control: folder.join("control"),
+            bind: Vec::new(),
+            external: Vec::new(),
+            relays: Vec::new(),
+            authorities: None,
+            clock_floor: None,
+            hold_seconds: 1,
+            peers: (1..).zip(peers).map(peer).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_peer_that_shows_what_it_alone_can_know_is_answered() {
+        let secret = |seed| SecretKey::from_seed(&[seed; 32]);
+        let [own, alice, bob, carol] = [1, 2, 3, 4].map(secret);
+        let [me, a, b, c] = [&own, &alice, &bob, &carol].map(OnionKey::of);
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), &[secret(2), secret(3)]);
+        let place = Place::make(&config, Path::new("tor")).unwrap();
+        let onion = Onion::new(secret(1), place);
+        let carrier = Carrier::Onion(onion.clone());
+        let shared = Shared::new(carrier, me.service, Clock::default());
+        Mesh::new(shared.clone()).apply(&config);
+        let path = folder.path().join("incoming");
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(serve(listener, shared.clone(), onion));
+        let answered = async |id: &OnionKey, shown: &[u8]| {
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            let hello = Ask::Hello(7).to_bytes();
+            let said = [&id.service.as_bytes()[..], shown, &hello].concat();
+            // Whoever is turned away may be so before all is said.
+            let _ = stream.write_all(&said).await;
+            stream.read_u64().await.is_ok_and(|run| run == shared.run)
+        };
+        let of = |key: &SecretKey, id: &OnionKey, to: &OnionKey| {
+            let shown = ClientSecret::of(key).shown_to(&id.service, to);
+            shown.unwrap().to_vec()
+        };
+        assert!(answered(&a, &of(&alice, &a, &me)).await);
+        assert!(answered(&b, &of(&bob, &b, &me)).await);
+        // A peer that says it is another one, with all that it can know.
+        assert!(!answered(&b, &of(&alice, &a, &me)).await);
+        assert!(!answered(&b, &of(&alice, &b, &me)).await);
+        // Who is no peer, what is for somebody else, and what this machine itself has shown.
+        assert!(!answered(&c, &of(&carol, &c, &me)).await);
+        assert!(!answered(&a, &of(&alice, &a, &b)).await);
+        assert!(!answered(&a, &of(&own, &me, &a)).await);
+        assert!(!answered(&a, &[0; 32]).await);
+        assert_eq!(shared.strangers.load(Ordering::Relaxed), 6);
+    }
+}
