@@ -68,7 +68,8 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
                 Standing::In { .. } if !asked && note(shared).is_none() => {
                     let left = daemon.leave().await;
                     left.map_err(|error| unable(&error))?;
-                    NotJoined::Joining
+                    start_anew(plan);
+                    return Err(NotJoined::KeyExpired { since: None });
                 }
                 Standing::In { address, key } => {
                     if let Err(error) = remember(shared, plan) {
@@ -91,6 +92,8 @@ pub(super) async fn address(shared: &Shared, plan: &Plan) -> Result<IpAddr, NotJ
                         if is_of_another(shared, plan) {
                             let left = daemon.leave().await;
                             left.map_err(|error| unable(&error))?;
+                            start_anew(plan);
+                            return Err(trouble);
                         } else if matches!(trouble, NotJoined::KeyExpired { .. }) {
                             // With the key that it has: it may have been accepted again meanwhile.
                             let tried = daemon.again().await;
@@ -133,6 +136,11 @@ impl Known {
     fn lock(&self) -> MutexGuard<'_, Vec<(PublicKey, String)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has the next attempt start the daemon anew: with its key it has given up who may give it orders.
+fn start_anew(plan: &Plan) {
+    Files::of(plan.backend.daemon()).remove();
 }
 
 /// Other parties of the fleet and their addresses, as far as the daemon knows where they are.
