@@ -147,6 +147,7 @@ async fn serve(
         shared.sessions.clone(),
         mesh::networks(&shared.join.root),
     ));
+    mesh::introduce(&shared);
     tokio::spawn(Outbox::deliver(shared.clone()));
     tokio::spawn(presence::run(shared.clone()));
     tokio::spawn(mesh::run(shared.clone()));

@@ -27,6 +27,7 @@ use crate::join::{Join, JoinError, burn_token};
 use crate::keeper::Keeper;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::lock::{self, Lock};
+use crate::mesh;
 use crate::mesh::link::ways::Ways;
 use crate::mesh::wireguard::direct::Direct;
 use crate::outbox::Outbox;
@@ -164,8 +165,7 @@ async fn attempt(
     let addresses = crate::address::advertised(&settings.advertise, port);
     let plans = keeper.head().map(|head| head.meshes.clone());
     let plans = plans.unwrap_or_default();
-    // With a mesh the others are told its address, and no other, once it is joined.
-    board.addresses(if plans.is_empty() { &addresses } else { &[] });
+    board.addresses(mesh::first_addresses(&plans, &addresses));
     let shared = Shared::new(Parts {
         identity: Identity::new(&key)?,
         blobs: BlobStore::open(&settings.state, settings.stores.clone())?,

@@ -63,7 +63,7 @@ use tokio::task::JoinHandle;
 pub use self::control::{Headscale, Tailscale};
 pub use self::error::ServeError;
 pub use self::settings::{Limits, Location, S3, Settings, Tls};
-pub use self::tls::KeptCertificate;
+pub use self::tls::{KeptCertificate, authority};
 
 use self::roots::{Chain, Roots, canonical};
 use self::store::{Class, Created, Replaced, Store, StoreError};

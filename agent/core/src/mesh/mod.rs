@@ -36,7 +36,7 @@ pub use onion::{ClientKey, ClientSecret, OnionKey, OnionKeyError};
 pub(crate) use plan::check_all;
 pub use plan::{Anchor, Backend, MESHES, Plan, split};
 pub use request::{MeshKeyRequest, REQUEST_SECONDS};
-pub use roster::{MEMBERS, Member, Roster};
+pub use roster::{Dispute, LetIn, MEMBERS, Member, Roster};
 pub(crate) use text::check_key;
 pub use text::is_backend;
 pub use trouble::NotJoined;

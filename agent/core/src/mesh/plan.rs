@@ -25,6 +25,10 @@ pub struct Plan {
     /// The parties that everybody else can reach from outside the mesh: lighthouses, relays, hubs, as the backend calls
     /// them. The built-in mesh can do without any, and Tor has none. With one that is gone no new connection may come about, so two are better than one.
     pub anchors: Vec<Anchor>,
+    /// Whether parties also tell the addresses of their machines, and meet there when not all of a session are in the mesh: what
+    /// a fleet has whose owner has chosen nothing. Without it they meet in the mesh and nowhere else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
     /// What carries the packets.
     pub backend: Backend,
 }
@@ -265,6 +269,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
+            direct: false,
             anchors: vec![Anchor {
                 party: SecretKey::from_seed(&[1; 32]).public(),
                 endpoints: vec!["203.0.113.10:4242".to_owned()],
@@ -339,6 +344,7 @@ mod tests {
             change(&mut link);
             let plan = Plan {
                 anchors: Vec::new(),
+                direct: true,
                 backend: Backend::Link(link),
             };
             plan.check()

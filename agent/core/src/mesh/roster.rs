@@ -1,6 +1,6 @@
 //! Who belongs to a mesh that has no certificates: the fleet's head says it itself, key by key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,57 @@ pub struct Member {
     pub key: String,
 }
 
+/// What came of letting parties in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LetIn {
+    /// Who has a place now that it had not before.
+    pub new: Vec<PublicKey>,
+    /// Who was not let in, since another party shows the same key: one of the two has copied it.
+    pub disputed: Vec<Dispute>,
+}
+
+/// A key that two parties show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dispute {
+    /// Who was not let in.
+    pub party: PublicKey,
+    /// Who shows the same key.
+    pub other: PublicKey,
+}
+
 impl Roster {
+    /// Lets in those of `waiting` whose key nobody else has or shows; `shown` are the keys that all enrolled parties name in their
+    /// presences, accepted or not. Of two that show one key it cannot be told who has it and who has only seen it, whoever comes
+    /// first: neither is let in. Who is in already stays in.
+    pub fn let_in(&mut self, waiting: &[PublicKey], shown: &BTreeMap<PublicKey, String>) -> LetIn {
+        let mut done = LetIn::default();
+        for party in waiting {
+            let Some(key) = shown.get(party) else {
+                continue;
+            };
+            if self.key(party) == Some(key) {
+                continue;
+            }
+            let holds = self
+                .members
+                .iter()
+                .map(|member| (&member.party, &member.key));
+            let mut others = holds.chain(shown).filter(|(other, _)| *other != party);
+            if let Some((other, _)) = others.find(|(_, other)| *other == key) {
+                let (party, other) = (*party, *other);
+                done.disputed.push(Dispute { party, other });
+            } else if self.take_in(*party, key) {
+                done.new.push(*party);
+            }
+        }
+        done
+    }
+
+    /// Takes a party out without a word about its key, which may come in again.
+    pub fn forget(&mut self, party: &PublicKey) {
+        self.members.retain(|member| member.party != *party);
+    }
+
     /// The key by which this party is a member.
     pub fn key(&self, party: &PublicKey) -> Option<&str> {
         let member = self.members.iter().find(|member| member.party == *party)?;
@@ -138,6 +188,34 @@ mod tests {
         assert!(roster.take_in(a, "AAAA"));
         assert!(!roster.take_in(b, "AAAA"));
         assert_eq!((roster.key(&a), roster.key(&b)), (Some("AAAA"), None));
+        roster.check().unwrap();
+    }
+
+    #[test]
+    fn of_two_who_show_one_key_neither_is_let_in_whoever_comes_first() {
+        let [victim, thief, other] =
+            [1, 2, 3].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        let shown: BTreeMap<_, _> = [(victim, "AAAA"), (thief, "AAAA"), (other, "BBBB")]
+            .map(|(party, key)| (party, key.to_owned()))
+            .into();
+        let dispute = |party, other| Dispute { party, other };
+        let mut roster = Roster::default();
+        // The victim has not been accepted yet; the owner is told of both all the same.
+        let done = roster.let_in(&[thief], &shown);
+        assert_eq!(done.disputed, [dispute(thief, victim)]);
+        let done = roster.let_in(&[thief, victim, other], &shown);
+        assert_eq!(done.new, [other]);
+        let both = [dispute(thief, victim), dispute(victim, thief)];
+        assert_eq!(done.disputed, both);
+        assert_eq!((roster.key(&thief), roster.key(&victim)), (None, None));
+        // Who is in stays in, whoever copies its key then.
+        let alone: BTreeMap<_, _> = [(victim, "AAAA".to_owned())].into();
+        assert_eq!(roster.let_in(&[victim], &alone).new, [victim]);
+        let done = roster.let_in(&[victim, thief], &shown);
+        assert_eq!((done.new, done.disputed), (vec![], vec![both[0]]));
+        // Also when its presence does not show it any more.
+        let copied: BTreeMap<_, _> = [(thief, "AAAA".to_owned())].into();
+        assert_eq!(roster.let_in(&[thief], &copied).disputed, [both[0]]);
         roster.check().unwrap();
     }
 

@@ -108,8 +108,11 @@ impl NotJoined {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Joining => "Wait a few seconds.",
-            Self::NeedsApproval | Self::CertificateExpired { .. } => {
-                "Whoever keeps the fleet runs `e3 mesh sign`; with certificates, where the authority's key is."
+            Self::NeedsApproval => {
+                "Whoever keeps the fleet accepts it: `e3 fleet accept`, or `e3 mesh sign` if it is a party already; with certificates, where the authority's key is."
+            }
+            Self::CertificateExpired { .. } => {
+                "Whoever keeps the fleet runs `e3 mesh sign`, where the authority's key is."
             }
             Self::CertificateRevoked => {
                 "Ask the fleet's owner why. A machine that was reset can be let in with its new key."
@@ -128,7 +131,7 @@ impl NotJoined {
                 "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
             }
             Self::NoRelay { .. } => {
-                "Check that the relay is reached from here by HTTPS: that of `e3 hub serve --relay`, the control server's (DERP), or those of the Tor network."
+                "Check that the relay is reached from here by HTTPS: that of `e3 hub serve`, the control server's (DERP), or those of the Tor network."
             }
             Self::ClockWrong { .. } => {
                 "Set its clock, or let it reach a time server: the mesh's daemon has no other time."

@@ -73,6 +73,7 @@ fn a_certificate_of_another_party_backend_or_fleet_is_refused() {
 #[test]
 fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
     let plan = |endpoint: &str, authorities: &str| Plan {
+        direct: false,
         anchors: vec![Anchor {
             party: key("alice").public(),
             endpoints: vec![endpoint.to_owned()],
@@ -101,6 +102,7 @@ fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
     grant.key = "AA\n[x]".to_owned();
     grant.check().unwrap_err();
     let headscale = |server: &str, authorities: &str| Plan {
+        direct: false,
         anchors: Vec::new(),
         backend: Backend::Headscale(Headscale {
             server: server.to_owned(),
@@ -130,6 +132,7 @@ fn nothing_of_a_mesh_becomes_a_setting_of_its_daemon() {
 #[test]
 fn two_meshes_that_need_the_same_daemon_are_not_asked_of_a_machine() {
     let plan = |backend| Plan {
+        direct: false,
         anchors: Vec::new(),
         backend,
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use e3_core::document::Mesh;
 use e3_core::mesh::{NotJoined, Plan};
 use tokio::time::Instant;
 
@@ -16,6 +17,8 @@ use crate::sync::jitter;
 
 /// Between attempts, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The same at most where this machine cannot, and need not.
+const RARE_RETRY: Duration = Duration::from_mins(10);
 /// Between two looks at a mesh that works.
 const LOOK: Duration = Duration::from_secs(30);
 /// Between two looks at a mesh on which nobody answers, at first and at most.
@@ -45,7 +48,12 @@ impl<'a> Membership<'a> {
         // When the daemon was started, until it has been joined by that.
         let mut started = None;
         let standing = self.shared.board.known().meshes.remove(self.name());
-        if !standing.is_some_and(|mesh| mesh.is_joined()) {
+        // Another plan is a reason to hope where somebody had to let it in; what else was wrong is so until something is better.
+        if let None
+        | Some(Mesh::NotJoined {
+            reason: NotJoined::NeedsApproval,
+        }) = standing
+        {
             self.is_out(&NotJoined::Joining);
         }
         loop {
@@ -69,9 +77,14 @@ impl<'a> Membership<'a> {
                 tracing::warn!(backend = self.name(), reason = trouble.kind(), %trouble, remedy = trouble.remedy(), "not in the mesh");
             }
             self.is_out(&trouble);
+            let most = match trouble {
+                // Whoever can do without is not tried for ever: nobody may ever install it.
+                NotJoined::Unable { .. } if self.plan.direct => RARE_RETRY,
+                _ => RETRY.1,
+            };
             told = Some(trouble);
             tokio::time::sleep(jitter(pause)).await;
-            pause = (pause * 2).min(RETRY.1);
+            pause = (pause * 2).min(most);
         }
     }
 

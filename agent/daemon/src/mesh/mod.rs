@@ -68,6 +68,25 @@ pub async fn run(shared: Shared) {
     }
 }
 
+/// Makes the key that a fleet lets in without having chosen a mesh, before the first word to the fleet.
+pub fn introduce(shared: &Shared) {
+    if shared.settings.supervisor == Supervisor::Systemd
+        && let Err(trouble) = link::own_key(shared, link::Carrier::Link)
+    {
+        tracing::warn!(%trouble, "no key for the built-in mesh");
+    }
+}
+
+/// Which addresses the others are told before anything is joined: those of the machine, unless the fleet meets in a mesh alone.
+pub fn first_addresses<'a>(plans: &[Plan], own: &'a [String]) -> &'a [String] {
+    if may_be_direct(plans) { own } else { &[] }
+}
+
+/// Whether parties may meet by the addresses of their machines.
+fn may_be_direct(plans: &[Plan]) -> bool {
+    plans.is_empty() || plans.iter().any(|plan| plan.direct)
+}
+
 /// The networks of this fleet's meshes, joined or not: in them an address is one party's.
 pub fn networks(first_root: &Digest) -> Arc<[Prefix]> {
     let names = backend::ALL
@@ -81,10 +100,10 @@ pub fn is_daemon(name: &str) -> bool {
     backend::ALL.contains(&name)
 }
 
-/// This machine's addresses have changed: without a mesh that is where the others find it.
+/// This machine's addresses have changed: that is where the others find it, unless the fleet meets in a mesh alone.
 pub fn moved(shared: &Shared) {
     let plans = shared.plans.borrow();
-    if plans.is_empty() {
+    if may_be_direct(&plans) {
         tell_addresses(shared, &plans);
     }
 }
@@ -134,16 +153,18 @@ fn joined(shared: &Shared, backend: &str, address: IpAddr, started: Option<Insta
 fn not_joined(shared: &Shared, backend: &str, reason: &NotJoined) {
     let reason = reason.cleaned();
     shared.board.mesh(backend, Some(Mesh::NotJoined { reason }));
+    let plans = shared.plans.borrow();
+    if may_be_direct(&plans) {
+        // There are better ones to be told.
+        tell_addresses(shared, &plans);
+    }
 }
 
 /// Tells the others where this agent is: in the meshes that it has joined, the preferred one first, and at no address of its
-/// machine. Whoever has fallen out of all of them is where it was: it may be back before anybody else looks.
+/// machine unless the fleet says so. Whoever has fallen out of all of them is where it was: it may be back before anybody else looks.
 fn tell_addresses(shared: &Shared, plans: &[Plan]) {
-    if plans.is_empty() {
-        return shared.board.addresses(&shared.addresses());
-    }
     let standings = shared.board.known().meshes;
-    let told: Vec<String> = plans
+    let mut told: Vec<String> = plans
         .iter()
         .filter_map(|plan| match standings.get(plan.backend.name())? {
             Mesh::Joined { addresses, .. } => Some((addresses, port(shared, plan))),
@@ -151,6 +172,7 @@ fn tell_addresses(shared: &Shared, plans: &[Plan]) {
         })
         .flat_map(|(addresses, port)| addresses.iter().map(move |address| at(address, port)))
         .collect();
+    told.extend(first_addresses(plans, &shared.addresses()).iter().cloned());
     if !told.is_empty() {
         shared.board.addresses(&told);
     }

@@ -273,7 +273,14 @@ fn the_ways_to_the_others_stand_below_their_mesh() {
     plain.ways = [("none".to_owned(), ways[..1].to_vec())].into();
     let mut meshed = ready();
     let addresses = vec!["127.164.1.2".to_owned()];
-    meshed.known.meshes = [("link".to_owned(), Mesh::Joined { addresses, took_ms: None })].into();
+    meshed.known.meshes = [(
+        "link".to_owned(),
+        Mesh::Joined {
+            addresses,
+            took_ms: None,
+        },
+    )]
+    .into();
     meshed.ways = [("link".to_owned(), ways)].into();
     insta::assert_snapshot!("ways", [plain.screen(), meshed.screen()].join("\n"));
     let json = serde_json::to_string_pretty(&meshed.ways).unwrap();

@@ -91,6 +91,12 @@ impl KeptCertificate {
     }
 }
 
+/// The authority of a hub's own certificates in this folder, as PEM; made if there is none, so that those who are to trust a hub
+/// can be told of it before there is one.
+pub fn authority(folder: &Path) -> Result<String, ServeError> {
+    Own::open(folder, &[]).map(|own| own.ca_pem().to_owned())
+}
+
 /// Keeps the certificate current; ends when dropped.
 pub(crate) struct Renewal(JoinHandle<()>);
 

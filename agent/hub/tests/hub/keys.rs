@@ -93,6 +93,7 @@ async fn fleet(server: &Server, api_key: &str) -> (Fleet, tempfile::TempDir) {
 async fn choose(fleet: &Fleet, counter: u64, revoked: &[u8]) {
     let mut head = head(counter, vec![]);
     head.meshes = vec![Plan {
+        direct: false,
         anchors: vec![],
         backend: Backend::Headscale(Headscale {
             server: "https://headscale.example.org".to_owned(),
@@ -287,6 +288,7 @@ async fn the_server_forgets_whom_the_head_does_not_let_in() {
     // To another mesh: the fleet has left the server.
     let mut moved = head(4, vec![]);
     moved.meshes = vec![Plan {
+        direct: false,
         anchors: vec![],
         backend: Backend::Tailscale(Tailscale::default()),
     }];

@@ -207,6 +207,7 @@ async fn fleet(server: &Server, secret: &str, ephemeral: bool) -> (Fleet, Ground
 async fn choose(fleet: &Fleet, counter: u64, revoked: &[u8]) {
     let mut head = head(counter, vec![]);
     head.meshes = vec![Plan {
+        direct: false,
         anchors: vec![],
         backend: Backend::Tailscale(Tailscale {
             revoked: revoked.iter().map(|n| key(*n).public()).collect(),

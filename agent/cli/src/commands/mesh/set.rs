@@ -76,8 +76,7 @@ pub(super) async fn tor(args: &MeshTor, global: &Global) -> Result<Answer, Error
     choose(&mut fleet, args.key.as_deref(), Vec::new(), keep, &next).await
 }
 
-/// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
-/// there of the same backend. `next` is what to do then.
+/// Has the fleet meet in a mesh and nowhere else; see [`put`]. `next` is what to do then.
 pub(super) async fn choose(
     fleet: &mut OpenFleet,
     key: Option<&Path>,
@@ -85,6 +84,19 @@ pub(super) async fn choose(
     backend: impl Fn(Option<Backend>) -> Backend,
     next: &str,
 ) -> Result<Answer, Error> {
+    put(fleet, key, false, anchors, backend).await?;
+    chosen(fleet, next)
+}
+
+/// Puts a mesh before the one that the fleet has, or in its place if it is the same backend; `backend` makes it of what is
+/// there of the same backend.
+pub(super) async fn put(
+    fleet: &mut OpenFleet,
+    key: Option<&Path>,
+    direct: bool,
+    anchors: Vec<Anchor>,
+    backend: impl Fn(Option<Backend>) -> Backend,
+) -> Result<(), Error> {
     let key = key::read(key)?;
     let (name, daemon) = (backend(None).name(), backend(None).daemon());
     let edit = |head: &mut Head| {
@@ -109,13 +121,20 @@ pub(super) async fn choose(
         }
         let plan = Plan {
             anchors: anchors.clone(),
+            direct,
             backend: backend(old),
         };
         head.meshes.insert(0, plan);
         Ok(true)
     };
     publish(fleet, &key, LIFETIME, edit).await?;
+    Ok(())
+}
+
+/// What was chosen, and what to do next.
+pub(super) fn chosen(fleet: &OpenFleet, next: &str) -> Result<Answer, Error> {
     let head = fleet.head()?;
+    let name = head.meshes.first().map_or("", |plan| plan.backend.name());
     let mut text = format!(
         "Head {} is published: every party joins the {name} mesh.\n{next}\n",
         head.counter

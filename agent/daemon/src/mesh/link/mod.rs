@@ -13,6 +13,7 @@ mod control;
 pub(crate) mod ways;
 
 use e3_client::files::{self, private_folder};
+use e3_core::key::SecretKey;
 use e3_core::mesh::link::{AGENT_PORT, Answer, Id, PeerPath, Problem, Request, Status};
 use e3_core::mesh::{NotJoined, Path, Plan};
 
@@ -30,6 +31,20 @@ pub(super) fn prepare(
     plan: &Plan,
     carrier: Carrier,
 ) -> Result<Prepared, NotJoined> {
+    let key = own_key(shared, carrier)?;
+    let roster = plan.backend.roster().ok_or(NotJoined::NeedsApproval)?;
+    belongs(shared, roster, &carrier.public(&key))?;
+    let config = config::render(shared, plan, carrier)?;
+    let json = serde_json::to_vec(&config).map_err(|error| unable(&error))?;
+    let files = Files::of(carrier.name())
+        .with("config.json", json)
+        .with(carrier.credential(), key.to_pem().as_bytes());
+    Ok(Prepared { files, grant: None })
+}
+
+/// This machine's transport key, made if there is none; its public half is told to the fleet. A fleet that has chosen nothing has
+/// this mesh, so a machine names its key before anybody asks: who accepts it lets it in by that.
+pub(super) fn own_key(shared: &Shared, carrier: Carrier) -> Result<SecretKey, NotJoined> {
     let name = carrier.name();
     let path = key::folder(shared, name).join("key");
     if !path.exists() {
@@ -38,16 +53,8 @@ pub(super) fn prepare(
         files::write_secret(&path, new.to_pem().as_bytes()).map_err(|error| unable(&error))?;
     }
     let key = files::read_key(&path).map_err(|error| unable(&error))?;
-    let public = carrier.public(&key);
-    shared.board.mesh_key(name, &public);
-    let roster = plan.backend.roster().ok_or(NotJoined::NeedsApproval)?;
-    belongs(shared, roster, &public)?;
-    let config = config::render(shared, plan, carrier)?;
-    let json = serde_json::to_vec(&config).map_err(|error| unable(&error))?;
-    let files = Files::of(name)
-        .with("config.json", json)
-        .with(carrier.credential(), key.to_pem().as_bytes());
-    Ok(Prepared { files, grant: None })
+    shared.board.mesh_key(name, &carrier.public(&key));
+    Ok(key)
 }
 
 /// Whether the running daemon has taken what the plan says now, without being started anew. One with another key, which this

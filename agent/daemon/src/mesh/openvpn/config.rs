@@ -207,6 +207,7 @@ mod tests {
             assert!(roster.take_in(*party, &key(byte)));
         }
         let plan = Plan {
+            direct: false,
             anchors: vec![Anchor {
                 party: parties[0],
                 endpoints: vec![endpoint.to_owned(), "[fd00::1]:4243".to_owned()],

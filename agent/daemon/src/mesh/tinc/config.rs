@@ -122,6 +122,7 @@ mod tests {
             }
         });
         let plan = Plan {
+            direct: false,
             anchors: anchors.collect(),
             backend: Backend::Tinc(roster.clone()),
         };

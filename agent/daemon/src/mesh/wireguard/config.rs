@@ -124,6 +124,7 @@ mod tests {
             }
         });
         let plan = Plan {
+            direct: false,
             anchors: anchors.collect(),
             backend: Backend::Wireguard(roster.clone()),
         };

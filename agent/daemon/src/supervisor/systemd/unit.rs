@@ -332,7 +332,7 @@ async fn unit_job(
 fn step_name(status: i32) -> Option<&'static str> {
     Some(match status {
         200 => "it cannot enter the working directory",
-        203 => "it cannot execute the gate's Python",
+        203 => "it cannot execute its program",
         209 | 222 => "it cannot open the named pipes of the outputs",
         217 => "it cannot make a user",
         218..=220 | 228..=232 => "it cannot take privileges away",
