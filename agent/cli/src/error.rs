@@ -236,6 +236,12 @@ pub enum Error {
         /// What it said.
         detail: String,
     },
+    /// The head names another authority for the relay than this folder has.
+    #[error("the fleet's head names a certificate authority for the relay that is not in {folder}")]
+    OtherAuthority {
+        /// Where it should be.
+        folder: PathBuf,
+    },
     /// `e3 demo` found no agent to start.
     #[error("there is no e3-agent: neither in E3_AGENT, nor beside e3, nor in PATH")]
     NoAgentBinary,

@@ -2,23 +2,34 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::{World, e3, key, try_e3};
 use e3_cli::commands::fleet::{OpenFleet, Stale, Standing, accept, enrolled, invite, join_file};
 use e3_cli::error::Error;
 use e3_client::clock;
-use e3_core::document::{Enrolment, Token};
+use e3_core::document::{Enrolment, Presence, Token};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
+use e3_core::mesh::link::Id;
+use e3_core::mesh::{Backend, Roster};
+use e3_core::time::Time;
+use e3_hub::Tls;
+use serde_json::json;
 
 /// What a machine does with its join file.
 async fn join(fleet: &OpenFleet, join_file: &str, identity: &SecretKey) {
+    join_at(fleet, join_file, identity, clock::now()).await;
+}
+
+async fn join_at(fleet: &OpenFleet, join_file: &str, identity: &SecretKey, signed: Time) {
     let join: toml::Table = join_file.parse().unwrap();
     let token = Token::from_text(join["token"].as_str().unwrap()).unwrap();
     let enrolment = Enrolment {
         fleet: fleet.file.name.clone(),
         invite: token.invite.digest(),
         party: identity.public(),
-        signed: clock::now(),
+        signed,
     };
     let envelope = Envelope::sign(&enrolment, &[identity, &token.key]).unwrap();
     fleet
@@ -283,4 +294,178 @@ async fn commands_that_change_the_fleet_at_the_same_time_lose_nothing() {
         "{:?}",
         world.file().parties
     );
+}
+
+/// What a machine says of itself once it has enrolled: with its key for the built-in mesh.
+async fn speak(fleet: &OpenFleet, name: &str, identity: &SecretKey, link: &str) {
+    let presence = Presence {
+        fleet: fleet.file.name.clone(),
+        party: identity.public(),
+        name: name.parse().unwrap(),
+        owner: key(1).public(),
+        counter: 1,
+        signed: clock::now(),
+        agent: "0.1.0".to_owned(),
+        addresses: Vec::new(),
+        meshes: BTreeMap::new(),
+        mesh_keys: [("link".to_owned(), link.to_owned())].into(),
+        degraded: None,
+        update: None,
+        root: 1,
+        head: 1,
+        sessions: Vec::new(),
+    };
+    let envelope = Envelope::sign(&presence, &[identity]).unwrap();
+    let party = identity.public();
+    let told = fleet.hub.put_presence(&party, envelope.to_bytes());
+    told.await.unwrap();
+}
+
+/// A machine that has come as far as the door.
+async fn comes(world: &World, fleet: &OpenFleet, name: &str, identity: &SecretKey, link: &str) {
+    let invited = invite(fleet, &name.parse().unwrap(), &world.owner, 600).unwrap();
+    join(fleet, &join_file(fleet, &invited).unwrap(), identity).await;
+    speak(fleet, name, identity, link).await;
+}
+
+/// A fleet whose owner has chosen nothing.
+async fn unchosen() -> World {
+    let relay = "https://hub.example:8421".to_owned();
+    World::with(|plan| plan.relay = Some(relay), Tls::None).await
+}
+
+/// The key of a machine for the built-in mesh.
+fn link(n: u8) -> String {
+    Id::from(key(n).public()).to_string()
+}
+
+async fn roster(world: &World) -> (u64, Roster) {
+    let mut fleet = world.open().await;
+    fleet.sync(Stale::Refuse).await.unwrap();
+    let head = fleet.head().unwrap();
+    (
+        head.counter,
+        head.meshes[0].backend.roster().unwrap().clone(),
+    )
+}
+
+#[tokio::test]
+async fn a_fleet_that_has_chosen_nothing_meets_at_the_relay_of_its_hub_or_directly() {
+    let world = unchosen().await;
+    let mut fleet = world.open().await;
+    fleet.sync(Stale::Refuse).await.unwrap();
+    let plan = &fleet.head().unwrap().meshes[0];
+    let Backend::Link(link) = &plan.backend else {
+        panic!("{plan:?}")
+    };
+    assert!(plan.direct);
+    assert_eq!(link.relays[0].url, "https://hub.example:8421");
+    // The authority is the one that the hub will have.
+    let own = e3_hub::authority(&world.path().join("keys/hub-tls")).unwrap();
+    assert_eq!(link.authorities.as_deref(), Some(own.as_str()));
+    let told = std::fs::read_to_string(world.path().join("relay-ca.pem")).unwrap();
+    assert_eq!(told, own);
+}
+
+#[tokio::test]
+async fn who_is_accepted_is_let_in_by_the_same_head() {
+    let world = unchosen().await;
+    let fleet = world.open().await;
+    for (name, n) in [("alice", 11), ("bob", 12)] {
+        comes(&world, &fleet, name, &key(n), &link(n)).await;
+    }
+    // Nobody is in before that.
+    assert_eq!(roster(&world).await, (1, Roster::default()));
+    let owner = world.key_file();
+    let answer = e3(&world, &["fleet", "accept", "--all", "--key", &owner]).await;
+    assert_eq!(answer.json["let_in"], json!(["alice", "bob"]));
+    let (head, members) = roster(&world).await;
+    // One head for both.
+    assert_eq!((head, members.members.len()), (2, 2));
+    assert_eq!(members.key(&key(11).public()), Some(link(11).as_str()));
+    let again = e3(&world, &["fleet", "accept", "--all", "--key", &owner]).await;
+    assert_eq!(
+        (again.json["let_in"].clone(), roster(&world).await.0),
+        (json!([]), 2)
+    );
+    let status = e3(&world, &["fleet", "status"]).await;
+    assert_eq!(status.json["warnings"], json!([]));
+
+    // Another machine takes the name: it takes the place, too.
+    let first = roster(&world).await.1;
+    let fleet = world.open().await;
+    let mut other = fleet.clone();
+    other.file.remove_party(&"bob".parse().unwrap());
+    let invited = invite(&other, &"bob".parse().unwrap(), &world.owner, 600).unwrap();
+    // Which one came last is told by the second.
+    let later = clock::now().plus(2);
+    join_at(
+        &fleet,
+        &join_file(&fleet, &invited).unwrap(),
+        &key(13),
+        later,
+    )
+    .await;
+    speak(&fleet, "bob", &key(13), &link(13)).await;
+    let answer = e3(&world, &["fleet", "accept", "bob", "--key", &owner]).await;
+    assert_eq!(answer.json["let_in"], json!(["bob"]));
+    let (head, members) = roster(&world).await;
+    assert_eq!((head, members.members.len()), (3, 2));
+    assert!(first.key(&key(12).public()).is_some() && members.key(&key(12).public()).is_none());
+}
+
+#[tokio::test]
+async fn who_cannot_sign_heads_accepts_and_leaves_the_rest_to_others() {
+    let world = unchosen().await;
+    let fleet = world.open().await;
+    comes(&world, &fleet, "alice", &key(11), &link(11)).await;
+    let stranger = world.folder.path().join("stranger.pem");
+    e3_client::files::write_secret(&stranger, key(66).to_pem().as_bytes()).unwrap();
+    for file in [stranger, world.folder.path().join("nowhere.pem")] {
+        let mut fleet = world.file();
+        fleet.remove_party(&"alice".parse().unwrap());
+        fleet.save().unwrap();
+        let file = file.display().to_string();
+        let answer = e3(&world, &["fleet", "accept", "alice", "--key", &file]).await;
+        assert!(answer.text.contains("e3 mesh sign"), "{}", answer.text);
+        assert_eq!(world.file().parties.len(), 1);
+    }
+    let status = e3(&world, &["fleet", "status"]).await;
+    let warning = status.json["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("alice") && warning.contains("e3 mesh sign"),
+        "{warning}"
+    );
+    let owner = world.key_file();
+    let signed = e3(&world, &["mesh", "sign", "--key", &owner]).await;
+    assert_eq!(signed.json["signed"], json!(["alice"]));
+}
+
+#[tokio::test]
+async fn of_two_machines_that_show_one_key_neither_is_let_in_and_both_are_named() {
+    let world = unchosen().await;
+    let fleet = world.open().await;
+    comes(&world, &fleet, "alice", &key(11), &link(11)).await;
+    // Mallory has seen it on the hub, and is accepted first.
+    comes(&world, &fleet, "mallory", &key(66), &link(11)).await;
+    let owner = world.key_file();
+    for name in ["mallory", "alice"] {
+        let answer = e3(&world, &["fleet", "accept", name, "--key", &owner]).await;
+        assert_eq!(answer.json["let_in"], json!([]), "{name}");
+        let why = answer.json["refused"].to_string();
+        assert!(why.contains("alice") && why.contains("mallory"), "{why}");
+        assert!(answer.text.contains("e3 fleet revoke"), "{}", answer.text);
+    }
+    let signed = e3(&world, &["mesh", "sign", "--key", &owner]).await;
+    assert_eq!(
+        (signed.json["signed"].clone(), roster(&world).await.0),
+        (json!([]), 1)
+    );
+    assert_eq!(signed.json["refused"].as_array().unwrap().len(), 2);
+    let status = e3(&world, &["fleet", "status"]).await;
+    assert_eq!(status.json["warnings"].as_array().unwrap().len(), 2);
+    // Once the thief is out, its victim comes in.
+    e3(&world, &["fleet", "revoke", "mallory", "--key", &owner]).await;
+    let signed = e3(&world, &["mesh", "sign", "--key", &owner]).await;
+    assert_eq!(signed.json["signed"], json!(["alice"]));
 }

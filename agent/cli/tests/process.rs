@@ -206,6 +206,80 @@ fn a_hub_brings_its_relay_and_takes_it_along_when_it_is_killed() {
 }
 
 #[test]
+fn a_fleet_that_has_chosen_nothing_has_its_relay_beside_the_hub_or_does_without() {
+    let home = tempfile::tempdir().unwrap();
+    let here = home.path();
+    assert!(run(here, "key new").status.success());
+    // Only this machine reaches such a hub: there is nobody to meet.
+    let made = json(&run(here, "fleet new alone --json"));
+    assert_eq!(made["relay"], Value::Null);
+    let made = json(&run(
+        here,
+        "fleet new wide --json --hub http://hub.example:8420",
+    ));
+    assert_eq!(made["relay"], "https://hub.example:8421");
+    let made = json(&run(
+        here,
+        "fleet new off --json --mesh none --hub http://hub.example:8420",
+    ));
+    assert_eq!(made["relay"], Value::Null);
+
+    // The relay's port follows from the hub's.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay_port = free.local_addr().unwrap().port();
+    drop(free);
+    let hub = format!("http://127.0.0.1:{}", relay_port - 1);
+    let made = run(
+        here,
+        &format!("fleet new demo --json --mesh link --hub {hub}"),
+    );
+    assert_eq!(
+        json(&made)["relay"],
+        format!("https://127.0.0.1:{relay_port}")
+    );
+    let serve = |more: &str| {
+        let line = format!("hub serve --json --fleet demo --listen 127.0.0.1:0 {more}");
+        let mut hub = e3(here).args(line.split_whitespace()).spawn().unwrap();
+        // What the relay says comes before, if it cannot serve.
+        let mut lines = BufReader::new(hub.stderr.take().unwrap()).lines();
+        let first = lines.find_map(|line| line.ok().filter(|line| line.starts_with('{')));
+        let ready: Value = serde_json::from_str(&first.unwrap()).unwrap();
+        signal(&hub, Signal::SIGTERM);
+        assert!(hub.wait().unwrap().success());
+        ready
+    };
+    let program = format!("--relay-discovery 0 --relay-program {}", link().display());
+    let ready = serve(&program);
+    assert_eq!(
+        ready["relay"]["url"],
+        format!("https://127.0.0.1:{relay_port}"),
+        "{ready}"
+    );
+    assert_eq!(ready["relay"]["listen"], format!("127.0.0.1:{relay_port}"));
+
+    // The hub serves all the same where there can be no relay, and says why.
+    let taken = TcpListener::bind(("127.0.0.1", relay_port)).unwrap();
+    let why = serve(&program)["no_relay"].to_string();
+    assert!(why.contains("in use"), "{why}");
+    drop(taken);
+    let why = serve("--relay-program nowhere")["no_relay"].to_string();
+    assert!(why.contains("nowhere"), "{why}");
+    let ready = serve("--no-relay");
+    assert!(ready.get("relay").is_none() && ready.get("no_relay").is_none());
+
+    // Without the authority that machines expect nobody would believe a relay.
+    std::fs::remove_dir_all(here.join("demo/keys/hub-tls")).unwrap();
+    let why = serve(&program)["no_relay"].to_string();
+    assert!(why.contains("hub-tls"), "{why}");
+    assert!(!here.join("demo/keys/hub-tls").exists());
+    let refused = run(
+        here,
+        "hub serve --json --fleet demo --listen 127.0.0.1:0 --relay",
+    );
+    assert_eq!(json(&refused)["error"]["kind"], "relay");
+}
+
+#[test]
 fn ctrl_c_ends_a_command_that_waits() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();

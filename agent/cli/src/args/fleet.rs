@@ -54,12 +54,27 @@ pub struct FleetNew {
     /// How many session signers must sign a session
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threshold: usize,
+    /// How machines meet that cannot reach each other: by a relay beside the hub (link), or not at all (none). Other ways are
+    /// chosen later, see e3 mesh [default: link, unless the hub is at an address that only this machine reaches]
+    #[arg(long, value_name = "MESH")]
+    pub mesh: Option<FirstMesh>,
     /// Days until the first head expires
     #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=365))]
     pub days: u32,
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
+}
+
+/// What the first head says of how machines meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FirstMesh {
+    /// The built-in mesh.
+    #[value(help = None)]
+    Link,
+    /// No mesh.
+    #[value(help = None)]
+    None,
 }
 
 /// `e3 fleet invite`
@@ -143,6 +158,9 @@ pub struct FleetAccept {
     /// Accept everybody who has enrolled with a valid invite
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
+    /// Your secret key, for the head that lets them meet the others [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
 }
 
 /// `e3 fleet rotate`

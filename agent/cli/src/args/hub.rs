@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use e3_core::mesh::link::DISCOVERY_PORT;
 
 /// Run a hub, keep its head fresh
 #[derive(Debug, Subcommand)]
@@ -35,24 +34,34 @@ pub struct HubServe {
     /// The certificate's secret key (PEM, mode 600)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Run the relay of the built-in mesh, too, which machines reach over HTTPS at this name or address
-    /// [default: the hub's in fleet.toml, port 443]
+    /// Where machines reach the relay of the built-in mesh, over HTTPS [default: as the head says, if it names one beside the
+    /// hub; with --relay alone, or for what is not said, the hub's host in fleet.toml and port 443]
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub relay: Option<RelayAt>,
-    /// Where the relay listens [default: the hub's address, and the port of --relay]
-    #[arg(long, value_name = "IP:PORT", requires = "relay")]
+    /// Run no relay, although the head names one beside the hub
+    #[arg(long, conflicts_with = "relay")]
+    pub no_relay: bool,
+    /// Where the relay listens [default: the hub's address, and the port by which machines reach it]
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "no_relay")]
     pub relay_listen: Option<SocketAddr>,
-    /// UDP port at which the relay tells machines what their addresses look like from outside
-    #[arg(long, value_name = "PORT", default_value_t = DISCOVERY_PORT, requires = "relay")]
-    pub relay_discovery: u16,
-    /// A certificate chain for the relay alone (PEM) [default: the hub's]
-    #[arg(long, value_name = "FILE", requires_all = ["relay", "relay_key"])]
+    /// UDP port at which the relay tells machines what their addresses look like from outside [default: as the head says, else
+    /// 7842]
+    #[arg(long, value_name = "PORT", conflicts_with = "no_relay")]
+    pub relay_discovery: Option<u16>,
+    /// A certificate chain for the relay alone (PEM) [default: one of the authority that the head names, if that is the hub's
+    /// own, else the hub's]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "relay_key",
+        conflicts_with = "no_relay"
+    )]
     pub relay_cert: Option<PathBuf>,
     /// Its secret key (PEM, mode 600)
     #[arg(long, value_name = "FILE", requires = "relay_cert")]
     pub relay_key: Option<PathBuf>,
     /// The program that is the relay [default: e3-link beside e3, else in PATH]
-    #[arg(long, value_name = "FILE", requires = "relay")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_relay")]
     pub relay_program: Option<PathBuf>,
     /// Make keys for the machines of a Headscale mesh: where the server is, https:// unless it is on this machine
     #[arg(long, value_name = "URL", requires = "headscale_key_file")]
@@ -77,7 +86,7 @@ pub struct HubServe {
 pub struct RelayAt {
     /// The name or address; the hub's if there is none.
     pub host: Option<String>,
-    /// The port; 443 if there is none.
+    /// The port; what the head says, or 443, if there is none.
     pub port: Option<u16>,
 }
 
@@ -90,16 +99,17 @@ impl FromStr for RelayAt {
         }
         // An address of IPv6 without brackets has no port.
         let bare: Option<Ipv6Addr> = text.parse().ok();
+        let has_port = bare.is_none() && !text.ends_with(']') && text.contains(':');
         let with_port = match bare {
             Some(address) => format!("[{address}]:443"),
-            None if text.ends_with(']') || !text.contains(':') => format!("{text}:443"),
+            None if !has_port => format!("{text}:443"),
             None => text.to_owned(),
         };
         let (host, port) = e3_core::mesh::split(&with_port)
             .ok_or_else(|| "write it like relay.example or 203.0.113.10:8443".to_owned())?;
         Ok(Self {
             host: Some(host.to_owned()),
-            port: Some(port),
+            port: has_port.then_some(port),
         })
     }
 }
@@ -122,13 +132,13 @@ mod tests {
     #[test]
     fn a_relay_is_at_a_name_or_an_address_and_perhaps_a_port() {
         let at = |text: &str| text.parse::<RelayAt>().map(|at| (at.host, at.port));
-        let is = |host: &str, port| Ok((Some(host.to_owned()), Some(port)));
+        let is = |host: &str, port| Ok((Some(host.to_owned()), port));
         assert_eq!(at(""), Ok((None, None)));
-        assert_eq!(at("relay.example"), is("relay.example", 443));
-        assert_eq!(at("203.0.113.10:8443"), is("203.0.113.10", 8443));
-        assert_eq!(at("fd00::1"), is("fd00::1", 443));
-        assert_eq!(at("[fd00::1]"), is("fd00::1", 443));
-        assert_eq!(at("[fd00::1]:8443"), is("fd00::1", 8443));
+        assert_eq!(at("relay.example"), is("relay.example", None));
+        assert_eq!(at("203.0.113.10:8443"), is("203.0.113.10", Some(8443)));
+        assert_eq!(at("fd00::1"), is("fd00::1", None));
+        assert_eq!(at("[fd00::1]"), is("fd00::1", None));
+        assert_eq!(at("[fd00::1]:8443"), is("fd00::1", Some(8443)));
         for bad in ["https://relay.example", "a:0", "a b", "a:1:2"] {
             assert!(at(bad).is_err(), "{bad}");
         }

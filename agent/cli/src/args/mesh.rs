@@ -30,7 +30,7 @@ pub enum MeshCommand {
     /// Have every party join by Tor, as an onion service: nobody learns who speaks to whom and from where, and every round of a computation
     /// waits for six relays and back
     Tor(MeshTor),
-    /// Let the parties of fleet.toml in that wait for it, or whose certificates need a newer one
+    /// Let the parties of fleet.toml in that `e3 fleet accept` could not let in, or whose certificates need a newer one
     Sign(MeshSign),
     /// Take a party's place in the mesh back, everywhere
     Revoke(MeshRevoke),
@@ -69,8 +69,8 @@ pub struct MeshHeadscale {
 /// `e3 mesh link`
 #[derive(Debug, Args)]
 pub struct MeshLink {
-    /// Where a relay is: https://HOST[:PORT] (repeatable) [default: the hub's host in fleet.toml, where
-    /// `e3 hub serve --relay` has it]
+    /// Where a relay is: https://HOST[:PORT] (repeatable) [default: where the head has one, else the hub's host in fleet.toml,
+    /// where `e3 hub serve --relay` has it]
     #[arg(long = "relay", value_name = "URL")]
     pub relays: Vec<String>,
     /// UDP port at which the relays tell machines what their addresses look like from outside
@@ -83,6 +83,10 @@ pub struct MeshLink {
     /// A party with a UDP port that all others can reach, and where: NAME=IP:PORT (repeatable)
     #[arg(long = "anchor", value_name = "NAME=IP:PORT")]
     pub anchors: Vec<AnchorAt>,
+    /// Have machines tell their own addresses as well, and meet there when not all of a session are in the mesh, as in a fleet
+    /// that has chosen nothing
+    #[arg(long)]
+    pub direct: bool,
     /// Your secret key [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,

@@ -18,8 +18,8 @@ use clap::{Args, Parser, Subcommand};
 pub use self::demo::{Demo, Fault};
 pub use self::eval::{Eval, Program as EvalProgram, Size as EvalSize};
 pub use self::fleet::{
-    FleetAccept, FleetCommand, FleetDeny, FleetInvite, FleetNew, FleetPending, FleetPush,
-    FleetRevoke, FleetRotate, FleetSign, FleetStatus, Machine, RoleKey, RoleNumber,
+    FirstMesh, FleetAccept, FleetCommand, FleetDeny, FleetInvite, FleetNew, FleetPending,
+    FleetPush, FleetRevoke, FleetRotate, FleetSign, FleetStatus, Machine, RoleKey, RoleNumber,
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe, RelayAt};
 pub use self::image::{

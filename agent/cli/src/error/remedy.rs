@@ -72,7 +72,7 @@ impl Error {
             Self::Build { .. } => "build",
             Self::Serve { .. } => "serve",
             Self::NoLinkBinary { .. } => "no-link",
-            Self::Relay { .. } => "relay",
+            Self::Relay { .. } | Self::OtherAuthority { .. } => "relay",
             Self::NoAgentBinary => "no-agent",
             Self::Agent { .. } => "agent",
             Self::Interrupted => "interrupted",
@@ -148,6 +148,9 @@ impl Error {
             ),
             Self::NoLinkBinary { .. } => Some(
                 "The relay is a program of its own: install e3-link, or name it by --relay-program.",
+            ),
+            Self::OtherAuthority { .. } => Some(
+                "Copy that folder from where the fleet was made, or give the relay a certificate of that authority: --relay-cert, --relay-key.",
             ),
             Self::Relay { .. } => Some(
                 "If a port is taken, or below 1024 and you are not root, choose another one: --relay=HOST:PORT, --relay-discovery PORT.",

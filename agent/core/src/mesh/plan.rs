@@ -103,16 +103,17 @@ impl Backend {
         matches!(self, Self::Link(_) | Self::Tor(_))
     }
 
-    /// Whether a key can be this party's there: one that cannot would make the whole head refused.
-    pub fn accepts(&self, party: &PublicKey, key: &str) -> bool {
-        match self {
-            Self::Link(_) => key.parse::<Id>().is_ok(),
-            Self::Tor(roster) => key.parse::<OnionKey>().is_ok_and(|key| {
-                let mut others = services(roster).filter(|(other, _)| other != party);
-                // Whoever names another one's service with a client key of his own has only copied it.
-                others.all(|(_, service)| service != key.service)
-            }),
-            _ => true,
+    /// What a public key is in the mesh of this name: two that say the same are one machine's. Nothing if it can be no key there; one
+    /// that cannot would make the whole head refused.
+    pub fn identity(backend: &str, key: &str) -> Option<String> {
+        match backend {
+            "link" => key.parse::<Id>().ok().map(|id| id.to_string()),
+            // Whoever names another one's service with a client key of his own has only copied it.
+            "tor" => key
+                .parse::<OnionKey>()
+                .ok()
+                .map(|key| key.service.to_string()),
+            _ => Some(key.to_owned()),
         }
     }
 
@@ -378,6 +379,7 @@ mod tests {
             Plan {
                 anchors: Vec::new(),
                 backend: Backend::Tor(roster),
+                direct: false,
             }
         };
         let key = OnionKey::of(&SecretKey::from_seed(&[2; 32])).to_string();
@@ -391,9 +393,14 @@ mod tests {
         let copied = copied.to_string();
         let [owner, other] = [1, 4].map(|seed| SecretKey::from_seed(&[seed; 32]).public());
         let mut plan_of_two = of(&key);
-        assert!(!plan_of_two.backend.accepts(&other, &copied));
-        assert!(plan_of_two.backend.accepts(&owner, &copied));
-        assert!(!plan_of_two.backend.accepts(&other, "AAAA"));
+        let identity = |key: &str| Backend::identity("tor", key);
+        assert_eq!(identity("AAAA"), None);
+        assert_eq!(identity(&key), identity(&copied));
+        // So who copies a service is told, and does not come in.
+        let shown = [(owner, key.clone()), (other, copied.clone())].into();
+        let mut roster = Roster::default();
+        let done = roster.let_in(&[owner, other], &shown, identity);
+        assert_eq!((done.new.len(), done.disputed.len()), (0, 2));
         let roster = plan_of_two.backend.roster_mut().unwrap();
         assert!(roster.take_in(other, &copied));
         plan_of_two.check().unwrap_err();

@@ -59,10 +59,18 @@ impl Roster {
     /// Lets in those of `waiting` whose key nobody else has or shows; `shown` are the keys that all enrolled parties name in their
     /// presences, accepted or not. Of two that show one key it cannot be told who has it and who has only seen it, whoever comes
     /// first: neither is let in. Who is in already stays in.
-    pub fn let_in(&mut self, waiting: &[PublicKey], shown: &BTreeMap<PublicKey, String>) -> LetIn {
+    ///
+    /// `identity` tells what a key is in this mesh ([`super::Backend::identity`]); what is none is not let in.
+    pub fn let_in(
+        &mut self,
+        waiting: &[PublicKey],
+        shown: &BTreeMap<PublicKey, String>,
+        identity: impl Fn(&str) -> Option<String>,
+    ) -> LetIn {
         let mut done = LetIn::default();
         for party in waiting {
-            let Some(key) = shown.get(party) else {
+            let Some((key, own)) = shown.get(party).and_then(|key| Some((key, identity(key)?)))
+            else {
                 continue;
             };
             if self.key(party) == Some(key) {
@@ -73,7 +81,9 @@ impl Roster {
                 .iter()
                 .map(|member| (&member.party, &member.key));
             let mut others = holds.chain(shown).filter(|(other, _)| *other != party);
-            if let Some((other, _)) = others.find(|(_, other)| *other == key) {
+            if let Some((other, _)) =
+                others.find(|(_, other)| identity(other).as_ref() == Some(&own))
+            {
                 let (party, other) = (*party, *other);
                 done.disputed.push(Dispute { party, other });
             } else if self.take_in(*party, key) {
@@ -191,6 +201,15 @@ mod tests {
         roster.check().unwrap();
     }
 
+    /// A key is what it says.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "other meshes have texts that are no keys"
+    )]
+    fn all(key: &str) -> Option<String> {
+        Some(key.to_owned())
+    }
+
     #[test]
     fn of_two_who_show_one_key_neither_is_let_in_whoever_comes_first() {
         let [victim, thief, other] =
@@ -201,21 +220,21 @@ mod tests {
         let dispute = |party, other| Dispute { party, other };
         let mut roster = Roster::default();
         // The victim has not been accepted yet; the owner is told of both all the same.
-        let done = roster.let_in(&[thief], &shown);
+        let done = roster.let_in(&[thief], &shown, all);
         assert_eq!(done.disputed, [dispute(thief, victim)]);
-        let done = roster.let_in(&[thief, victim, other], &shown);
+        let done = roster.let_in(&[thief, victim, other], &shown, all);
         assert_eq!(done.new, [other]);
         let both = [dispute(thief, victim), dispute(victim, thief)];
         assert_eq!(done.disputed, both);
         assert_eq!((roster.key(&thief), roster.key(&victim)), (None, None));
         // Who is in stays in, whoever copies its key then.
         let alone: BTreeMap<_, _> = [(victim, "AAAA".to_owned())].into();
-        assert_eq!(roster.let_in(&[victim], &alone).new, [victim]);
-        let done = roster.let_in(&[victim, thief], &shown);
+        assert_eq!(roster.let_in(&[victim], &alone, all).new, [victim]);
+        let done = roster.let_in(&[victim, thief], &shown, all);
         assert_eq!((done.new, done.disputed), (vec![], vec![both[0]]));
         // Also when its presence does not show it any more.
         let copied: BTreeMap<_, _> = [(thief, "AAAA".to_owned())].into();
-        assert_eq!(roster.let_in(&[thief], &copied).disputed, [both[0]]);
+        assert_eq!(roster.let_in(&[thief], &copied, all).disputed, [both[0]]);
         roster.check().unwrap();
     }
 

@@ -139,6 +139,7 @@ mod tests {
             endpoints: vec!["a:1".to_owned()],
         };
         Plan {
+            direct: false,
             anchors: anchors.iter().map(anchor).collect(),
             backend: Backend::Wireguard(Roster {
                 members: (0..members).map(member).collect(),

@@ -1,16 +1,27 @@
 //! `e3 fleet accept`: machines that have enrolled become parties of fleet.toml, so that manifests
-//! can call them by name.
+//! can call them by name, and are let in where the fleet meets.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
+use e3_core::key::PublicKey;
 use e3_core::name::Name;
 use serde_json::json;
 
 use super::{Enrolled, OpenFleet, Stale, Standing, enrolled};
 use crate::args::{FleetAccept, Global};
+use crate::commands::key;
+use crate::commands::mesh::admit::{self, Admitted};
 use crate::error::Error;
 use crate::fleet_file::Member;
 use crate::output::Answer;
+
+/// For how long a certificate is good that is signed here, in seconds.
+const CERTIFICATE: u64 = 90 * 86_400;
+/// A machine that has just enrolled is given this time to say which keys it has.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at what it says.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Adds the parties of these names, or with `None` every new one, and returns those that were added.
 ///
@@ -67,6 +78,7 @@ pub(super) async fn run(args: &FleetAccept, global: &Global) -> Result<Answer, E
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     fleet.sync(Stale::Allow).await?;
     let names = (!args.all).then_some(args.names.as_slice());
+    let before = fleet.file.parties.clone();
     let added = accept(&mut fleet, names).await?;
     let mut text = String::new();
     for member in &added {
@@ -79,5 +91,75 @@ pub(super) async fn run(args: &FleetAccept, global: &Global) -> Result<Answer, E
         .iter()
         .map(|m| json!({"name": m.name, "key": m.key, "owner": m.owner}))
         .collect();
-    Ok(Answer::new(text, json!({"accepted": parties})))
+    let mut json = json!({"accepted": parties});
+    let now = &fleet.file.parties;
+    let is_gone = |member: &&Member| !now.iter().any(|other| other.key == member.key);
+    let gone: Vec<PublicKey> = before
+        .iter()
+        .filter(is_gone)
+        .map(|member| member.key)
+        .collect();
+    match meet(&mut fleet, args, &gone).await {
+        Ok(admitted) => {
+            json["let_in"] = json!(admitted.names);
+            json["refused"] = json!(admitted.refused);
+            for why in &admitted.refused {
+                let _ = writeln!(text, "\nwarning: {why}");
+            }
+        }
+        // They are in fleet.toml all the same, and whoever can may do the rest.
+        Err(error) if !added.is_empty() && is_for_others(&error) => {
+            let _ = writeln!(text, "\nwarning: they do not meet the others yet: {error}");
+            if let Some(remedy) = error.remedy() {
+                let _ = writeln!(text, "  remedy: {remedy} Then: `e3 mesh sign`.");
+            }
+            json["let_in"] = json!([]);
+            json["error"] = json!({"kind": error.kind(), "message": error.to_string()});
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Answer::new(text, json))
+}
+
+/// Lets everybody of fleet.toml in where the fleet meets, with one head, and puts out whom another machine has replaced.
+async fn meet(
+    fleet: &mut OpenFleet,
+    args: &FleetAccept,
+    gone: &[PublicKey],
+) -> Result<Admitted, Error> {
+    let parties = heard(fleet).await?;
+    let seconds = admit::signs_certificates(fleet)?.then_some(CERTIFICATE);
+    let (is_needed, outlook) = admit::outlook(fleet, &parties, gone)?;
+    if !is_needed && seconds.is_none() {
+        return Ok(outlook);
+    }
+    let key = key::read(args.key.as_deref())?;
+    admit::everybody(fleet, &key, &parties, gone, seconds).await
+}
+
+/// Everybody, once those who have just come have said what they have to say, or a few seconds are over.
+async fn heard(fleet: &OpenFleet) -> Result<Vec<Enrolled>, Error> {
+    let lists = fleet.head()?.meshes.iter();
+    let lists = lists.filter(|plan| plan.backend.roster().is_some());
+    let lists: Vec<_> = lists.map(|plan| plan.backend.name()).collect();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (parties, _) = enrolled(fleet).await?;
+        let mut accepted = parties
+            .iter()
+            .filter(|party| party.standing == Standing::Accepted);
+        let waits = accepted.any(|party| lists.iter().any(|mesh| admit::is_expected(party, mesh)));
+        if !waits || Instant::now() > end {
+            return Ok(parties);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether what is left to do is others' business: the owner's key is not here, or does not suffice.
+const fn is_for_others(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoKey { .. } | Error::NotAllowed { .. } | Error::MoreSignatures { .. }
+    )
 }

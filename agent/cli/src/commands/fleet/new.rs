@@ -9,12 +9,16 @@ use e3_core::digest::Digest;
 use e3_core::document::{Head, Role, Root, RootRef};
 use e3_core::envelope::Envelope;
 use e3_core::key::{PublicKey, SecretKey};
+use e3_core::mesh;
+use e3_core::mesh::link::DISCOVERY_PORT;
 use e3_core::name::Name;
 use e3_core::time::Time;
 use serde_json::json;
 
-use crate::args::FleetNew;
+use crate::args::{FirstMesh, FleetNew};
+use crate::commands::hub::serve::{HUB_TLS, RELAY_CA};
 use crate::commands::key;
+use crate::commands::mesh::default;
 use crate::error::Error;
 use crate::fleet_file::Fleet;
 use crate::output::Answer;
@@ -44,6 +48,8 @@ pub struct Plan {
     pub threshold: usize,
     /// Seconds until the first head expires.
     pub head_lifetime: u64,
+    /// Where machines meet that cannot reach each other: the relay of the built-in mesh. The fleet has no mesh without it.
+    pub relay: Option<String>,
 }
 
 impl Plan {
@@ -57,6 +63,7 @@ impl Plan {
             session_signers: Vec::new(),
             threshold: 1,
             head_lifetime: 14 * DAY,
+            relay: None,
         }
     }
 }
@@ -106,7 +113,11 @@ pub fn create_at(folder: &Path, plan: &Plan, key: &SecretKey, now: Time) -> Resu
     let building = building.map_err(failed("make a folder in", parent))?;
     let release = key::make(&building.path().join("keys/release.pem"))?.public();
     let expires = now.plus(plan.head_lifetime);
-    let (root, head) = documents(plan, key, release, now, expires)?;
+    let meshes = match &plan.relay {
+        Some(relay) => vec![default::plan(relay, authority(building.path())?)],
+        None => Vec::new(),
+    };
+    let (root, head) = documents(plan, key, release, now, expires, meshes)?;
     let digest = root.digest();
     let hub_ca = plan.hub_ca.as_ref().map(|_| Path::new(HUB_CA));
     let fleet = Fleet::create(building.path(), &plan.name, &plan.hub, hub_ca, &digest)?;
@@ -131,6 +142,31 @@ pub fn create_at(folder: &Path, plan: &Plan, key: &SecretKey, now: Time) -> Resu
     })
 }
 
+/// The hub's own authority, made before the hub: the first head says whose certificate its relay has.
+fn authority(fleet: &Path) -> Result<String, Error> {
+    let folder = fleet.join(HUB_TLS);
+    files::private_folder(&folder)?;
+    let pem = e3_hub::authority(&folder).map_err(|source| Error::Serve {
+        listen: "its relay".to_owned(),
+        source,
+    })?;
+    files::write_atomic(&fleet.join(RELAY_CA), pem.as_bytes())?;
+    Ok(pem)
+}
+
+/// The relay that the first head names: as it was asked for, or beside the hub if other machines can reach that.
+fn relay(args: &FleetNew) -> Result<Option<String>, Error> {
+    let beside = default::relay_of(&args.hub);
+    match args.mesh {
+        Some(FirstMesh::None) => Ok(None),
+        None => Ok(beside.filter(|_| !default::is_alone(&args.hub))),
+        Some(FirstMesh::Link) => beside.map(Some).ok_or_else(|| Error::Usage {
+            message: format!("nothing can be beside the hub {}", args.hub),
+            remedy: "Make the fleet with --mesh none, and choose a mesh later: `e3 mesh link --relay https://HOST[:PORT]`.",
+        }),
+    }
+}
+
 /// The root and the head on it, both signed.
 fn documents(
     plan: &Plan,
@@ -138,6 +174,7 @@ fn documents(
     release: PublicKey,
     now: Time,
     expires: Time,
+    meshes: Vec<mesh::Plan>,
 ) -> Result<(Envelope, Envelope), Error> {
     let me = key.public();
     let unique = |keys: &[PublicKey]| {
@@ -187,7 +224,7 @@ fn documents(
         sessions: Vec::new(),
         revoked: Vec::new(),
         release: None,
-        meshes: Vec::new(),
+        meshes,
     };
     let head = Envelope::sign(&head, &[key]).map_err(|source| Error::Document {
         what: "head",
@@ -212,17 +249,24 @@ pub(super) fn run(args: &FleetNew) -> Result<Answer, Error> {
         session_signers: args.session_signers.clone(),
         threshold: args.threshold,
         head_lifetime: u64::from(args.days) * DAY,
+        relay: relay(args)?,
     };
     let folder = PathBuf::from(args.name.as_str());
     let created = create(&folder, &plan, &key)?;
     let name = &plan.name;
+    let relay = plan.relay.as_ref().map_or_else(String::new, |relay| {
+        format!(
+            "relay       {relay}, UDP port {DISCOVERY_PORT}: where machines meet that cannot reach each other; the hub serves it\n"
+        )
+    });
     let text = format!(
         "The fleet {name} is in {name}/\n\n\
          root, head  signed by your key {owner}\n\
          sessions    {threshold} signature(s) needed, {signers} key(s) may sign\n\
          releases    signed by {name}/keys/release.pem\n\
          first root  {root}\n\
-         first head  expires {expires}; `e3 hub renew` signs the next one\n\n\
+         first head  expires {expires}; `e3 hub renew` signs the next one\n\
+         {relay}\n\
          Keep offline: {name}/keys/release.pem, and a copy of {key_file}\n\
          Nobody can make them again; without the owner's key the fleet cannot be changed.\n\n\
          Next:\n  e3 hub serve --fleet {name}\n  e3 fleet invite alice --fleet {name} -o alice.toml   # once for each machine\n",
@@ -236,6 +280,7 @@ pub(super) fn run(args: &FleetNew) -> Result<Answer, Error> {
     let json = json!({
         "fleet": name, "folder": folder, "hub": plan.hub, "root": created.root, "owner": key.public(),
         "release": created.release, "expires": created.expires,
+        "relay": plan.relay,
     });
     Ok(Answer::new(text, json))
 }

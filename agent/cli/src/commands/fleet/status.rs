@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use e3_core::document::{Invite, Mesh, Presence, Progress};
+use e3_core::mesh::NotJoined;
 use e3_core::time::Time;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::heard::Heard;
 use super::invites;
 use super::{Enrolled, OpenFleet, Stale, Standing, enrolled};
 use crate::args::Global;
+use crate::commands::mesh::admit;
 use crate::error::Error;
 use crate::output::Answer;
 use crate::output::table::{seconds, table};
@@ -40,6 +42,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
         let degraded = party.presence.as_ref()?.degraded.as_ref()?;
         Some(format!("{}: {}", party.member.name, degraded.remedy()))
     }));
+    warnings.extend(admit::warnings(&fleet, &parties)?);
     if new > 0 {
         warnings.push(format!("{new} machine(s) have enrolled and are not in fleet.toml; run `e3 fleet accept NAME` or --all"));
     }
@@ -50,6 +53,8 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
         ));
     }
     let head = fleet.head()?;
+    // Who is not in the mesh is reached as without one.
+    let direct = head.meshes.iter().any(|plan| plan.direct);
     let mut text = format!("fleet {}  {}\n", fleet.file.name, fleet.file.hub);
     let left = head.expires.since(now);
     let fresh = if left > 0 {
@@ -66,7 +71,10 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
     if parties.is_empty() && invites.is_empty() {
         text.push_str("No machine has enrolled. `e3 fleet invite NAME` writes a join file.\n");
     } else {
-        let mut rows: Vec<_> = parties.iter().map(|party| row(party, now)).collect();
+        let mut rows: Vec<_> = parties
+            .iter()
+            .map(|party| row(party, now, direct))
+            .collect();
         rows.extend(
             invites
                 .iter()
@@ -86,7 +94,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
                   "session": fleet.trust.root.session, "release": fleet.trust.root.release},
         "head": {"counter": head.counter, "signed": head.signed, "expires": head.expires, "fresh": left > 0,
                  "sessions": head.sessions.len(), "revoked": head.revoked},
-        "parties": parties.iter().map(|party| party_json(party, now)).collect::<Vec<_>>(),
+        "parties": parties.iter().map(|party| party_json(party, now, direct)).collect::<Vec<_>>(),
         "invites": invites.iter().map(|i| json!({"name": i.document.name, "expires": i.document.expires})).collect::<Vec<_>>(),
         "warnings": warnings,
     });
@@ -94,13 +102,13 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
 }
 
 /// One word for how a party is.
-fn state(party: &Enrolled, heard: Option<Heard>) -> &'static str {
+fn state(party: &Enrolled, heard: Option<Heard>, direct: bool) -> &'static str {
     match &party.presence {
         None if party.standing == Standing::NotEnrolled => "not enrolled",
         None => "never seen",
         Some(_) if heard.is_some_and(Heard::is_silent) => "silent",
         Some(presence) if presence.degraded.is_some() => "degraded",
-        Some(presence) if is_out(presence) => "not joined",
+        Some(presence) if !direct && is_out(presence) => "not joined",
         Some(_) => "ready",
     }
 }
@@ -131,7 +139,17 @@ fn note(party: &Enrolled, heard: Option<Heard>) -> String {
                 .map(|trouble| format!("update: {trouble}")),
         );
         for (backend, mesh) in &presence.meshes {
-            if let Mesh::NotJoined { reason } = mesh {
+            let waits = matches!(
+                mesh,
+                Mesh::NotJoined {
+                    reason: NotJoined::NeedsApproval
+                }
+            );
+            // Being accepted is what lets it in.
+            let is_told = waits && party.standing != Standing::Accepted;
+            if let Mesh::NotJoined { reason } = mesh
+                && !is_told
+            {
                 notes.push(format!("{backend}: {reason}"));
             }
         }
@@ -142,7 +160,7 @@ fn note(party: &Enrolled, heard: Option<Heard>) -> String {
     notes.join("; ")
 }
 
-fn row(party: &Enrolled, now: Time) -> [String; 6] {
+fn row(party: &Enrolled, now: Time, direct: bool) -> [String; 6] {
     let presence = party.presence.as_ref();
     let heard = presence.map(|presence| Heard::of(presence, now));
     let seen = heard.map_or("-".to_owned(), Heard::brief);
@@ -150,7 +168,7 @@ fn row(party: &Enrolled, now: Time) -> [String; 6] {
     let session = last.map_or("-".to_owned(), |s| s.progress.as_str().to_owned());
     [
         party.member.name.to_string(),
-        state(party, heard).to_owned(),
+        state(party, heard, direct).to_owned(),
         seen,
         session,
         party.member.key.short(),
@@ -176,7 +194,7 @@ fn invited_row(invite: &Invite, now: Time) -> [String; 6] {
     ]
 }
 
-fn party_json(party: &Enrolled, now: Time) -> Value {
+fn party_json(party: &Enrolled, now: Time, direct: bool) -> Value {
     let presence = party.presence.as_ref();
     let heard = presence.map(|presence| Heard::of(presence, now));
     let running =
@@ -184,7 +202,7 @@ fn party_json(party: &Enrolled, now: Time) -> Value {
     json!({
         "name": party.member.name, "key": party.member.key, "owner": party.member.owner,
         "standing": party.standing, "new": matches!(party.standing, Standing::New | Standing::OtherKey),
-        "state": state(party, heard), "enrolled": party.enrolled.map(|(time, _)| time),
+        "state": state(party, heard, direct), "enrolled": party.enrolled.map(|(time, _)| time),
         "seen": presence.map(|p| p.signed), "clock_ahead": heard.and_then(Heard::ahead),
         "busy": presence.is_some_and(running), "presence": presence,
     })

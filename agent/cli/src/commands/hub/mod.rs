@@ -1,5 +1,6 @@
 //! `e3 hub`.
 
+mod beside;
 mod relay;
 pub mod renew;
 pub mod serve;

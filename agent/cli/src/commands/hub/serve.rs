@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use e3_client::{clock, files};
 use e3_core::limits;
 use e3_core::mesh::link::RelayReady;
-use e3_hub::{Bound, Headscale, KeptCertificate, Location, ServeError, Settings, Tailscale, Tls};
+use e3_hub::{Bound, Headscale, Location, ServeError, Settings, Tailscale, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::relay::{self, Relay};
+use super::beside::{Beside, Place};
 use crate::args::{Global, HubServe};
 use crate::commands::fleet::HEAD;
 use crate::error::Error;
@@ -26,10 +26,10 @@ use crate::output::{Answer, Output};
 const STORE: &str = "hub";
 /// The port, if nobody names another one.
 const PORT: u16 = 8420;
-/// The relay's port, if nobody names another one: what passes where little else does.
-const RELAY_PORT: u16 = 443;
 /// The file in the fleet's folder with the authority of the relay's certificate, if that is the hub's own.
 pub const RELAY_CA: &str = "relay-ca.pem";
+/// The folder in the fleet's folder with the hub's own authority and certificate.
+pub const HUB_TLS: &str = "keys/hub-tls";
 
 /// Starts the hub of a fleet; returns once it listens.
 ///
@@ -104,8 +104,8 @@ pub(super) async fn run(
         (None, None) => Location::Folder(PathBuf::from(STORE)),
     };
     let mut settings = Settings::new(location.clone(), listen, clock::now);
-    let place = relay_place(args, fleet.as_ref())?;
-    let host = place.as_ref().map(|(host, _)| host.as_str());
+    let place = Place::find(args, fleet.as_ref(), &location)?;
+    let host = place.as_ref().map(|place| place.host.as_str());
     settings.tls = tls(args, fleet.as_ref(), host);
     settings.headscale = headscale(args);
     settings.tailscale = tailscale(args);
@@ -124,19 +124,15 @@ pub(super) async fn run(
     };
     let url = format!("{scheme}://{}", bound.address);
     let relay = match &place {
-        Some(place) => Some(Beside::start(args, fleet.as_ref(), place, &bound).await?),
-        None => None,
+        None => Ok(None),
+        Some(place) => match place.start(args, fleet.as_ref(), &bound).await {
+            Err(error) if !place.is_wanted => Err(error),
+            done => Ok(Some(done?)),
+        },
     };
-    announce(
-        &url,
-        &location,
-        fleet.as_ref(),
-        &bound,
-        relay.as_ref(),
-        output,
-    )?;
+    announce(&url, &location, fleet.as_ref(), &bound, &relay, output)?;
     end.come().await;
-    if let Some(relay) = relay {
+    if let Ok(Some(relay)) = relay {
         relay.relay.stop().await;
     }
     let _ = stop.send(());
@@ -177,7 +173,7 @@ fn tls(args: &HubServe, fleet: Option<&Fleet>, relay: Option<&str>) -> Tls {
 }
 
 /// The certificate that somebody named, or else one of the hub's own.
-fn certificate(args: &HubServe, fleet: Option<&Fleet>, relay: Option<&str>) -> Tls {
+pub(super) fn certificate(args: &HubServe, fleet: Option<&Fleet>, relay: Option<&str>) -> Tls {
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
         return Tls::Files {
             certificate: certificate.clone(),
@@ -186,107 +182,15 @@ fn certificate(args: &HubServe, fleet: Option<&Fleet>, relay: Option<&str>) -> T
     }
     let folder = fleet
         .map_or(Path::new("."), |fleet| &fleet.folder)
-        .join("keys/hub-tls");
+        .join(HUB_TLS);
     let mut names = args.tls.clone();
     names.extend(relay.map(str::to_owned));
     names.dedup();
     Tls::SelfSigned { folder, names }
 }
 
-/// Host and port by which machines reach the relay, if there is to be one.
-fn relay_place(args: &HubServe, fleet: Option<&Fleet>) -> Result<Option<(String, u16)>, Error> {
-    let Some(at) = &args.relay else {
-        return Ok(None);
-    };
-    let host = at.host.clone().or_else(|| {
-        let hub: reqwest::Url = fleet?.hub.parse().ok()?;
-        let host = hub.host_str()?.trim_matches(['[', ']']);
-        Some(host.to_owned())
-    });
-    let host = host.ok_or_else(|| Error::Usage {
-        message: "the relay has no name: fleet.toml does not say where the hub is".to_owned(),
-        remedy: "Name the host by which machines reach it: --relay=HOST[:PORT].",
-    })?;
-    Ok(Some((host, at.port.unwrap_or(RELAY_PORT))))
-}
-
-/// The relay beside the hub.
-struct Beside {
-    relay: Relay,
-    /// What machines are told.
-    url: String,
-    /// The file with the authority of its certificate, if that is the hub's own.
-    ca: Option<PathBuf>,
-    _certificate: Option<KeptCertificate>,
-}
-
-impl Beside {
-    async fn start(
-        args: &HubServe,
-        fleet: Option<&Fleet>,
-        (host, port): &(String, u16),
-        bound: &Bound,
-    ) -> Result<Self, Error> {
-        let tls = match (&args.relay_cert, &args.relay_key) {
-            (Some(certificate), Some(key)) => Tls::Files {
-                certificate: certificate.clone(),
-                key: key.clone(),
-            },
-            _ => certificate(args, fleet, Some(host)),
-        };
-        let listen = args
-            .relay_listen
-            .unwrap_or_else(|| SocketAddr::new(bound.address.ip(), *port));
-        let failed = |source| Error::Serve {
-            listen: listen.to_string(),
-            source,
-        };
-        let kept = KeptCertificate::open(&tls, clock::now).map_err(failed)?;
-        let (certificate, key) = kept
-            .as_ref()
-            .map(|kept| (kept.certificate.clone(), kept.key.clone()))
-            .unwrap_or_default();
-        let ca = match (kept.as_ref().and_then(|kept| kept.ca_pem.as_ref()), fleet) {
-            (Some(pem), Some(fleet)) => Some(write_if_new(&fleet.folder.join(RELAY_CA), pem)?),
-            _ => None,
-        };
-        let settings = relay::Settings {
-            program: args.relay_program.clone(),
-            folder: fleet
-                .map_or(Path::new("."), |fleet| &fleet.folder)
-                .join("relay"),
-            listen,
-            discovery: SocketAddr::new(listen.ip(), args.relay_discovery),
-            certificate,
-            key,
-        };
-        let relay = relay::start(settings, bound.mesh_keys("link")).await?;
-        // As it stands in a URL.
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.clone()
-        };
-        // Behind a router it may listen elsewhere than where machines find it.
-        let port = match args.relay_listen {
-            Some(_) => *port,
-            None => relay.ready.listen.port(),
-        };
-        let url = match port {
-            RELAY_PORT => format!("https://{host}"),
-            port => format!("https://{host}:{port}"),
-        };
-        Ok(Self {
-            relay,
-            url,
-            ca,
-            _certificate: kept,
-        })
-    }
-}
-
 /// Writes a public file unless it is there as it should be.
-fn write_if_new(path: &Path, text: &str) -> Result<PathBuf, Error> {
+pub(super) fn write_if_new(path: &Path, text: &str) -> Result<PathBuf, Error> {
     if files::read_bounded(path, 1 << 20).ok().as_deref() != Some(text.as_bytes()) {
         files::write_atomic(path, text.as_bytes())?;
     }
@@ -315,7 +219,7 @@ fn announce(
     store: &Location,
     fleet: Option<&Fleet>,
     bound: &Bound,
-    relay: Option<&Beside>,
+    relay: &Result<Option<Beside>, Error>,
     output: &Output,
 ) -> Result<(), Error> {
     let mut ca = None;
@@ -325,10 +229,14 @@ fn announce(
     let mut out = std::io::stderr().lock();
     if output.is_json() {
         let mut line = json!({"hub": url, "store": store.to_string(), "hub_ca": ca});
-        if let Some(relay) = relay {
-            line["relay"] = json!({
-                "url": relay.url, "ca": relay.ca, "listen": relay.relay.ready.listen, "discovery": relay.relay.ready.discovery,
-            });
+        match relay {
+            Ok(Some(relay)) => {
+                line["relay"] = json!({
+                    "url": relay.url, "ca": relay.ca, "listen": relay.relay.ready.listen, "discovery": relay.relay.ready.discovery,
+                });
+            }
+            Ok(None) => {}
+            Err(error) => line["no_relay"] = error.to_string().into(),
         }
         let _ = writeln!(out, "{line}");
     } else if !output.is_quiet() {
@@ -354,13 +262,43 @@ fn announce(
                 fleet.hub
             );
         }
-        if let Some(relay) = relay {
-            let RelayReady { listen, discovery } = relay.relay.ready;
-            let _ = writeln!(
-                out,
-                "The relay listens at {listen} (TCP) and {discovery} (UDP); machines use it after `e3 mesh link --relay {}`",
-                relay.url
-            );
+        match relay {
+            Ok(None) => {}
+            Ok(Some(relay)) => {
+                let RelayReady { listen, discovery } = relay.relay.ready;
+                let _ = writeln!(
+                    out,
+                    "The relay listens at {listen} (TCP) and {discovery} (UDP)"
+                );
+                if !relay.is_named {
+                    let _ = writeln!(
+                        out,
+                        "Machines use it after `e3 mesh link --relay {}`",
+                        relay.url
+                    );
+                } else if listen.ip().is_loopback() {
+                    let _ = writeln!(
+                        out,
+                        "No other machine reaches it there: name an address by --relay-listen IP:PORT."
+                    );
+                }
+            }
+            Err(error) => {
+                let _ = writeln!(
+                    out,
+                    "There is no relay, so machines compute together only where they reach each other: {error}"
+                );
+                // The head says where machines look for it, so another port is not chosen here.
+                let remedy = match error {
+                    Error::Relay { .. } | Error::Serve { .. } => Some("Make its ports free, or name others in the head: `e3 mesh link --direct --relay https://HOST:PORT`.".to_owned()),
+                    other => other.remedy(),
+                };
+                let _ = writeln!(
+                    out,
+                    "  remedy: {} Or do without it: --no-relay.",
+                    remedy.unwrap_or_default()
+                );
+            }
         }
         let _ = writeln!(out, "Stop it with Ctrl-C.");
     }

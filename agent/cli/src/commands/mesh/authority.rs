@@ -84,6 +84,11 @@ impl Authority {
         Ok(())
     }
 
+    /// Whether its key is here, and not on another machine or in a safe.
+    pub(super) fn is_here(&self) -> bool {
+        self.key_path().exists()
+    }
+
     /// Its certificate, as PEM.
     pub(super) fn certificate(&self) -> Result<String, Error> {
         text(&self.certificate_path())

@@ -1,29 +1,40 @@
 //! `e3 mesh link`: the built-in mesh, with the relay of the fleet's hub if nobody names another one.
 
 use e3_client::files;
+use e3_core::key::PublicKey;
 use e3_core::mesh::link::{Link, Relay};
 use e3_core::mesh::{Backend, Roster};
 
-use super::set::{SIGN, anchors, choose};
+use super::admit::Known;
+use super::set::{SIGN, anchors, chosen, put};
 use crate::args::{Global, MeshLink};
-use crate::commands::fleet::OpenFleet;
+use crate::commands::fleet::{OpenFleet, Stale, enrolled};
 use crate::commands::hub::serve::RELAY_CA;
 use crate::error::Error;
 use crate::fleet_file::Fleet;
 use crate::output::Answer;
 
+/// The backend's name.
+const LINK: &str = "link";
+/// What to do next where nobody waits.
+const ALL_IN: &str = "All parties are let in; `e3 fleet accept` lets in whoever comes.";
 /// A file of authorities; a head takes less of them.
 const LIMIT: usize = 64 * 1024;
 
 pub(super) async fn run(args: &MeshLink, global: &Global) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
-    let relays = relays(args, &fleet.file)?;
+    fleet.sync(Stale::Allow).await?;
+    let relays = relays(args, &fleet)?;
     let authorities = authorities(args, &fleet.file)?;
+    // Machines have their keys for it before it is chosen.
+    let (parties, _) = enrolled(&fleet).await?;
+    let known = Known::of(&parties, LINK);
     let backend = |old: Option<Backend>| {
-        let roster = match old {
+        let mut roster = match old {
             Some(Backend::Link(link)) => link.roster,
             _ => Roster::default(),
         };
+        known.let_in(&mut roster);
         Backend::Link(Link {
             relays: relays.clone(),
             authorities: authorities.clone(),
@@ -31,13 +42,37 @@ pub(super) async fn run(args: &MeshLink, global: &Global) -> Result<Answer, Erro
         })
     };
     let anchors = anchors(&fleet, &args.anchors)?;
-    choose(&mut fleet, args.key.as_deref(), anchors, backend, SIGN).await
+    let (key, direct) = (args.key.as_deref(), args.direct);
+    put(&mut fleet, key, direct, anchors, backend).await?;
+    let is_in = |party: &PublicKey| {
+        let plans = &fleet.trust.head.as_ref()?.meshes;
+        plans.first()?.backend.roster()?.key(party)
+    };
+    let all_in = fleet
+        .file
+        .parties
+        .iter()
+        .all(|member| is_in(&member.key).is_some());
+    chosen(&fleet, if all_in { ALL_IN } else { SIGN })
 }
 
-fn relays(args: &MeshLink, fleet: &Fleet) -> Result<Vec<Relay>, Error> {
+fn relays(args: &MeshLink, fleet: &OpenFleet) -> Result<Vec<Relay>, Error> {
+    if args.relays.is_empty() && args.anchors.is_empty() {
+        let there = fleet
+            .head()?
+            .meshes
+            .iter()
+            .find_map(|plan| match &plan.backend {
+                Backend::Link(link) => Some(&link.relays),
+                _ => None,
+            });
+        if let Some(there) = there.filter(|there| !there.is_empty()) {
+            return Ok(there.clone());
+        }
+    }
     let mut urls = args.relays.clone();
     if urls.is_empty() && args.anchors.is_empty() {
-        let hub: Option<reqwest::Url> = fleet.hub.parse().ok();
+        let hub: Option<reqwest::Url> = fleet.file.hub.parse().ok();
         let host = hub.as_ref().and_then(|hub| hub.host_str());
         let host = host.ok_or_else(|| Error::Usage {
             message: "nobody says where the relay is".to_owned(),

@@ -1,7 +1,10 @@
 //! `e3 mesh`: what the fleet's head says of its meshes, and how parties are let into them.
 
+pub(super) mod admit;
 mod authority;
 mod control;
+pub(super) mod default;
+mod grants;
 mod link;
 mod set;
 mod sign;
