@@ -37,7 +37,8 @@ class Fleet:
         self.folder = lab.folder / "owner"
         self.parties = sorted(lab.machines, key=lambda name: int(name[1:]))
         self._hub = None
-        # More flags of `e3 hub serve`.
+        # More flags of `e3 fleet new` and `e3 hub serve`.
+        self.new_options = []
         self.hub_options = []
 
     def e3(self, *args, at_hub=True, check=True):
@@ -61,7 +62,7 @@ class Fleet:
         """Key, fleet, hub."""
         self.folder.mkdir()
         self.e3("key", "new", "key.pem")
-        self.e3("fleet", "new", "demo", "--hub", HUB)
+        self.e3("fleet", "new", "demo", "--hub", HUB, *self.new_options)
         self.hub_on()
 
     def start(self, seconds=ENROLMENT_SECONDS):

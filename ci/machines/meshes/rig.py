@@ -65,8 +65,13 @@ class Rig:
 
     def start(self):
         """Makes the fleet, without a mesh."""
+        self.fleet.new_options = ["--mesh", "none"]
         if self.backend == "link":
             self.fleet.hub_options = ["--relay", f"--relay-program={os.environ['E3_LINK']}"]
+        self.begin()
+
+    def begin(self):
+        """Starts fleet and machines, with what the owner has said by now."""
         self.fleet.start()
         # Of the last one, party 0 lets whoever comes first have two seconds.
         for name, seconds, late in (("quick.py", 0.05, 0), ("slow.py", 8, 0), ("late.py", 0.05, 2)):

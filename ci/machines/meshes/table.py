@@ -7,7 +7,7 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import bad, cases, controlled, moving, onions
+from . import bad, cases, controlled, moving, onions, unchosen
 from .headscale import Controlled
 from .rig import Rig
 
@@ -22,7 +22,8 @@ NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-ancho
 # Not kinds of NAT: columns of their own, each with the network that it happens in.
 BAD_INPUT = "bad input"
 MOVING = "to another mesh"
-OTHERS = {BAD_INPUT: "lan", MOVING: "symmetric-anchor"}
+UNCHOSEN = {"nothing chosen": "symmetric", "nothing chosen, one LAN": "lan"}
+OTHERS = {BAD_INPUT: "lan", MOVING: "symmetric-anchor", **UNCHOSEN}
 SHORT = ("symmetric/symmetric", "UDP blocked")
 # Tried with all cases also when it has to be short; of the others the daemon differs, and the rest is the same code.
 THOROUGH = ("none", "nebula")
@@ -47,7 +48,7 @@ def run(args, say):
 def nats(args):
     """The columns that are wanted."""
     if args.bad:
-        return OTHERS
+        return (BAD_INPUT, MOVING)
     if args.nat or args.regions:
         return args.nat or ("none",)
     return SHORT if args.short else (*NATS, *OTHERS)
@@ -66,6 +67,8 @@ def todo(backend, nat):
         return bad.todo(backend)
     if nat == MOVING:
         return moving.CASES if backend == moving.OLD else ()
+    if nat in UNCHOSEN:
+        return unchosen.CASES[nat] if backend == unchosen.BACKEND else ()
     if backend == "none":
         return cases.PLAIN
     if backend in CONTROLLED:
@@ -82,7 +85,7 @@ def todo(backend, nat):
 
 def impossible(backend, nat):
     """Why there is nothing to try, or None."""
-    if backend == "none" and nat != "none":
+    if backend == "none" and nat in NATS and nat != "none":
         return "without a mesh, machines behind different routers do not reach each other"
     return None
 
@@ -106,7 +109,10 @@ def column(backend, nat, tries, say, regions=(), report=None):
         else:
             rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
         rig.report = report and report.resolve()
-        rig.start()
+        if nat in UNCHOSEN:
+            rig.begin()
+        else:
+            rig.start()
         if regions:
             nat = rig.place()
         for case in tries:

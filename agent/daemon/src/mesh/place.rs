@@ -214,6 +214,7 @@ mod tests {
         assert!(!waits(member, unable) && !waits(member, no_relay));
         let joined = Mesh::Joined {
             addresses: Vec::new(),
+            took_ms: None,
         };
         assert!(!is_coming(&plan, &member, Some(&joined)));
         assert!(!is_coming(&plan, &member, None));
