@@ -12,8 +12,17 @@ let
   port = lib.toInt (lib.last (lib.splitString ":" cfg.listen));
   given = cfg.tls.certificate != null || cfg.tls.key != null;
   relay = cfg.relay.enable;
+  low = relay && cfg.relay.port < 1024;
   host = if lib.hasInfix ":" cfg.relay.host then "[${cfg.relay.host}]" else cfg.relay.host;
   place = "${host}:${toString cfg.relay.port}";
+  # As `e3 fleet new` chooses it: by the port of the hub's address, which is this one unless a proxy stands in front.
+  beside =
+    if port == 443 || port == 65535 then
+      8443
+    else if port < 1024 then
+      443
+    else
+      port + 1;
 in
 {
   options.e3.hub = {
@@ -30,7 +39,8 @@ in
       example = "/var/lib/e3-hub/demo";
       description = ''
         The fleet's folder on this machine, as `e3 fleet new` made it: `fleet.toml`, `head.json` and `root/`, nothing of
-        which is secret. Keep the keys elsewhere.
+        which is secret; and `keys/hub-tls`, which is the hub's own and the certificate authority of its relay. Keep the
+        other keys elsewhere. Have the folder in `/var/lib/e3-hub`, which the service can write to.
       '';
     };
     listen = mkOption {
@@ -44,17 +54,28 @@ in
       description = "Whether the ports of the hub and of its relay are open.";
     };
     relay = {
-      enable = lib.mkEnableOption "the relay of the built-in mesh beside the hub (`e3 mesh link`)";
+      enable = mkOption {
+        type = types.bool;
+        default = true;
+        description = ''
+          Whether the relay of the built-in mesh runs beside the hub, if the fleet's head names one there: in every fleet whose
+          owner has chosen nothing else.
+        '';
+      };
       host = mkOption {
         type = types.nullOr (types.strMatching "[A-Za-z0-9.:-]+");
         default = null;
         example = "relay.example.org";
-        description = "The name or address by which machines reach it; the hub's in fleet.toml if null.";
+        description = ''
+          The name or address by which machines reach it, for a fleet whose head does not name it yet (`e3 mesh link`). If null,
+          the relay runs where the head names one at the hub's host.
+        '';
       };
       port = mkOption {
         type = types.port;
-        default = 443;
-        description = "Its TCP port. 443 passes where little else does.";
+        default = beside;
+        defaultText = lib.literalMD "the one after the hub's";
+        description = "Its TCP port, as the fleet's head names it. 443 passes where little else does.";
       };
       discoveryPort = mkOption {
         type = types.port;
@@ -108,10 +129,6 @@ in
         message = "e3.hub.tls has a certificate of yours and names for one of the hub's own: keep one of both.";
       }
       {
-        assertion = cfg.relay.port == 443 || cfg.relay.host != null;
-        message = "e3.hub.relay.port is not 443, so machines must be told where the relay is: set e3.hub.relay.host.";
-      }
-      {
         assertion = cfg.tls.key == null || !lib.hasPrefix builtins.storeDir cfg.tls.key;
         message = "e3.hub.tls.key is in the store, which everybody on the machine can read: name a file on the machine.";
       }
@@ -145,8 +162,9 @@ in
           ]
           ++ map (name: "--tls ${lib.escapeShellArg name}") cfg.tls.names
           ++ lib.optional given "--tls-cert %d/certificate --tls-key %d/key"
+          ++ lib.optional (!relay) "--no-relay"
+          ++ lib.optional (relay && cfg.relay.host != null) "--relay=${place}"
           ++ lib.optionals relay [
-            "--relay${lib.optionalString (cfg.relay.host != null) "=${place}"}"
             "--relay-listen [::]:${toString cfg.relay.port}"
             "--relay-discovery ${toString cfg.relay.discoveryPort}"
             "--relay-program ${lib.getExe cfg.relay.package}"
@@ -156,9 +174,9 @@ in
         RestartSec = 1;
         Slice = "e3.slice";
         UMask = "0077";
-        # A relay is at a port below 1024.
-        AmbientCapabilities = lib.mkIf relay "CAP_NET_BIND_SERVICE";
-        CapabilityBoundingSet = lib.optionalString relay "CAP_NET_BIND_SERVICE";
+        # For a relay at a port below 1024.
+        AmbientCapabilities = lib.mkIf low "CAP_NET_BIND_SERVICE";
+        CapabilityBoundingSet = lib.optionalString low "CAP_NET_BIND_SERVICE";
         NoNewPrivileges = true;
         ProtectSystem = "strict";
         ProtectHome = true;
@@ -173,7 +191,7 @@ in
         PrivateDevices = true;
         PrivateTmp = true;
         # In a user namespace of its own it could not bind that port.
-        PrivateUsers = !relay;
+        PrivateUsers = !low;
         LockPersonality = true;
         MemoryDenyWriteExecute = true;
         RestrictAddressFamilies = [

@@ -1,5 +1,5 @@
-# The built-in mesh, for fleets that choose it (`e3 mesh link`): its daemon and the unit that the agent starts. Which one it
-# joins, and with what, the fleet's head says. It needs no interface and no open port.
+# The built-in mesh, which a fleet has that chooses no other one: its daemon and the unit that the agent starts. What it joins,
+# and with what, the fleet's head says. It needs no interface and no open port.
 {
   config,
   lib,
@@ -12,7 +12,7 @@ let
 in
 {
   options.e3.mesh.link = {
-    enable = lib.mkEnableOption "the built-in mesh on this machine, for when its fleet chooses it";
+    enable = lib.mkEnableOption "the built-in mesh on this machine, which a fleet has that chooses no other one";
     package = mkOption {
       type = types.package;
       default = pkgs.e3-link or (pkgs.callPackage ../../agent/package.nix { crate = "e3-link"; });

@@ -309,7 +309,7 @@ async fn speak(fleet: &OpenFleet, name: &str, identity: &SecretKey, link: &str) 
         addresses: Vec::new(),
         meshes: BTreeMap::new(),
         mesh_keys: [("link".to_owned(), link.to_owned())].into(),
-        mesh_endpoints: Vec::new(),
+        mesh_endpoints: BTreeMap::new(),
         degraded: None,
         update: None,
         root: 1,
