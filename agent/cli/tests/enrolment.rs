@@ -308,6 +308,7 @@ async fn speak(fleet: &OpenFleet, name: &str, identity: &SecretKey, link: &str) 
         agent: "0.1.0".to_owned(),
         addresses: Vec::new(),
         meshes: BTreeMap::new(),
+        mesh_endpoints: BTreeMap::new(),
         mesh_keys: [("link".to_owned(), link.to_owned())].into(),
         mesh_endpoints: BTreeMap::new(),
         degraded: None,
