@@ -310,7 +310,6 @@ async fn speak(fleet: &OpenFleet, name: &str, identity: &SecretKey, link: &str) 
         meshes: BTreeMap::new(),
         mesh_endpoints: BTreeMap::new(),
         mesh_keys: [("link".to_owned(), link.to_owned())].into(),
-        mesh_endpoints: BTreeMap::new(),
         degraded: None,
         update: None,
         root: 1,
