@@ -116,21 +116,24 @@ impl Machine {
 
     /// Waits until the agent says that it is in this phase, as anybody would ask it.
     async fn is(&self, phase: &str) -> Status {
+        self.until(phase, |status| status.phase.name() == phase)
+            .await
+    }
+
+    /// Waits until that holds.
+    async fn until(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Status {
         let begin = Instant::now();
         loop {
             let status = Status::ask(&self.settings.run).await;
             if let Ok(status) = &status
-                && status.phase.name() == phase
+                && holds(status)
             {
                 return status.clone();
             }
             if let Some((_, running)) = &self.running {
                 assert!(!running.is_finished(), "the agent has ended");
             }
-            assert!(
-                begin.elapsed() < DEADLINE,
-                "never {phase}; last: {status:?}"
-            );
+            assert!(begin.elapsed() < DEADLINE, "never {what}; last: {status:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -161,8 +161,9 @@ async fn a_session_of_a_newer_agent_is_left_alone_and_taken_up_when_it_can_be_re
         assert!(sessions.is_empty(), "{file}: it is not begun again");
         assert!(session.path("work").exists());
         files::write_private(&path, &good).unwrap();
-        let sessions = machine.is("ready").await.notes.sessions;
-        assert_eq!(sessions.len(), 1, "{file}: it is taken up");
+        machine.is("ready").await;
+        let is_taken_up = |status: &Status| status.notes.sessions.len() == 1;
+        machine.until(file, is_taken_up).await;
         machine.stop().await;
     }
 }
