@@ -168,16 +168,19 @@ venv() {
   VENV=$CACHE/$1
   shift
   local want
-  want="$(command -v python3) $*"
+  # Not the one of an environment that is first in PATH by now: it would be made anew of itself.
+  : "${E3_BASE_PYTHON:=$(command -v python3)}"
+  export E3_BASE_PYTHON
+  want="$E3_BASE_PYTHON $*"
   [[ -x $VENV/bin/python && -e $VENV/.complete && $(<"$VENV/.complete") == "$want" ]] && return
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-    die "Python 3.10 or newer is needed; python3 is $(python3 --version 2>&1 || true)"
-  python3 -c 'import ensurepip' 2>/dev/null || need_apt python3-venv
+  "$E3_BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    die "Python 3.10 or newer is needed; python3 is $("$E3_BASE_PYTHON" --version 2>&1 || true)"
+  "$E3_BASE_PYTHON" -c 'import ensurepip' 2>/dev/null || need_apt python3-venv
   (
     locked "${VENV##*/}"
     [[ -e $VENV/.complete && $(<"$VENV/.complete") == "$want" ]] && exit
     rm -rf "$VENV"
-    python3 -m venv "$VENV"
+    "$E3_BASE_PYTHON" -m venv "$VENV"
     quietly "fetching $*" "$VENV/bin/python" -m pip install --disable-pip-version-check --only-binary :all: "$@"
     printf '%s\n' "$want" >"$VENV/.complete"
   )
