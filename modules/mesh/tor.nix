@@ -2,5 +2,6 @@
 # says. It needs no interface and no open port.
 { lib, ... }:
 {
-  options.e3.mesh.tor.enable = lib.mkEnableOption "Tor on this machine, for when its fleet chooses it as the mesh";
+  options.e3.mesh.tor.enable =
+    lib.mkEnableOption "Tor on this machine, for when its fleet chooses it as the mesh";
 }
