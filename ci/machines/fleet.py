@@ -37,8 +37,8 @@ class Fleet:
         self.folder = lab.folder / "owner"
         self.parties = sorted(lab.machines, key=lambda name: int(name[1:]))
         self._hub = None
-        # More flags of `e3 fleet new` and `e3 hub serve`.
-        self.new_options = []
+        # More flags of `e3 fleet new` and `e3 hub serve`. Machines meet directly here: meshes have laboratories of their own.
+        self.new_options = ["--mesh", "none"]
         self.hub_options = []
 
     def e3(self, *args, at_hub=True, check=True):

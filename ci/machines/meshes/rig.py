@@ -65,7 +65,6 @@ class Rig:
 
     def start(self):
         """Makes the fleet, without a mesh."""
-        self.fleet.new_options = ["--mesh", "none"]
         if self.backend == "link":
             self.fleet.hub_options = ["--relay", f"--relay-program={os.environ['E3_LINK']}"]
         self.begin()

@@ -110,6 +110,7 @@ def column(backend, nat, tries, say, regions=(), report=None):
             rig = Rig(lab, backend, has_udp=nat != "UDP blocked")
         rig.report = report and report.resolve()
         if nat in UNCHOSEN:
+            rig.fleet.new_options = []
             rig.begin()
         else:
             rig.start()
