@@ -67,7 +67,7 @@ def tried(rig, cause, kind):
             known(rig, name, kind)
             leave(rig, name)
     if not hears:
-        rig.waits_for(name, "joined" if rig.is_controlled() else "needs-approval", BACK_SECONDS)
+        rig.waits_for(name, "joined" if rig.is_controlled() or rig.backend == "link" else "needs-approval", BACK_SECONDS)
         leave(rig, name)
     rig.choose()
     rig.joined(seconds=BACK_SECONDS)

@@ -38,7 +38,8 @@ def join(rig):
     """Every machine joins with a key that was born on it and a certificate that the owner signs, and has the address that
     follows from its identity."""
     rig.choose()
-    for name in (*PARTIES, ANCHOR):
+    # The built-in mesh lets in by the head that chooses it: machines have named their keys before.
+    for name in (*PARTIES, ANCHOR) if rig.backend != "link" else ():
         rig.waits_for(name, "needs-approval")
     took = rig.joined()
     addresses = [ipaddress.ip_address(address) for name in PARTIES for address in rig.mesh(name)["addresses"]]
