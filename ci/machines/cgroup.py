@@ -62,7 +62,7 @@ class Group:
         for folder in self.subtree():
             try:
                 found += [int(pid) for pid in (folder / "cgroup.procs").read_text().split() if pid != "0"]
-            except FileNotFoundError:
+            except OSError:  # It is gone, before or while it is read (ENODEV).
                 continue
         return found
 

@@ -64,7 +64,7 @@ def ways(rig):
 
     def missing(name):
         ways = rig.ways(name)
-        told = {other for other, way in ways.items() if way["path"] in KNOWS[rig.backend] and way["rtt_us"] > 0}
+        told = {other for other, way in ways.items() if way["path"] in KNOWS[rig.backend] and way.get("rtt_us", 0) > 0}
         return set(everybody) - {name} - told
 
     for name in everybody:
