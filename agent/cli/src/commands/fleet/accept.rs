@@ -8,7 +8,7 @@ use e3_core::key::PublicKey;
 use e3_core::name::Name;
 use serde_json::json;
 
-use super::{Enrolled, OpenFleet, Stale, Standing, enrolled};
+use super::{Enrolled, OpenFleet, Stale, Standing, enrolled, folder};
 use crate::args::{FleetAccept, Global};
 use crate::commands::key;
 use crate::commands::mesh::admit::{self, Admitted};
@@ -75,11 +75,14 @@ fn newest<'a>(parties: &'a [Enrolled], name: &Name) -> Result<&'a Enrolled, Erro
 }
 
 pub(super) async fn run(args: &FleetAccept, global: &Global) -> Result<Answer, Error> {
+    let lock = folder(global.fleet.as_deref())?.lock()?;
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     fleet.sync(Stale::Allow).await?;
     let names = (!args.all).then_some(args.names.as_slice());
     let before = fleet.file.parties.clone();
     let added = accept(&mut fleet, names).await?;
+    // What follows only reads the file, and may wait for machines.
+    drop(lock);
     let mut text = String::new();
     for member in &added {
         let _ = writeln!(text, "{} is a party now: {}", member.name, member.key);

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use e3_core::digest::Digest;
 use e3_core::document::Withdrawal;
 use e3_core::envelope::Envelope;
-use e3_core::key::{PublicKey, SecretKey};
+use e3_core::key::SecretKey;
 use e3_core::name::Name;
 use serde_json::json;
 
@@ -63,23 +63,19 @@ pub(super) async fn run(args: &FleetRevoke, global: &Global) -> Result<Answer, E
         return Err(Error::NoSuchParty(name.to_string(), names));
     }
     let named = |party: &&Enrolled| args.names.contains(&party.member.name);
-    let gone: Vec<PublicKey> = parties
-        .iter()
-        .filter(named)
-        .map(|party| party.member.key)
-        .collect();
-    refuse_anchors(&fleet, &parties, &gone)?;
+    let gone: Vec<&Enrolled> = parties.iter().filter(named).collect();
+    refuse_anchors(&fleet, &gone)?;
     let mut withdrawn = 0;
     let unused = open
         .iter()
         .filter(|invite| args.names.contains(&invite.document.name));
-    let used = parties.iter().filter(named);
+    let used = gone.iter();
     let used = used.filter_map(|party| party.enrolled.map(|(_, invite)| invite));
     for invite in unused.map(|invite| invite.digest).chain(used) {
         withdraw(&fleet, &invite, &key).await?;
         withdrawn += 1;
     }
-    let head = leave_meshes(&mut fleet, &gone, &args.names, &key).await?;
+    let head = leave_meshes(&mut fleet, &gone, &key).await?;
     let mut text = String::new();
     for name in args.names.iter().filter(|name| known(name)) {
         fleet.file.remove_party(name);
@@ -92,27 +88,26 @@ pub(super) async fn run(args: &FleetRevoke, global: &Global) -> Result<Answer, E
             "Head {head} is published: nobody in the mesh speaks to it any more."
         );
     }
+    let keys: Vec<_> = gone.iter().map(|party| party.member.key).collect();
     Ok(Answer::new(
         text,
-        json!({"revoked": args.names, "keys": gone, "invites": withdrawn, "head": head}),
+        json!({"revoked": args.names, "keys": keys, "invites": withdrawn, "head": head}),
     ))
 }
 
 /// An anchor carries the others' packets: somebody else must do that first.
-fn refuse_anchors(
-    fleet: &OpenFleet,
-    parties: &[Enrolled],
-    gone: &[PublicKey],
-) -> Result<(), Error> {
-    let anchors = fleet.head()?.meshes.iter().flat_map(|plan| &plan.anchors);
-    let found = anchors
-        .map(|anchor| anchor.party)
-        .find(|party| gone.contains(party));
-    let Some(anchor) = found else { return Ok(()) };
-    let name = parties.iter().find(|party| party.member.key == anchor);
-    let name = name.map_or(anchor.to_string(), |party| party.member.name.to_string());
+fn refuse_anchors(fleet: &OpenFleet, gone: &[&Enrolled]) -> Result<(), Error> {
+    let meshes = &fleet.head()?.meshes;
+    let is_anchor = |party: &&&Enrolled| {
+        meshes
+            .iter()
+            .any(|plan| plan.anchor(&party.member.key).is_some())
+    };
+    let Some(anchor) = gone.iter().find(is_anchor) else {
+        return Ok(());
+    };
     Err(Error::Usage {
-        message: format!("{name} is an anchor of the fleet's mesh"),
+        message: format!("{} is an anchor of the fleet's mesh", anchor.member.name),
         remedy: "Name other anchors first: `e3 mesh BACKEND --anchor NAME=HOST:PORT`.",
     })
 }
@@ -120,18 +115,16 @@ fn refuse_anchors(
 /// Takes the parties out of every mesh; the head that says so, if one had to.
 async fn leave_meshes(
     fleet: &mut OpenFleet,
-    gone: &[PublicKey],
-    names: &[Name],
+    gone: &[&Enrolled],
     key: &SecretKey,
 ) -> Result<Option<u64>, Error> {
     if gone.is_empty() || fleet.head()?.meshes.is_empty() {
         return Ok(None);
     }
     let mut out = Vec::new();
-    for party in gone {
-        // The name is for messages.
-        let name = names.first().expect("clap asks for one");
-        out.push((*party, certificate(fleet, name, party).await?));
+    for Enrolled { member, .. } in gone {
+        let certificate = certificate(fleet, &member.name, &member.key).await?;
+        out.push((member.key, certificate));
     }
     let published = publish(fleet, key, LIFETIME, |head| {
         let mut changed = false;
