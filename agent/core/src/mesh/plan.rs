@@ -183,7 +183,10 @@ impl Plan {
                     "meshes.anchors",
                     "has some: with Tor nobody is told where a party is",
                 )?;
-                let services: BTreeSet<_> = services(roster).map(|(_, service)| service).collect();
+                let keys = roster.members.iter().map(|member| &member.key);
+                let services: BTreeSet<_> = keys
+                    .filter_map(|key| Backend::identity("tor", key))
+                    .collect();
                 ensure(
                     services.len() == roster.members.len(),
                     "meshes.backend.members",
@@ -210,14 +213,6 @@ impl Anchor {
             "is not one to four of host:port",
         )
     }
-}
-
-/// The onion services of the members whose keys are such.
-fn services(roster: &Roster) -> impl Iterator<Item = (PublicKey, Id)> {
-    roster.members.iter().filter_map(|member| {
-        let key: OnionKey = member.key.parse().ok()?;
-        Some((member.party, key.service))
-    })
 }
 
 /// Checks the meshes of one head.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Gone, KEY_SECONDS, ServerError, fleet_tag};
+use super::{Gone, KEY_SECONDS, ServerError, fleet_tag, parse};
 use crate::ServeError;
 
 /// Where the fleet's Headscale is, and what lets the hub in.
@@ -90,8 +90,7 @@ impl Server {
             "aclTags": [fleet_tag(fleet), party_tag(party)],
         });
         let answer = self.ask(Method::POST, "preauthkey", Some(&wanted)).await?;
-        let made: Made =
-            serde_json::from_slice(&answer).map_err(|_| ServerError::Strange("key"))?;
+        let made: Made = parse(&answer, "key")?;
         Ok(Zeroizing::new(made.pre_auth_key.key))
     }
 
@@ -102,8 +101,7 @@ impl Server {
             nodes: Vec<Node>,
         }
         let answer = self.ask(Method::GET, "node", None).await?;
-        let nodes: Nodes = serde_json::from_slice(&answer)
-            .map_err(|_| ServerError::Strange("list of machines"))?;
+        let nodes: Nodes = parse(&answer, "list of machines")?;
         let mut count = 0;
         for node in nodes
             .nodes

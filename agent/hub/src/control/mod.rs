@@ -19,6 +19,7 @@ use e3_core::name::Name;
 use e3_core::text::clean;
 use e3_core::time::Time;
 use reqwest::{Client, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 pub use self::headscale::Headscale;
@@ -182,6 +183,11 @@ async fn read(answer: &mut Response, limit: usize) -> Result<Zeroizing<Vec<u8>>,
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
+}
+
+/// An answer as what it should be. What is wrong with it is not told: it may hold a key.
+fn parse<T: DeserializeOwned>(answer: &[u8], what: &'static str) -> Result<T, ServerError> {
+    serde_json::from_slice(answer).map_err(|_| ServerError::Strange(what))
 }
 
 #[cfg(test)]

@@ -17,12 +17,11 @@ use e3_core::name::Name;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{Gone, KEY_SECONDS, ServerError, fleet_tag};
+use super::{Gone, KEY_SECONDS, ServerError, fleet_tag, parse};
 use crate::ServeError;
 
 /// What the secret of an OAuth client begins with; its id comes next.
@@ -303,11 +302,6 @@ fn is_word(text: &str, begin: &str) -> bool {
         && text
             .strip_prefix(begin)
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_fit))
-}
-
-/// An answer as what it should be. What is wrong with it is not told: it may hold a key.
-fn parse<T: DeserializeOwned>(answer: &[u8], what: &'static str) -> Result<T, ServerError> {
-    serde_json::from_slice(answer).map_err(|_| ServerError::Strange(what))
 }
 
 #[cfg(test)]

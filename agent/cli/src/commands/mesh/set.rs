@@ -57,21 +57,21 @@ pub(super) async fn listed(
     backend: fn(Roster) -> Backend,
 ) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
-    let keep = |old: Option<Backend>| {
-        let roster = old.and_then(|mut old| old.roster_mut().map(std::mem::take));
-        backend(roster.unwrap_or_default())
-    };
     let anchors = anchors(&fleet, &args.anchors)?;
+    let keep = |old| keep(old, backend);
     choose(&mut fleet, args.key.as_deref(), anchors, keep, SIGN).await
+}
+
+/// The backend with the members that it has already.
+fn keep(old: Option<Backend>, backend: fn(Roster) -> Backend) -> Backend {
+    let roster = old.and_then(|mut old| old.roster_mut().map(std::mem::take));
+    backend(roster.unwrap_or_default())
 }
 
 /// `e3 mesh tor`
 pub(super) async fn tor(args: &MeshTor, global: &Global) -> Result<Answer, Error> {
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
-    let keep = |old: Option<Backend>| match old {
-        Some(same @ Backend::Tor(_)) => same,
-        _ => Backend::Tor(Roster::default()),
-    };
+    let keep = |old| keep(old, Backend::Tor);
     let next = format!("{SIGN}\n{SLOW}");
     choose(&mut fleet, args.key.as_deref(), Vec::new(), keep, &next).await
 }

@@ -3,7 +3,7 @@
 
 use e3_core::key::SecretKey;
 use e3_core::mesh::link::Id;
-use e3_core::mesh::{Backend, OnionKey, Plan};
+use e3_core::mesh::{Backend, ClientKey, OnionKey, Plan};
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +58,14 @@ impl Carrier {
         }
     }
 
-    /// What the daemon calls the machine that others know by this text.
-    pub(super) fn id(self, public: &str) -> Option<Id> {
+    /// What the daemon calls the machine that others know by this text, and what lets it in there.
+    pub(super) fn keys(self, public: &str) -> Option<(Id, Option<ClientKey>)> {
         match self {
-            Self::Link => public.parse().ok(),
-            Self::Tor => public.parse().ok().map(|key: OnionKey| key.service),
+            Self::Link => Some((public.parse().ok()?, None)),
+            Self::Tor => {
+                let key: OnionKey = public.parse().ok()?;
+                Some((key.service, Some(key.client)))
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use e3_core::mesh::link::{AGENT_PORT, Config, HOLD, Id, KeySource, Peer, Reach, Serve};
-use e3_core::mesh::{Anchor, Backend, ClientKey, Member, NotJoined, OnionKey, Plan, local};
+use e3_core::mesh::link::{AGENT_PORT, Config, HOLD, KeySource, Peer, Reach, Serve};
+use e3_core::mesh::{Anchor, Backend, NotJoined, Plan, local};
 
 use super::Carrier;
 use crate::shared::Shared;
@@ -23,7 +23,7 @@ pub(super) fn render(shared: &Shared, plan: &Plan, carrier: Carrier) -> Result<C
             tracing::error!(party = %member.party, %local, "two parties have the same local address; this one is not reached by this mesh");
             return None;
         }
-        let (id, client) = keys(carrier, member)?;
+        let (id, client) = carrier.keys(&member.key)?;
         let ways = shared.ways.of(carrier, &member.party);
         let mut reach = BTreeSet::from([AGENT_PORT]);
         reach.extend(ways.iter().filter_map(|way| way.reach));
@@ -62,17 +62,6 @@ pub(super) fn render(shared: &Shared, plan: &Plan, carrier: Carrier) -> Result<C
         hold_seconds: HOLD,
         peers: peers.collect(),
     })
-}
-
-/// What a member is known by.
-fn keys(carrier: Carrier, member: &Member) -> Option<(Id, Option<ClientKey>)> {
-    match carrier {
-        Carrier::Link => Some((member.key.parse().ok()?, None)),
-        Carrier::Tor => {
-            let key: OnionKey = member.key.parse().ok()?;
-            Some((key.service, Some(key.client)))
-        }
-    }
 }
 
 /// Where this machine's agent takes connections that were carried here.

@@ -99,8 +99,8 @@ pub(super) async fn paths(carrier: Carrier, others: &[Other]) -> Vec<(Path, Opti
         _ => Vec::new(),
     };
     let of = |other: &Other| {
-        let id = other.key.as_deref().and_then(|key| carrier.id(key));
-        let peer = peers.iter().find(|peer| Some(peer.id) == id);
+        let keys = other.key.as_deref().and_then(|key| carrier.keys(key));
+        let peer = keys.and_then(|(id, _)| peers.iter().find(|peer| peer.id == id));
         let path = match peer.map(|peer| &peer.path) {
             Some(PeerPath::Direct { .. }) => Path::Direct,
             Some(PeerPath::Relayed { .. }) => Path::Relayed,
