@@ -64,6 +64,8 @@ CONNECTING_EVERY_S = 1.0  # MPyC retries ten times a second
 INPUT, TLS = "input_", "tls_"  # what systemd puts before a credential's name
 TLS_FOLDER = ".config"  # where MPyC looks for its TLS files
 LOOK_EVERY_S = 0.2  # how often to look for a connection that the log did not show
+PEER_CALLS = ("send", "receive", "close_connection", "nbytes_sent")  # what MPyC asks of a peer
+LOOP_STOPPED = "Event loop stopped before Future completed."  # asyncio's and uvloop's words
 EXIT_GRACE_S = 5.0  # for the program's own threads and atexit functions
 EXIT_USAGE, EXIT_REFUSED, EXIT_ORPHAN, EXIT_IMPOSTOR = 2, 3, 4, 5
 
@@ -435,6 +437,7 @@ class Session:
         self._connected = False
         self._reached = None
         self._task_errors = 0
+        self._task_error = None  # the last one's kind
         self._strangers = set()
         self._lock = threading.Lock()
 
@@ -509,7 +512,8 @@ class Session:
         def handler(loop, context):
             if "exception" in context and self._task_errors < MAX_TASK_ERRORS:
                 self._task_errors += 1
-                self.agent.tell("task-error", type=type(context["exception"]).__name__)
+                self._task_error = kind_of(context["exception"])
+                self.agent.tell("task-error", type=self._task_error)
             with contextlib.redirect_stdout(sys.stderr):  # MPyC's prints part of it
                 mpycs(loop, context)
 
@@ -594,7 +598,24 @@ class Session:
         while trace and trace.tb_frame.f_code is not self.code:
             trace = trace.tb_next  # the gate's own frames
         traceback.print_exception(type(error), error, trace or error.__traceback__)
-        self.agent.tell("raised", type=type(error).__name__[:MAX_TEXT])
+        kind = kind_of(error)
+        if self._task_error and kind == "RuntimeError" and str(error) == LOOP_STOPPED:
+            kind = self._task_error  # that is why MPyC has stopped the loop
+        self.agent.tell("raised", type=kind)
+
+
+def kind_of(error):
+    """The name of an exception for the agents, who tell a cause from its consequences by it.
+
+    Where a peer has hung up, MPyC has None for its connection, and whatever is sent
+    there next raises an AttributeError: a lost connection by another name. So is what
+    MPyC raises when it is told that a connection is lost.
+    """
+    gone = isinstance(error, AttributeError) and error.obj is None and error.name in PEER_CALLS
+    frames = traceback.walk_tb(error.__traceback__)
+    if gone or any(frame.f_code.co_name == "connection_lost" for frame, _ in frames):
+        return "ConnectionError"
+    return type(error).__name__[:MAX_TEXT]
 
 
 def exit_status(error):

@@ -421,6 +421,42 @@ class GateTest(unittest.TestCase):
         self.assertIn("secret 42", err)
         self.assertNotIn("gate.py", err)
 
+    def test_a_peer_that_has_hung_up_is_no_fault_of_this_party(self):
+        parties, ports = self.mesh(2, flags=["-T", "0", "--no-log"], program="""
+            import asyncio
+            from mpyc.runtime import mpc
+            mpc.run(mpc.start())
+            if mpc.pid == 1: raise SystemExit(1)
+            while mpc.parties[1].protocol: mpc.run(asyncio.sleep(0.01))
+            mpc.run(mpc.transfer('late'))
+        """)
+        self.go_all(parties, ports)
+        told = [party.end() for party in parties]
+        self.assertEqual([end[0] for end in told], [1, 1])
+        self.assertIn("AttributeError: 'NoneType' object has no attribute", told[0][2])
+        self.assertIn({"event": "raised", "type": "ConnectionError"}, told[0][3])
+        self.assertNotIn("raised", [event["event"] for event in told[1][3]])
+
+    def test_an_error_inside_of_an_mpyc_coroutine_is_named_as_itself(self):
+        party = self.ready("""
+            from mpyc.runtime import mpc
+            from mpyc.asyncoro import mpc_coro
+            secint = mpc.SecInt(32)
+            @mpc_coro
+            async def fail(x):
+                await mpc.returnType(secint)
+                await mpc.gather(x)
+                raise KeyError('private')
+            mpc.run(mpc.output(fail(secint(1))))
+        """)
+        party.go()
+        self.assertIn({"event": "raised", "type": "KeyError"}, party.end()[3])
+
+    def test_an_attribute_that_is_not_there_is_the_programs_fault(self):
+        party = self.ready("None.send_all")
+        party.go()
+        self.assertEqual(party.end()[3], [{"event": "raised", "type": "AttributeError"}])
+
     def test_a_failing_task_is_told(self):
         party = self.ready("""
             import asyncio
