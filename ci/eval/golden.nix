@@ -1,4 +1,5 @@
-# What runs on each image, as text: { "<image>/<path>" = text; }, with `common/` for what is the same on all of them.
+# What runs on each image, as text: { "<image>/<path>" = text; }, with `common/` for what is the same on all of them; and the page
+# of all options, which is not in ci/golden.
 # Nothing is built for it. It is committed in ci/golden, so that a change to a running system is seen in review.
 { lib, self }:
 let
@@ -80,3 +81,6 @@ let
 in
 under "common" common
 // lib.concatMapAttrs (image: files: under image (removeAttrs files (lib.attrNames common))) all
+// {
+  "modules/README.md" = import ./options.nix { inherit lib self; };
+}

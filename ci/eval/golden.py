@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The golden units in ci/golden: written from what evaluates, compared with it, and compared with agent/dist.
+"""The golden units in ci/golden and the page of all options: written from what evaluates, compared with it, compared with agent/dist.
 
     golden.py write EVALUATED     make ci/golden what EVALUATED (JSON: path -> text) says
     golden.py compare EVALUATED   fail if it is anything else
@@ -18,6 +18,8 @@ from pathlib import Path
 CLONE = Path(__file__).resolve().parents[2]
 GOLDEN = CLONE / "ci/golden"
 DIST = CLONE / "agent/dist"
+# Evaluated with the golden units, and no unit: it lies at its own place.
+OPTIONS = "modules/README.md"
 
 # What modules/dist.nix replaces, backwards: NixOS' path -> the one in agent/dist. `-/nix/store` is not in the golden
 # unit, since a session on NixOS sees only the closure of its Python.
@@ -66,18 +68,18 @@ def load(evaluated):
 
 def committed():
     """The committed texts, by path."""
-    files = [path for path in sorted(GOLDEN.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(GOLDEN)): path.read_text(encoding="utf-8") for path in files}
+    files = {str(path.relative_to(GOLDEN)): path for path in sorted(GOLDEN.rglob("*")) if path.is_file()}
+    return {name: path.read_text(encoding="utf-8") for name, path in [*files.items(), (OPTIONS, CLONE / OPTIONS)] if path.exists()}
 
 
 def write(texts):
     """Replaces ci/golden."""
     shutil.rmtree(GOLDEN, ignore_errors=True)
     for name, text in texts.items():
-        path = GOLDEN / name
+        path = CLONE / name if name == OPTIONS else GOLDEN / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    print(f"{len(texts)} files are in ci/golden; look at the difference before you commit it")
+    print(f"{len(texts)} files are in ci/golden and {OPTIONS}; look at the difference before you commit it")
 
 
 def compare(texts):
