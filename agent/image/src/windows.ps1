@@ -50,6 +50,8 @@ function Invoke-Wsl([string[]] $Arguments, [string] $Remedy) {
 }
 
 function Test-Installed {
+    # It says on standard error that there is none, and Windows PowerShell takes that for an error of ours.
+    $ErrorActionPreference = 'Continue'
     $names = @(& wsl.exe --list --quiet 2>$null) | ForEach-Object { $_.Trim() }
     return ($names -contains $Name)
 }
