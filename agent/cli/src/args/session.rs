@@ -37,6 +37,9 @@ pub struct SessionNew {
     /// A party, in MPyC's order (repeatable) [default: all parties of the fleet]
     #[arg(long = "party", value_name = "NAME|DID")]
     pub parties: Vec<String>,
+    /// A local input that every party gives its own of, if its owner allows it (repeatable)
+    #[arg(long = "input", value_name = "NAME")]
+    pub inputs: Vec<String>,
 }
 
 /// `e3 session check`

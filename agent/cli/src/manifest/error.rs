@@ -38,7 +38,7 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
     },
-    /// What was asked for cannot be the name of a session or party.
+    /// What was asked for cannot be the name of a session, party or input.
     #[error("`{0}` cannot be a name; use lower-case letters, digits and dashes")]
     BadName(String),
     /// A path that cannot be written into a manifest.

@@ -66,6 +66,7 @@ fn write_new(args: &SessionNew, global: &Global) -> Result<Answer, Error> {
         file: args.file.clone(),
         program: args.program.clone(),
         parties: args.parties.clone(),
+        inputs: args.inputs.clone(),
     };
     Ok(new::run(&options, fleet.as_ref())?)
 }

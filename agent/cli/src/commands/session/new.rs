@@ -22,6 +22,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// The parties, in order.
     pub parties: Vec<String>,
+    /// Local inputs that every party gives.
+    pub inputs: Vec<String>,
 }
 
 /// Writes the manifest, or hands it back to be printed. Without a list of parties it takes all of
@@ -34,6 +36,12 @@ pub fn run(options: &Options, fleet: Option<&Fleet>) -> Result<Answer, ManifestE
             .then_some(())
             .ok_or_else(|| ManifestError::BadName(party.clone()))?;
     }
+    for input in &options.inputs {
+        input
+            .parse::<Name>()
+            .map_err(|_| ManifestError::BadName(input.clone()))?;
+    }
+    template.inputs.clone_from(&options.inputs);
     if !options.parties.is_empty() {
         template.parties.clone_from(&options.parties);
     } else if let Some(fleet) = fleet.filter(|fleet| !fleet.parties.is_empty()) {

@@ -154,6 +154,7 @@ fn session_new_writes_a_manifest_that_checks_and_never_overwrites() {
         file: Some(desk.path().join("sessions/My Survey.toml")),
         program: Some(desk.path().join("average.py")),
         parties: ["carol", "alice", "bob"].map(str::to_owned).to_vec(),
+        inputs: Vec::new(),
     };
     fs::create_dir(desk.path().join("sessions")).unwrap();
     let answer = new::run(&options, None).unwrap();
@@ -166,6 +167,7 @@ fn session_new_writes_a_manifest_that_checks_and_never_overwrites() {
     let text = new::run(
         &new::Options {
             file: Some("-".into()),
+            inputs: ["salary", "age"].map(str::to_owned).to_vec(),
             ..options.clone()
         },
         None,
@@ -173,15 +175,20 @@ fn session_new_writes_a_manifest_that_checks_and_never_overwrites() {
     .unwrap()
     .text;
     assert!(text.contains("parties = [\"carol\", \"alice\", \"bob\"]"));
-    let bad = new::Options {
-        parties: vec!["a\"b".to_owned()],
-        file: Some("-".into()),
-        ..options
-    };
-    assert!(matches!(
-        new::run(&bad, None),
-        Err(ManifestError::BadName(_))
-    ));
+    assert!(text.contains("[inputs]\nsalary = \"all\"\nage = \"all\"\n"));
+    let hostile = vec!["a\"b".to_owned()];
+    for (parties, inputs) in [(hostile.clone(), Vec::new()), (Vec::new(), hostile)] {
+        let bad = new::Options {
+            parties,
+            inputs,
+            file: Some("-".into()),
+            ..options.clone()
+        };
+        assert!(matches!(
+            new::run(&bad, None),
+            Err(ManifestError::BadName(_))
+        ));
+    }
     assert_eq!(
         fs::read_dir(desk.path().join("sessions")).unwrap().count(),
         1
