@@ -3,6 +3,8 @@
 //! Each direction ends by itself: a half-close is passed on. What breaks is passed on as broken, never
 //! as an end: whoever reads must be able to tell "all came" from "the rest is lost".
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -41,7 +43,7 @@ pub(super) async fn join(
                     return send.finish().await.map_err(|_| Broken);
                 }
                 if count < SMALL {
-                    pace.one_more().await;
+                    pace.one_more(|| round_trip(peer)).await;
                 }
                 let bytes = buffer.get(..count).unwrap_or_default();
                 send.send(bytes).await.map_err(|_| Broken)?;
@@ -77,6 +79,11 @@ pub(super) async fn join(
         recv.stop();
         reset(tcp);
     }
+}
+
+/// How long packets take to the peer and back now, if that is known.
+fn round_trip(peer: &Peer) -> Option<Duration> {
+    peer.newest()?.connection.way()?.1
 }
 
 /// Ends a program's connection so that it reads an error, not an end.
