@@ -25,7 +25,8 @@ PING_SECONDS = 0.05
 # A unit that takes less of the processor than this between so many looks is at rest.
 IDLE_NS, IDLE_LOOKS = 5_000_000, 5
 SETTLE_SECONDS = 60
-# Many small messages one after the other, then few large ones: how long each took on party 0's clock.
+# What a computation consists of: a sum, many rounds one after the other, much at once, comparisons. How long all of it took is
+# measured outside, and the rounds on party 0's clock.
 PROGRAM = """\
 import json, time
 from mpyc.runtime import mpc
@@ -35,22 +36,41 @@ secint = mpc.SecInt(64)
 
 async def main():
     await mpc.start()
+    total = await mpc.output(mpc.sum(mpc.input(secint(mpc.pid + 1))))
     begin = time.monotonic()
     a = mpc.input(secint(mpc.pid + 2), senders=0)
     for _ in range({rounds}):
         a = a * a
         await mpc.output(a, raw=True)
-    middle = time.monotonic()
-    for _ in range({blocks}):
-        await mpc.transfer(bytes({block}))
     end = time.monotonic()
-    if mpc.pid == 0:
-        print(json.dumps({{"rounds_s": middle - begin, "volume_s": end - middle}}))
+    many = mpc.input([secint(place) for place in range({many})], senders=0)
+    squares = await mpc.output(mpc.schur_prod(many, many))
+    half = {compared} // 2
+    below = await mpc.output([each < half for each in many[:{compared}]])
+    print(json.dumps({{"rounds_s": end - begin, "total": int(total), "squares": int(sum(squares)), "below": int(sum(below))}}))
     await mpc.shutdown()
 
 mpc.run(main())
 """
-ROUNDS, BLOCKS, BLOCK = 200, 20, 250_000
+ROUNDS, MANY, COMPARED = 200, 3000, 200
+RESULT = {"total": 6, "squares": sum(place**2 for place in range(MANY)), "below": COMPARED // 2}
+# Few large messages.
+VOLUME = """\
+import json, time
+from mpyc.runtime import mpc
+
+
+async def main():
+    await mpc.start()
+    begin = time.monotonic()
+    for _ in range({blocks}):
+        await mpc.transfer(bytes({block}))
+    print(json.dumps({{"volume_s": time.monotonic() - begin}}))
+    await mpc.shutdown()
+
+mpc.run(main())
+"""
+BLOCKS, BLOCK = 20, 250_000
 # Starts a daemon, says when an address has answered for the first time, and ends it when standard input ends.
 JOIN = """\
 import subprocess, sys, time
@@ -136,34 +156,44 @@ def round_trip(machine, address):
 
 
 def prepare(machines, mpyc):
-    """Puts MPyC and the program on machines."""
+    """Puts MPyC and the programs on machines."""
     sources = {path.relative_to(mpyc): path.read_text(encoding="utf-8") for path in Path(mpyc).rglob("*.py")}
-    program = PROGRAM.format(rounds=ROUNDS, blocks=BLOCKS, block=BLOCK)
+    programs = {"program": PROGRAM.format(rounds=ROUNDS, many=MANY, compared=COMPARED),
+                "volume": VOLUME.format(blocks=BLOCKS, block=BLOCK)}
 
     def put(machine):
         for path, source in sources.items():
             machine.write(f"{MPYC}/{path}", source)
         machine.run(["python3", "-m", "compileall", "-q", MPYC])
-        machine.write(f"{FOLDER}/program.py", program)
+        for name, program in programs.items():
+            machine.write(f"{FOLDER}/{name}.py", program)
 
     with ThreadPoolExecutor(len(machines)) as pool:
         list(pool.map(put, machines))
 
 
 def mpyc(machines, addresses):
-    """Starts the program on all machines at once, without E3, its parties at these addresses. Seconds: from the first start to the
-    last end, and party 0's own of its two parts."""
+    """Seconds of the programs: all of the first, from its first start to its last end; its rounds; and the volume of the second."""
+    wall, said = started("program", machines, addresses)
+    rounds = said.pop("rounds_s")
+    if said != RESULT:
+        raise LabError(f"the program computes {said} and not {RESULT}")
+    return {"wall_s": wall, "rounds_s": rounds, **started("volume", machines, addresses)[1]}
+
+
+def started(name, machines, addresses):
+    """Starts a program on all machines at once, without E3, its parties at these addresses; how long it took, and what party 0 said."""
     parties = [option for place, address in enumerate(addresses) for option in ("-P", f"{address}:{BASE_PORT + place}")]
 
     def start(place):
-        argv = ["env", f"PYTHONPATH={MPYC}", "python3", f"{FOLDER}/program.py", "--no-log", *parties, "-I", str(place)]
+        argv = ["env", f"PYTHONPATH={MPYC}", "python3", f"{FOLDER}/{name}.py", "--no-log", *parties, "-I", str(place)]
         return machines[place].run(argv).out
 
     with ThreadPoolExecutor(len(machines)) as pool:
         begin = time.monotonic()
         printed = list(pool.map(start, range(len(machines))))
         wall = time.monotonic() - begin
-    return {"wall_s": wall, **json.loads(printed[0].splitlines()[-1])}
+    return wall, json.loads(printed[0].splitlines()[-1])
 
 
 def renumber(machine, old, new, gateway):
