@@ -81,6 +81,8 @@ def parser():
     sub.add_argument("unit", nargs="?")
     sub = command(demo_, "three machines compute something together, as a new user would do it")
     sub.add_argument("--network", choices=("lan",), default="lan", help=argparse.SUPPRESS)
+    sub = command(tutorial_, "do what images/tutorial.md says, and compare what it shows with what happens")
+    sub.add_argument("--write", action="store_true", help="put what happened into the text instead")
     sub = command(faults_, "the table of faults: states of a session × what can happen to a machine")
     sub.add_argument("--only", action="append", metavar="FAULT", help="only faults whose name has this in it (repeatable)")
     sub.add_argument("--state", action="append", help="only this state (repeatable)")
@@ -251,6 +253,17 @@ def demo_(args):
 
 
 demo_.__name__ = "demo"
+
+
+def tutorial_(args):
+    """`ci/lab tutorial`."""
+    from . import tutorial
+
+    if not tutorial.run(args.write, say):
+        raise LabError("the tutorial does not say what happens; if that is better, write it down: ci/lab tutorial --write")
+
+
+tutorial_.__name__ = "tutorial"
 
 
 def faults_(args):

@@ -35,6 +35,7 @@ class Fleet:
         self.binary = e3
         self.tell = tell
         self.folder = lab.folder / "owner"
+        self.name = "demo"
         self.parties = sorted(lab.machines, key=lambda name: int(name[1:]))
         self._hub = None
         # More flags of `e3 fleet new` and `e3 hub serve`. Machines meet directly here: meshes have laboratories of their own.
@@ -45,8 +46,8 @@ class Fleet:
         """Runs `e3` in the owner's folder; at the hub's place, or on the host, where Python packages come from."""
         argv = [self.binary, *args]
         environment = [f"E3_KEY={self.folder / 'key.pem'}"]
-        if self.folder.joinpath("demo").exists():
-            environment.append(f"E3_FLEET={self.folder / 'demo'}")
+        if self.folder.joinpath(self.name).exists():
+            environment.append(f"E3_FLEET={self.folder / self.name}")
         inside = ["env", f"--chdir={self.folder}", *environment, *argv]
         if at_hub:
             done = self.lab.hub.run(inside, check=False)
@@ -62,7 +63,7 @@ class Fleet:
         """Key, fleet, hub."""
         self.folder.mkdir()
         self.e3("key", "new", "key.pem")
-        self.e3("fleet", "new", "demo", "--hub", HUB, *self.new_options)
+        self.e3("fleet", "new", self.name, "--hub", HUB, *self.new_options)
         self.hub_on()
 
     def start(self, seconds=ENROLMENT_SECONDS):
@@ -87,7 +88,7 @@ class Fleet:
         """Starts the hub, and waits until it listens."""
         path = self.folder / "hub.log"
         with open(path, "wb") as log:
-            self._hub = self.lab.hub.start([self.binary, "hub", "serve", "--fleet", self.folder / "demo", *self.hub_options],
+            self._hub = self.lab.hub.start([self.binary, "hub", "serve", "--fleet", self.folder / self.name, *self.hub_options],
                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: "listens at" in path.read_text() or self._hub.poll() is not None, HUB_SECONDS,
               lambda: "the hub does not start: " + path.read_text()[-1000:])
@@ -114,7 +115,7 @@ class Fleet:
 
     def status(self):
         """What the owner sees of the machines, by name."""
-        shown = json.loads(self.lab.hub.run([self.binary, "fleet", "status", "--json", "--fleet", self.folder / "demo"]).out)
+        shown = json.loads(self.lab.hub.run([self.binary, "fleet", "status", "--json", "--fleet", self.folder / self.name]).out)
         return {party["name"]: party for party in shown["parties"]}
 
     def enrolled(self, names, seconds=ENROLMENT_SECONDS):

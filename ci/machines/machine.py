@@ -24,7 +24,7 @@ class Outcome:
 
     def __str__(self):
         said = (self.err or self.out).strip()[-2000:]
-        return f"`{shlex.join(self.argv)}` ended with status {self.status}: {said}"
+        return f"`{shlex.join(map(str, self.argv))}` ended with status {self.status}: {said}"
 
 
 class CommandFailed(LabError):
