@@ -6,9 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HubError {
     /// The address makes no sense.
-    #[error(
-        "`{0}` is not a hub's address; write it as https://host, http://host:port or file:///folder"
-    )]
+    #[error("`{0}` is not a hub's address; {how}", how = how(.0))]
     Address(String),
     /// Nobody answers.
     #[error("the hub {url} cannot be reached ({detail}); is it running, and is the address right?")]
@@ -162,5 +160,28 @@ impl HubError {
             self,
             Self::Unreachable { .. } | Self::Failed { .. } | Self::Conflict
         )
+    }
+}
+
+/// How an address is written. Names beyond ASCII are not taken: their tables would be a fortieth of the agent.
+fn how(wrong: &str) -> &'static str {
+    if wrong.is_ascii() {
+        "write it as https://host, http://host:port or file:///folder"
+    } else {
+        "write the host's name in its ASCII form, xn--…"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hub::Hub;
+
+    #[test]
+    fn a_name_beyond_ascii_is_taken_in_its_ascii_form_and_otherwise_it_is_said_how() {
+        Hub::open("http://xn--mnchen-3ya.example:8420", None).unwrap();
+        let error = Hub::open("http://münchen.example:8420", None).unwrap_err();
+        assert!(error.to_string().contains("xn--"), "{error}");
+        let error = Hub::open("ftp://munich.example", None).unwrap_err();
+        assert!(error.to_string().contains("https://host"), "{error}");
     }
 }
