@@ -47,6 +47,13 @@ impl Carrier {
         }
     }
 
+    /// The machine has moved: what connections there are lead nowhere.
+    pub(crate) fn moved(&self) {
+        if let Self::Onion(onion) = self {
+            onion.moved();
+        }
+    }
+
     /// Lets everybody know that it ends.
     pub(crate) async fn close(&self) {
         if let Self::Quic(quic) = self {

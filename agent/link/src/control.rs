@@ -97,10 +97,15 @@ async fn answer(
         .await?;
     let answer = match serde_json::from_slice(&line) {
         Ok(Request::Status) => Answer::Status(Box::new(report::status(shared))),
+        Ok(Request::Moved) => {
+            shared.carrier.moved();
+            Answer::Heard
+        }
         Ok(Request::Reload) => ask_for(None, reload).await,
         Ok(Request::Apply(config)) => ask_for(Some(config), reload).await,
         Err(_) => Answer::Refused(
-            "this is no request; one is \"status\", \"reload\" or an \"apply\"".to_owned(),
+            "this is no request; one is \"status\", \"reload\", \"moved\" or an \"apply\""
+                .to_owned(),
         ),
     };
     let mut bytes = serde_json::to_vec(&answer)?;

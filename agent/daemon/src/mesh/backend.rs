@@ -88,6 +88,10 @@ pub(super) async fn moved(
     if plan.anchor(&shared.me()).is_some() {
         return Ok(());
     }
+    if matches!(plan.backend, Backend::Tor(_)) {
+        link::moved(Carrier::Tor).await;
+        return Ok(());
+    }
     let told = match plan.backend {
         // Its only connection is by TCP.
         Backend::Openvpn(_) if plan.anchors.iter().all(openvpn::is_by_tcp) => {

@@ -197,7 +197,8 @@ async fn round_trip(shared: &Shared, party: PublicKey, at: impl ToSocketAddrs) -
         let stream = TcpStream::connect(at).await.ok()?;
         let connected = begin.elapsed();
         let begin = Instant::now();
-        shared.identity.connect(stream, party).await.ok()?;
+        let answer = shared.identity.connect(stream, party, ANSWER);
+        answer.await.ok()?;
         Some(connected.min(begin.elapsed()))
     };
     let measured = timeout(ANSWER, ask).await.ok()??;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use e3_core::document::{Mesh, Presence, Session};
 use e3_core::key::PublicKey;
-use e3_core::mesh::{NotJoined, Plan};
+use e3_core::mesh::{Backend, NotJoined, Plan};
 use e3_core::session::Reason;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
+use crate::peer::link::{self, Pace};
 use crate::shared::Shared;
 
 /// How long a machine that has just been started is given to join.
@@ -55,6 +56,16 @@ pub async fn host(shared: &Shared, session: &Session) -> Result<String, Reason> 
         None
     };
     Ok(common.unwrap_or(last))
+}
+
+/// How long the parties of a session are silent before they are given up: where they may meet by Tor, as long as that may take.
+pub fn pace(plans: &[Plan], session: &Session) -> Pace {
+    let by_tor = plans.iter().any(|plan| {
+        let mesh = session.mesh.as_deref();
+        matches!(plan.backend, Backend::Tor(_))
+            && mesh.is_none_or(|mesh| mesh == plan.backend.name())
+    });
+    if by_tor { link::BY_TOR } else { link::SESSION }
 }
 
 /// This party's address in the first of its own meshes in which all others are, too. Where they can also meet directly, those
@@ -181,10 +192,33 @@ fn of_machine(shared: &Shared) -> String {
 #[cfg(test)]
 mod tests {
     use e3_core::key::SecretKey;
+    use e3_core::mesh::Roster;
     use e3_core::mesh::link::{Id, Link};
-    use e3_core::mesh::{Backend, Roster};
+    use e3_testkit::sim::manifest;
 
     use super::*;
+
+    #[test]
+    fn a_session_is_patient_where_it_may_meet_by_tor_and_nowhere_else() {
+        let plan = |backend| Plan {
+            anchors: Vec::new(),
+            direct: false,
+            backend,
+        };
+        let tor = plan(Backend::Tor(Roster::default()));
+        let tinc = plan(Backend::Tinc(Roster::default()));
+        let mut session = manifest(3);
+        let silence = |plans: &[Plan], session: &Session| pace(plans, session).silence;
+        for plans in [&[][..], std::slice::from_ref(&tinc)] {
+            assert_eq!(silence(plans, &session), link::SESSION.silence);
+        }
+        let both = [tinc, tor];
+        assert_eq!(silence(&both, &session), link::BY_TOR.silence);
+        session.mesh = Some("tinc".to_owned());
+        assert_eq!(silence(&both, &session), link::SESSION.silence);
+        session.mesh = Some("tor".to_owned());
+        assert_eq!(silence(&both, &session), link::BY_TOR.silence);
+    }
 
     #[test]
     fn only_who_has_a_place_and_is_on_its_way_is_waited_for() {

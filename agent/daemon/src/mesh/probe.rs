@@ -47,7 +47,7 @@ pub(super) async fn witnesses(shared: &Shared, plan: &Plan, known: &Known) -> An
 async fn answers(shared: &Shared, party: PublicKey, at: SocketAddr, within: Duration) -> bool {
     let ask = async {
         let stream = TcpStream::connect(at).await.ok()?;
-        shared.identity.connect(stream, party).await.ok()
+        shared.identity.connect(stream, party, within).await.ok()
     };
     matches!(timeout(within, ask).await, Ok(Some(_)))
 }

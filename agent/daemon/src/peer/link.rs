@@ -15,8 +15,6 @@ use super::tls::Identity;
 
 /// How often each side says that it is alive.
 pub const BEAT: Duration = Duration::from_secs(1);
-/// Silence after which a party counts as lost: three beats and some room for a busy machine.
-pub const SILENCE: Duration = Duration::from_secs(4);
 /// How often the ends of a connection say that they are alive, and after which silence the other one counts as lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -24,12 +22,22 @@ pub struct Pace {
     pub beat: Duration,
     /// At least three beats.
     pub silence: Duration,
+    /// How long the other end may take to prove who it is.
+    pub handshake: Duration,
 }
 
-/// Of a session's connections.
+/// Of a session's connections: three beats and some room for a busy machine.
 pub const SESSION: Pace = Pace {
     beat: BEAT,
-    silence: SILENCE,
+    silence: Duration::from_secs(4),
+    handshake: Duration::from_secs(5),
+};
+
+/// The same by Tor, where a circuit stands still for seconds now and then, and has to be found first.
+pub const BY_TOR: Pace = Pace {
+    beat: BEAT,
+    silence: Duration::from_secs(20),
+    handshake: Duration::from_secs(20),
 };
 
 /// How long one address may take to answer.
@@ -71,7 +79,7 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let party = peer.party;
-    let Pace { beat, silence } = pace;
+    let Pace { beat, silence, .. } = pace;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut outgoing) = mpsc::channel::<Frame>(QUEUE);
     let way = sender.downgrade();
@@ -141,7 +149,9 @@ pub async fn dial<A: Addresses>(
     let mut fresh = false;
     while !events.is_closed() {
         for address in addresses.of(key, fresh).await {
-            if let Some((stream, round_trip)) = attempt(&identity, manifest, key, &address).await {
+            if let Some((stream, round_trip)) =
+                attempt(&identity, manifest, key, &address, pace).await
+            {
                 let peer = Peer {
                     party,
                     address: address_of(stream.get_ref().0),
@@ -175,6 +185,7 @@ async fn attempt(
     manifest: Digest,
     key: PublicKey,
     address: &str,
+    pace: Pace,
 ) -> Option<(tokio_rustls::client::TlsStream<TcpStream>, Duration)> {
     let began = Instant::now();
     let stream = timeout(CONNECT, TcpStream::connect(address))
@@ -183,7 +194,7 @@ async fn attempt(
         .ok()?;
     // TCP is connected after exactly one round trip.
     let round_trip = began.elapsed();
-    let mut stream = identity.connect(stream, key).await.ok()?;
+    let mut stream = identity.connect(stream, key, pace.handshake).await.ok()?;
     frame::write(&mut stream, &Frame::Hello { manifest })
         .await
         .ok()?;

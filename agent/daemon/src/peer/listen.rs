@@ -257,7 +257,7 @@ mod tests {
         let begin = Instant::now();
         let dialler = Identity::new(&party).unwrap();
         let stream = from([127, 0, 0, 2], to).await;
-        let mut stream = dialler.connect(stream, own.public()).await.unwrap();
+        let mut stream = dialler.connect(stream, own.public(), HELLO).await.unwrap();
         frame::write(&mut stream, &Frame::Hello { manifest })
             .await
             .unwrap();

@@ -8,14 +8,14 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::link::{BEAT, SILENCE};
+use super::link::BEAT;
 
 /// The thread; it ends with this.
 #[derive(Debug)]
@@ -61,9 +61,9 @@ impl LinkThread {
         TcpListener::from_std(listener)
     }
 
-    /// Watches from now on whether the thread stands still.
-    pub fn watch(&self) -> Watch {
-        let turns = Arc::new(Mutex::new(Turns::since(Instant::now())));
+    /// Watches from now on whether the thread stands still for so long.
+    pub fn watch(&self, silence: Duration) -> Watch {
+        let turns = Arc::new(Mutex::new(Turns::since(Instant::now(), silence)));
         let seen = Arc::clone(&turns);
         let beats = self.spawn(async move {
             loop {
@@ -103,12 +103,18 @@ fn lock(turns: &Mutex<Turns>) -> std::sync::MutexGuard<'_, Turns> {
 #[derive(Debug)]
 struct Turns {
     last: Instant,
+    silence: Duration,
     stood: bool,
 }
 
 impl Turns {
-    const fn since(last: Instant) -> Self {
-        Self { last, stood: false }
+    const fn since(last: Instant, silence: Duration) -> Self {
+        let stood = false;
+        Self {
+            last,
+            silence,
+            stood,
+        }
     }
 
     fn turn(&mut self, now: Instant) {
@@ -117,7 +123,7 @@ impl Turns {
     }
 
     fn stood_still(&self, now: Instant) -> bool {
-        self.stood || now.saturating_duration_since(self.last) >= SILENCE
+        self.stood || now.saturating_duration_since(self.last) >= self.silence
     }
 }
 
@@ -138,7 +144,8 @@ mod tests {
         };
         let ((here, mut told), (there, mut heard)) = (mpsc::channel(8), mpsc::channel(8));
         let (thread, other) = (LinkThread::start().unwrap(), LinkThread::start().unwrap());
-        let watch = thread.watch();
+        let silence = SESSION.silence;
+        let watch = thread.watch(silence);
         thread.spawn(serve(ours, peer(1), SESSION, here));
         other.spawn(serve(theirs, peer(0), SESSION, there));
         let Some((1, LinkEvent::Up(_way, _))) = told.recv().await else {
@@ -148,7 +155,7 @@ mod tests {
             panic!("not up")
         };
         // As a call does that waits for the disk: nothing else of this runtime runs.
-        std::thread::sleep(SILENCE + 2 * BEAT);
+        std::thread::sleep(silence + 2 * BEAT);
         assert!(heard.try_recv().is_err(), "it was given up");
         assert!(told.try_recv().is_err());
         assert!(!watch.has_stood_still());
@@ -157,10 +164,11 @@ mod tests {
     #[test]
     fn standing_still_is_noticed_whoever_wakes_first() {
         let begin = Instant::now();
-        let mut turns = Turns::since(begin);
+        let silence = SESSION.silence;
+        let mut turns = Turns::since(begin, silence);
         turns.turn(begin + BEAT);
         assert!(!turns.stood_still(begin + 2 * BEAT));
-        let after = begin + BEAT + SILENCE;
+        let after = begin + BEAT + silence;
         assert!(turns.stood_still(after), "the one who asks");
         turns.turn(after);
         assert!(turns.stood_still(after), "the thread");

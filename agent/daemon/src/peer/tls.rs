@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use zeroize::Zeroizing;
 
-/// A handshake takes one round trip; whoever needs longer is not there.
+/// A handshake takes one round trip; whoever needs longer has not come to talk.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The protocol that runs inside.
 const ALPN: &[u8] = b"e3-agent/1";
@@ -55,7 +55,7 @@ pub enum TlsError {
     #[error("no secure connection")]
     Io(#[from] std::io::Error),
     /// The handshake took too long.
-    #[error("no secure connection within {} s", HANDSHAKE.as_secs())]
+    #[error("no secure connection in time")]
     Timeout,
     /// The other side has shown no usable key.
     #[error("the other side has no Ed25519 identity")]
@@ -106,11 +106,12 @@ impl Identity {
         Ok((stream, key.ok_or(TlsError::NoIdentity)?))
     }
 
-    /// Makes `stream` a connection to `peer`, or fails.
+    /// Makes `stream` a connection to `peer`, or fails, at the latest after `within`.
     pub async fn connect(
         &self,
         stream: TcpStream,
         peer: PublicKey,
+        within: Duration,
     ) -> Result<client::TlsStream<TcpStream>, TlsError> {
         stream.set_nodelay(true)?;
         let provider = provider();
@@ -131,7 +132,7 @@ impl Identity {
             .expect("a constant DNS name")
             .to_owned();
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        Ok(tokio::time::timeout(HANDSHAKE, handshake)
+        Ok(tokio::time::timeout(within, handshake)
             .await
             .map_err(|_| TlsError::Timeout)??)
     }
@@ -276,7 +277,7 @@ mod tests {
         let accept = async { server.accept(listener.accept().await.unwrap().0).await };
         let connect = async {
             let stream = TcpStream::connect(address).await.unwrap();
-            client.connect(stream, expected.public()).await
+            client.connect(stream, expected.public(), HANDSHAKE).await
         };
         let (accepted, connected) = tokio::join!(accept, connect);
         (connected.map(drop), accepted.ok().map(|(_, key)| key))

@@ -60,6 +60,8 @@ pub(crate) struct Onion {
     /// Whether there is reason to think that there is a newer one; and that it has come just now.
     hope: AtomicBool,
     hopes: Notify,
+    /// The machine has got another address.
+    moved: Notify,
     /// Why Tor could not be told something.
     refused: Mutex<Option<String>>,
 }
@@ -77,6 +79,7 @@ impl Onion {
             again: Notify::new(),
             hope: AtomicBool::new(false),
             hopes: Notify::new(),
+            moved: Notify::new(),
             refused: Mutex::new(None),
         })
     }
@@ -137,6 +140,11 @@ impl Onion {
     fn hope(&self) {
         self.hope.store(true, Ordering::Relaxed);
         self.hopes.notify_one();
+    }
+
+    /// Has Tor make its connections anew.
+    pub(crate) fn moved(&self) {
+        self.moved.notify_one();
     }
 
     fn refused(&self, why: Option<String>) {

@@ -228,6 +228,16 @@ async fn converse(
                 }
             }
             () = onion.hopes.notified() => {}
+            () = onion.moved.notified() => {
+                tracing::info!("the machine has moved: Tor makes its connections anew");
+                for disabled in [1, 0] {
+                    let told = control.tell(&format!("SETCONF DisableNetwork={disabled}")).await;
+                    refused(onion, told.map(drop))?;
+                }
+                for peer in shared.peers() {
+                    peer.came.notify_one();
+                }
+            }
         }
     }
 }

@@ -15,6 +15,9 @@ pub enum Request {
     /// Read the configuration again, as at SIGHUP. Answered by [`Answer::Reloaded`] when it is in effect, or by
     /// [`Answer::Refused`], and then nothing has changed.
     Reload,
+    /// The machine has got another address or another way out: connections to relays of Tor are made anew, which would not notice
+    /// for a quarter of an hour. The built-in mesh notices by itself. Answered by [`Answer::Heard`].
+    Moved,
     /// Take this configuration in the place of the one that was read. Answered like a reload.
     Apply(Box<Config>),
 }
@@ -27,6 +30,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// The configuration with this generation is in effect.
     Reloaded(u64),
+    /// It is so.
+    Heard,
     /// Nothing has changed, and why.
     Refused(String),
 }

@@ -84,6 +84,16 @@ pub(super) async fn takes(shared: &Shared, carrier: Carrier) -> bool {
     }
 }
 
+/// Tells the daemon that this machine has moved. One that does not hear it finds out by itself, in time.
+pub(super) async fn moved(carrier: Carrier) {
+    if let Err(why) = control::ask(carrier, &Request::Moved).await {
+        tracing::debug!(
+            why,
+            "the mesh's daemon is not told that this machine has moved"
+        );
+    }
+}
+
 /// Whether a relay has let this machine in: all that can be asked while it is the mesh's only machine.
 pub(super) async fn is_at_a_relay(carrier: Carrier) -> bool {
     matches!(

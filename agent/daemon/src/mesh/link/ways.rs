@@ -115,7 +115,7 @@ pub(super) async fn apply(shared: &Shared, carrier: Carrier) -> Result<(), Strin
     match control::ask(carrier, &Request::Apply(Box::new(config))).await? {
         Answer::Reloaded(_) => Ok(()),
         Answer::Refused(why) => Err(why),
-        Answer::Status(_) => Err("it answers another question".to_owned()),
+        Answer::Status(_) | Answer::Heard => Err("it answers another question".to_owned()),
     }
 }
 

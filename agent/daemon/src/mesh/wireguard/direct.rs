@@ -36,6 +36,7 @@ use crate::shared::Shared;
 const PACE: Pace = Pace {
     beat: Duration::from_secs(3),
     silence: Duration::from_secs(7),
+    handshake: Duration::from_secs(5),
 };
 /// Changes that come together are told together.
 const GATHER: Duration = Duration::from_millis(50);

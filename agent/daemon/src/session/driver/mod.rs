@@ -34,8 +34,9 @@ use super::talk::Talk;
 use crate::board::SessionNote;
 use crate::book::Book;
 use crate::ledger::LedgerError;
+use crate::mesh::place;
 use crate::party::{Party, PartyEvent};
-use crate::peer::link::{self, LinkEvent};
+use crate::peer::link::{self, LinkEvent, Pace};
 use crate::shared::Shared;
 
 /// A manifest that starts later is looked at again at least this often: clocks jump.
@@ -71,6 +72,7 @@ struct Driver {
     /// The state's, as it lies on the disk.
     checkpoint: Checkpoint,
     talk: Talk,
+    pace: Pace,
     facts: Facts,
     timers: BTreeMap<Timer, Instant>,
     /// When to ask the policy again because the manifest starts later.
@@ -125,8 +127,10 @@ pub async fn drive(
         .then(|| Facts::kept(&folder))
         .flatten();
     let facts = kept.unwrap_or_else(|| Facts::new(shared.keeper().now()));
+    let pace = place::pace(&shared.plans.borrow(), &context.session);
     let mut driver = Driver {
         talk: Talk::new(context.session.parties.len()),
+        pace,
         facts,
         timers: BTreeMap::new(),
         postponed: None,
@@ -160,7 +164,7 @@ pub async fn drive(
         }
         let mut until = driver.next_timer();
         if driver.is_committed() {
-            watch.get_or_insert_with(|| driver.shared.links.watch());
+            watch.get_or_insert_with(|| driver.shared.links.watch(driver.pace.silence));
             until = until.min(Instant::now() + link::BEAT);
         }
         let (launching, party_events) = (&mut driver.launching, &mut driver.party_events);
@@ -233,12 +237,9 @@ impl Driver {
             .enumerate()
             .map(|(place, p)| (p.key, place))
             .collect();
-        self.shared.sessions.open(
-            self.context.manifest,
-            diallers,
-            link::SESSION,
-            links.clone(),
-        );
+        self.shared
+            .sessions
+            .open(self.context.manifest, diallers, self.pace, links.clone());
         let book = Book::new(&self.shared);
         let dial = |(place, party): (usize, &e3_core::document::Party)| {
             let identity = self.shared.identity.clone();
@@ -249,7 +250,7 @@ impl Driver {
                 place,
                 key,
                 book.clone(),
-                link::SESSION,
+                self.pace,
                 links.clone(),
             ))
         };
