@@ -7,20 +7,15 @@ from functools import partial
 
 from ..cells import Violated
 from ..fleet import until
-from ..plan import HUB
 from . import cases, causes, controlled
 from . import uncontrolled as server
 from .causes import VICTIM
 from .rig import ANCHOR, PARTIES
 
-# For a reason: an agent has its daemon 10 seconds of silence, of which the last probe may take three.
-REASON_SECONDS = 20
 # How long it is watched then, and how often its daemon may be started in that time: pauses of 0.5, 1, 2, 4 … seconds, each a quarter
 # shorter at most.
 WATCH_SECONDS = 6
 STARTS = 5
-# Until all are back: a hub makes two keys a minute for a machine that has had five, and a machine waits half a minute then.
-BACK_SECONDS = 90
 # What journald calls the start of a unit (systemd.journal-fields, SD_MESSAGE_UNIT_STARTING).
 STARTING = "MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5"
 # Which reason each backend is to say. In the place of one that cannot happen to it stands why not.
@@ -29,25 +24,27 @@ SAID = {
     server.expired_key: {"headscale": "control-server"},
     causes.no_tun: {
         "link": ("it has no TUN device",), "nebula": "unable", "wireguard": "unable", "openvpn": "unable", "tinc": "unable",
-        "headscale": "unable",
+        "headscale": "unable", "tor": ("it has no TUN device",),
     },
     causes.port_taken: {
         "link": "unable", "nebula": "unable", "wireguard": "unable", "openvpn": "daemon-died", "tinc": "daemon-died",
-        "headscale": ("it takes any port",),
+        "headscale": ("it takes any port",), "tor": ("it has no anchor",),
     },
-    causes.own_port_taken: {"link": "unable"},
+    causes.own_port_taken: {"link": "unable", "tor": "unable"},
+    causes.no_program: {"tor": "daemon-died"},
     causes.hub_unreachable: {
         "link": "needs-approval", "nebula": "hub", "wireguard": "needs-approval", "openvpn": "needs-approval", "tinc": "needs-approval",
-        "headscale": "hub",
+        "headscale": "hub", "tor": "needs-approval",
     },
-    causes.wrong_identity: dict.fromkeys(("link", "nebula", "wireguard", "openvpn", "tinc", "headscale"), "nobody-answers"),
+    causes.wrong_identity: dict.fromkeys(("link", "nebula", "wireguard", "openvpn", "tinc", "headscale", "tor"), "nobody-answers"),
     causes.duplicate_address: {
         "link": ("its addresses are of the machine itself",), "nebula": "nobody-answers", "wireguard": "nobody-answers",
         "openvpn": "nobody-answers", "tinc": "nobody-answers", "headscale": "joined",
+        "tor": ("its addresses are of the machine itself",),
     },
     causes.dns_broken: {
         "link": "no-relay", "nebula": "nobody-answers", "wireguard": "unable", "openvpn": "nobody-answers", "tinc": "nobody-answers",
-        "headscale": "control-server",
+        "headscale": "control-server", "tor": ("it asks no name server",),
     },
     server.wrong_server: {"headscale": "control-server"},
     server.another_server: {"headscale": "control-server"},
@@ -60,17 +57,17 @@ def tried(rig, cause, kind):
     hears = cause is not causes.hub_unreachable
     with cause(rig) as name:
         begin = time.monotonic()
-        rig.waits_for(name, kind, REASON_SECONDS)
+        rig.waits_for(name, kind, rig.reason_seconds)
         took = time.monotonic() - begin
         starts = watched(rig, name, kind)
         if hears:
             known(rig, name, kind)
             leave(rig, name)
     if not hears:
-        rig.waits_for(name, "joined" if rig.is_controlled() or rig.backend == "link" else "needs-approval", BACK_SECONDS)
+        rig.waits_for(name, "joined" if rig.is_controlled() or rig.backend == "link" else "needs-approval", rig.back_seconds)
         leave(rig, name)
     rig.choose()
-    rig.joined(seconds=BACK_SECONDS)
+    rig.joined(seconds=rig.back_seconds)
     return f"{kind} after {took:.1f} s, {starts} more starts in {WATCH_SECONDS} s"
 
 
@@ -102,7 +99,7 @@ def known(rig, name, kind):
         mesh = (rig.fleet.status()[name]["presence"] or {}).get("meshes", {}).get(rig.backend, {})
         return kind in (mesh.get("state"), mesh.get("reason", {}).get("kind"))
 
-    until(is_so, REASON_SECONDS, lambda: f"the hub is not told that {name} is {kind}: {rig.fleet.status()[name]['presence']}")
+    until(is_so, rig.reason_seconds, lambda: f"the hub is not told that {name} is {kind}: {rig.fleet.status()[name]['presence']}")
 
 
 def leave(rig, name):
@@ -120,7 +117,7 @@ def new_authority(rig):
     folder.rename(old)
     rig.choose()
     for name in (*PARTIES, ANCHOR):
-        rig.waits_for(name, "needs-approval", REASON_SECONDS)
+        rig.waits_for(name, "needs-approval", rig.reason_seconds)
     signed = rig.sign()
     if set(signed) != {*PARTIES, ANCHOR}:
         raise Violated(f"new certificates for {signed}, not for all")
@@ -140,7 +137,7 @@ def new_authority(rig):
 def mtu_black_hole(rig):
     """Large packets get lost on the way, and nobody is told: small ones pass, so the mesh is joined, and a session says in time who
     cannot be heard."""
-    with causes.hole(rig.lab[VICTIM], f"ip saddr != {HUB} ip daddr != {HUB} meta length > 1000"):
+    with causes.hole(rig.lab[VICTIM], f"{rig.not_the_hub()} meta length > 1000"):
         verdict = rig.verdict(rig.session())
     if verdict != "good" and verdict[0][1] != PARTIES.index(VICTIM):
         raise Violated(f"the others do not name {VICTIM}: {verdict}")

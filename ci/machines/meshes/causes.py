@@ -144,6 +144,18 @@ def own_port_taken(rig):
 
 
 @contextmanager
+def no_program(rig):
+    """What the mesh's unit starts is not there."""
+    machine = rig.lab[VICTIM]
+    machine.run(["mv", "/usr/bin/tor", "/usr/bin/tor.away"])
+    try:
+        machine.run(["systemctl", "kill", "--signal=KILL", rig.unit])
+        yield VICTIM
+    finally:
+        machine.run(["mv", "/usr/bin/tor.away", "/usr/bin/tor"])
+
+
+@contextmanager
 def hub_unreachable(rig):
     """The hub cannot be asked by a machine that has a new key, or none."""
     with stopped(rig, VICTIM) as machine:

@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import plan, rootfs
 from ..cells import Violated
 from ..failure import LabError
+from ..fleet import PORT as HUB_PORT
 from ..fleet import until
 from . import cases
 from .rig import ANCHOR, PARTIES, Rig
@@ -148,6 +149,9 @@ class Hidden(Rig):
 
     join_seconds = 120
     preflight_seconds = 60
+    # It is told after a minute that nobody answers.
+    reason_seconds = 90
+    back_seconds = 180
 
     def __init__(self, lab, backend):
         super().__init__(lab, backend)
@@ -161,9 +165,17 @@ class Hidden(Rig):
             self.lab[name].write("/etc/e3/tor.d/network.conf", self.network.settings())
         super().start()
 
-    def choose(self):
-        """Has the fleet choose it."""
+    def choose(self, endpoint=None):
+        """Has the fleet choose it; there is nobody at an endpoint."""
         return self.fleet.e3("mesh", "tor")
+
+    def has_anchor(self):
+        """Nobody is one."""
+        return False
+
+    def not_the_hub(self):
+        """The relays are at the hub's address here."""
+        return f"tcp sport != {HUB_PORT} tcp dport != {HUB_PORT}"
 
 
 def relays_silent(rig):
@@ -217,6 +229,8 @@ def hidden(rig):
 
 
 CASES = (
-    cases.join, cases.session, hidden, cases.stranger, cases.evaluated, cases.hardened, cases.agent_restarted, cases.daemon_killed,
-    cases.restarted, relays_silent, no_network, cases.key_lost, cases.expired, cases.revoked, cases.off,
+    cases.join, cases.session, hidden, cases.stranger, cases.evaluated, cases.hardened, cases.cable_moved, cases.agent_restarted,
+    cases.daemon_killed, cases.restarted, relays_silent, no_network, cases.key_lost, cases.expired, cases.revoked, cases.off,
 )
+# For `--short`.
+QUICK = (cases.join, cases.session, hidden, cases.off)

@@ -14,6 +14,10 @@ JOIN_SECONDS = 30
 # What the agents' own deadlines add when something fails.
 VERDICT_SECONDS = 90
 PREFLIGHT_SECONDS = 20
+# For a reason: an agent has its daemon 10 seconds of silence, of which the last probe may take three.
+REASON_SECONDS = 20
+# Until all are back: a hub makes two keys a minute for a machine that has had five, and a machine waits half a minute then.
+BACK_SECONDS = 90
 # Where the anchor listens: it may be in two meshes.
 PORTS = {"link": 4243, "nebula": 4242, "wireguard": 51820, "openvpn": 1194, "tinc": 10655}
 # Where UDP is blocked. OpenVPN speaks TCP where it is reached on the port of web servers.
@@ -45,6 +49,8 @@ class Rig:
 
     join_seconds = JOIN_SECONDS
     preflight_seconds = PREFLIGHT_SECONDS
+    reason_seconds = REASON_SECONDS
+    back_seconds = BACK_SECONDS
 
     def __init__(self, lab, backend, has_udp=True):
         self.lab = lab
@@ -99,6 +105,10 @@ class Rig:
     def far(self):
         """The address of what the machines have to reach."""
         return HUB if self.backend == "link" else self.lab.network.node(ANCHOR).address
+
+    def not_the_hub(self):
+        """What packets are not to or from the hub, for nftables. The mesh has nothing there but what it could do without."""
+        return f"ip saddr != {HUB} ip daddr != {HUB}"
 
     def has_anchor(self):
         """Whether machines ask an anchor whether they have joined, and nobody else."""

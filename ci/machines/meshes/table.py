@@ -40,9 +40,14 @@ def run(args, say):
         for nat in nats(args):
             tries = far(backend) if args.regions else todo(backend, nat)
             if args.short and backend not in THOROUGH:
-                tries = [case for case in tries if case in (*cases.QUICK, *controlled.QUICK)]
+                tries = [case for case in tries if case in quick(backend)]
             cells += column(backend, nat, tries, say, args.regions, args.report)
     return show(cells, args, line, markdown)
+
+
+def quick(backend):
+    """The cases that suffice where it has to be short."""
+    return onions.QUICK if backend == "tor" else (*cases.QUICK, *controlled.QUICK)
 
 
 def nats(args):
