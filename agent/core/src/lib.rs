@@ -80,7 +80,7 @@
 //! | a proof of readiness replayed or stolen | – | preflight | [`session::barrier::check`] | `readiness::a_ready_for_another_session_or_place_is_refused` `readiness::two_parties_cannot_claim_one_endpoint` |
 //! | a party that says different things to different parties | – | preflight | [`session::step`] | `readiness::a_party_that_shows_different_proofs_to_different_parties_opens_nothing` |
 //! | a false accusation of nobody | – | preflight | [`session::step`] | `readiness::a_false_accusation_of_nobody_or_of_the_accuser_itself_does_no_harm` `readiness::a_refusal_names_its_rule_in_scripts_and_in_words` |
-//! | a mesh certificate that the fleet has not signed, or of somebody else | arbitrary installation | 9 | [`mesh::MeshGrant::open`] | `mesh::a_certificate_that_the_fleet_has_not_signed_is_refused` `mesh::a_certificate_of_another_party_backend_or_fleet_is_refused` |
+//! | a mesh certificate that the fleet has not signed, or of somebody else | arbitrary installation | 9 | [`mesh::MeshGrant::open`] | `mesh::a_certificate_that_the_fleet_has_not_signed_is_refused` `mesh::a_certificate_needs_as_many_keys_as_a_head_each_counted_once` `mesh::a_certificate_of_another_party_backend_or_fleet_is_refused` |
 //! | the mesh address of another party | – | – | [`mesh::Prefix::party`] | `mesh::a_machine_cannot_choose_the_address_of_another_one` |
 //! | two meshes whose daemons would be in each other's way | – | – | [`document::Document::check`] | `mesh::two_meshes_that_need_the_same_daemon_are_not_asked_of_a_machine` |
 //! | a request for a key to the mesh in another party's name, of another fleet, or of another time | replay | 2, 10 | [`mesh::MeshKeyRequest::open`] | `mesh::a_key_to_the_mesh_is_asked_for_by_the_party_itself_and_now` |

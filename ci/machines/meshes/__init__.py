@@ -12,6 +12,7 @@
 | `bench` | `ci/bench meshes`: joining, round trips, a program's time, memory, a cable that is moved |
 | `bad` | what a mesh cannot work with, and what its machines are to say |
 | `causes`, `uncontrolled` | what goes wrong: no device, a port that is taken, an impostor, …; and with a control server |
+| `signers` | certificates that two owners have to sign |
 | `onions` | a Tor network of the laboratory's own; what is different with it |
 | `headscale`, `controlled` | a control server of the fleet's own; what is different with one |
 

@@ -281,10 +281,7 @@ def key_lost(rig):
     others = ("p0", "p1")
     name = rig.session("slow.py", others)
     rig.runs(name, others)
-    machine = rig.lab["p2"]
-    machine.run(["rm", f"/var/lib/e3/mesh/{rig.backend}/key"])
-    machine.run(["systemctl", "restart", "e3-agent"])
-    rig.waits_for("p2", "needs-approval")
+    key_gone(rig, "p2")
     rig.joined(["p2"])
     rig.must_be_good(name, others)
     rig.must_be_good(rig.session())
@@ -293,15 +290,19 @@ def key_lost(rig):
 
 def expired(rig):
     """A machine whose certificate has expired says so, and is back as soon as there is a newer one."""
-    machine = rig.lab["p2"]
-    machine.run(["rm", f"/var/lib/e3/mesh/{rig.backend}/key"])
-    machine.run(["systemctl", "restart", "e3-agent"])
-    rig.waits_for("p2", "needs-approval")
+    key_gone(rig, "p2")
     rig.joined(["p2"], sign=("--for", "20s"))
     rig.waits_for("p2", "certificate-expired")
     rig.joined()
     rig.must_be_good(rig.session())
     return "good"
+
+
+def key_gone(rig, name):
+    """A machine has lost its key, and made another one, which nobody lets in."""
+    rig.lab[name].run(["rm", f"/var/lib/e3/mesh/{rig.backend}/key"])
+    rig.lab[name].run(["systemctl", "restart", "e3-agent"])
+    rig.waits_for(name, "needs-approval")
 
 
 def revoked(rig):

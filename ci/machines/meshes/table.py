@@ -7,7 +7,7 @@ import time
 from ..cells import Violated, show
 from ..failure import LabError
 from ..lab import Lab
-from . import bad, cases, controlled, moving, onions, unchosen
+from . import bad, cases, controlled, moving, onions, signers, unchosen
 from .headscale import Controlled
 from .rig import Rig
 
@@ -85,6 +85,8 @@ def todo(backend, nat):
     if backend == "wireguard":
         # Only there is a second machine that all reach.
         return cases.TOLD if nat == "none" else [case for case in cases.TOLD if case is not cases.reserve]
+    if backend == "nebula":
+        return (*cases.CASES[:-2], signers.signed_by_two, *cases.CASES[-2:])
     return cases.RELAYED if backend == "link" else cases.CASES
 
 

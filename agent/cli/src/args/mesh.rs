@@ -111,6 +111,10 @@ pub struct MeshTor {
 /// `e3 mesh sign`
 #[derive(Debug, Args)]
 pub struct MeshSign {
+    /// Certificates that another signer has made, where heads need several signatures: signs them, and publishes those that have
+    /// enough. Several copies of one file are merged into the first
+    #[arg(value_name = "FILE", conflicts_with_all = ["seconds", "watch"])]
+    pub files: Vec<PathBuf>,
     /// For how long a certificate is good, such as 90d or 12h
     #[arg(long = "for", value_name = "TIME", default_value = "90d", value_parser = lifetime)]
     pub seconds: u64,

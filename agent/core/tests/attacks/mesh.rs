@@ -50,6 +50,35 @@ fn a_certificate_that_the_fleet_has_not_signed_is_refused() {
 }
 
 #[test]
+fn a_certificate_needs_as_many_keys_as_a_head_each_counted_once() {
+    let mut root = trust().root;
+    root.head = role(&["head", "head-b", "head-c"], 2);
+    let alice = key("alice").public();
+    let open = |bytes: &[u8]| MeshGrant::open(bytes, &root, &alice, "nebula");
+    for two in [["head", "head-b"], ["head-c", "head"], ["head-b", "head-c"]] {
+        assert_eq!(open(&bytes(&grant(), &two)), Ok(grant()));
+    }
+    // One of them; with a stranger, the party itself, or a key of another role.
+    let mut partial = vec![bytes(&grant(), &["head"])];
+    partial.extend(["mallory", "alice", "release"].map(|other| bytes(&grant(), &["head", other])));
+    // The same one twice, by two names.
+    let mut twice: serde_json::Value = serde_json::from_slice(&partial[0]).unwrap();
+    let mut again = twice["signatures"][0].clone();
+    again["keyid"] = public("head-b").to_string().into();
+    twice["signatures"].as_array_mut().unwrap().push(again);
+    partial.push(twice.to_string().into_bytes());
+    for bytes in partial {
+        assert_eq!(
+            open(&bytes),
+            Err(EnvelopeError::Threshold {
+                valid: 1,
+                threshold: 2
+            })
+        );
+    }
+}
+
+#[test]
 fn a_certificate_of_another_party_backend_or_fleet_is_refused() {
     let of = |change: fn(&mut MeshGrant)| {
         let mut grant = grant();

@@ -109,6 +109,10 @@ pub(super) async fn run(args: &FleetAccept, global: &Global) -> Result<Answer, E
             for why in &admitted.refused {
                 let _ = writeln!(text, "\nwarning: {why}");
             }
+            if let Some(waits) = &admitted.waits {
+                json["waiting"] = waits.json();
+                text += &waits.text();
+            }
         }
         // They are in fleet.toml all the same, and whoever can may do the rest.
         Err(error) if !added.is_empty() && is_for_others(&error) => {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use e3_core::document::Mesh;
 use e3_core::key::{PublicKey, SecretKey};
@@ -15,6 +16,7 @@ use super::grants;
 use crate::commands::fleet::publish::{LIFETIME, publish};
 use crate::commands::fleet::{Enrolled, OpenFleet, Standing};
 use crate::error::Error;
+use crate::manifest::text::word;
 
 /// What the parties of a fleet say of their keys on one mesh.
 pub(crate) struct Known {
@@ -53,9 +55,52 @@ pub(crate) struct Admitted {
     pub(crate) names: BTreeSet<String>,
     /// Who was not, and why; each a sentence.
     pub(crate) refused: BTreeSet<String>,
+    /// Whose certificates wait for more signatures.
+    pub(crate) waits: Option<Waits>,
+}
+
+/// Certificates that need more signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// Where they are.
+    pub(crate) file: PathBuf,
+    /// For whom.
+    pub(crate) names: BTreeSet<String>,
+    /// How many keys have signed the one that fewest have signed.
+    pub(crate) signed: usize,
+    /// How many must.
+    pub(crate) threshold: usize,
+}
+
+impl Waits {
+    /// For people: what to do.
+    pub(crate) fn text(&self) -> String {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let file = word(&self.file);
+        let Self {
+            signed, threshold, ..
+        } = self;
+        format!(
+            "not in yet: {}; {signed} of {threshold} head keys have signed. The certificates wait in {file}\n\
+             Hand it to the other signers; each runs `e3 mesh sign {file}`.\n",
+            names.join(", ")
+        )
+    }
+
+    /// For scripts.
+    pub(crate) fn json(&self) -> Value {
+        json!({"file": self.file, "names": self.names, "valid": self.signed, "threshold": self.threshold})
+    }
 }
 
 impl Admitted {
+    /// Takes over what came of something else.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.names.extend(other.names);
+        self.refused.extend(other.refused);
+        self.waits = other.waits;
+    }
+
     /// For people: a line for each.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -65,12 +110,19 @@ impl Admitted {
         for why in &self.refused {
             let _ = writeln!(text, "not let in: {why}");
         }
+        if let Some(waits) = &self.waits {
+            text += &waits.text();
+        }
         text
     }
 
     /// For scripts.
     pub(crate) fn json(&self) -> Value {
-        json!({"signed": self.names, "refused": self.refused})
+        let mut json = json!({"signed": self.names, "refused": self.refused});
+        if let Some(waits) = &self.waits {
+            json["waiting"] = waits.json();
+        }
+        json
     }
 }
 
@@ -97,8 +149,7 @@ pub(crate) async fn everybody(
     };
     for plan in fleet.head()?.meshes.clone() {
         if let Backend::Nebula(nebula) = &plan.backend {
-            let signed = grants::sign(fleet, key, nebula, parties, seconds).await?;
-            admitted.names.extend(signed);
+            admitted.add(grants::sign(fleet, key, nebula, parties, seconds).await?);
         }
     }
     Ok(admitted)

@@ -8,6 +8,7 @@ mod grants;
 mod link;
 mod set;
 mod sign;
+mod waiting;
 
 pub(super) use self::set::{certificate, take_out};
 
