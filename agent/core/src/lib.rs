@@ -73,6 +73,7 @@
 //! | missing trust state | rollback | 12 | [`trust::floor::found`] | `state::missing_trust_state_is_no_first_boot` `state::trust_state_survives_a_restart_unchanged` |
 //! | an edited journal | – | 13 | [`journal::Tail::verify`] | `state::a_journal_that_was_edited_does_not_verify` |
 //! | unknown or doubled fields, numbers out of range | – | 2, 3 | [`document::Document::check`] | `documents::unknown_fields_in_a_payload_are_refused` `documents::a_field_that_occurs_twice_is_refused` `documents::integers_out_of_range_are_refused` |
+//! | something that is newer than its reader | – | 2, 11 | [`document`] | `documents::what_is_new_and_not_used_is_not_written` `documents::a_head_that_uses_something_new_is_refused_whole_and_the_one_without_it_is_taken` |
 //! | texts that act on an owner's terminal | – | 3 | [`text`] | `documents::texts_that_act_on_a_terminal_are_refused_in_documents` `documents::a_failure_in_another_partys_words_is_shown_on_one_line` `documents::an_error_about_a_strangers_document_does_not_repeat_its_control_characters` `documents::a_failure_too_long_or_of_nobody_is_refused_in_documents` |
 //! | a program outside its folder | – | 3 | [`document::file_name_is_safe`] | `documents::a_program_cannot_leave_its_folder` |
 //! | a party that votes twice | – | 1 | [`document::Session`] | `documents::a_party_named_twice_is_refused` |

@@ -3,6 +3,26 @@
 //!
 //! What a document means for a machine (does it count, is it current, may it run) is not decided
 //! here but in [`crate::trust`] and [`crate::session`].
+//!
+//! # Newer and older ones
+//!
+//! A reader takes a document whole or not at all. A field, or a word in a place for one of several, that it does not know makes
+//! it refuse all of it: whoever skipped what he does not know would carry out half of what was signed, and it may be the half that
+//! forbids something. The `v1` in the payload type stands for what the fields that are there mean; were that to change, it would be
+//! `v2`, which an older reader refuses by its type.
+//!
+//! So that this keeps nobody out without need, every field that was added later is optional, and is not written unless it is used. A
+//! newer `e3` writes heads that older agents take, until its owner chooses something that they do not know, such as another mesh;
+//! and a newer agent's presence is taken by an older hub, until it has something new to tell. What follows:
+//!
+//! - **First the hub and the owner's command, then the agents, and then what is new.** `e3 fleet status` says which agent each party
+//!   runs. The order matters: it is the head that names the agents' release, so an agent that cannot read the head is not
+//!   updated by it either.
+//! - An agent that refuses a head stays with the last one that it has taken (rule 11): it is in its mesh, ends what runs, and may
+//!   start what that head names until it expires. The refusal is in its journal, with the field that it does not know.
+//! - It takes the next head that it can read, whose counter is higher as always. So whoever was too quick takes back what is new
+//!   (`e3 mesh drop`), updates the agents, and chooses it again.
+//! - A hub that refuses a presence goes on with the last one that it has taken; the machine's own log says so.
 
 mod enrolment;
 mod head;

@@ -7,6 +7,7 @@ use e3_core::document::{
     Session, Timings,
 };
 use e3_core::envelope::Envelope;
+use e3_core::mesh::{Backend, Plan, Roster};
 use e3_core::session::{Failure, Reason};
 use e3_core::trust::Refusal;
 use serde_json::{Value, json};
@@ -70,6 +71,75 @@ fn unknown_fields_in_a_payload_are_refused() {
     assert!(reads::<Session>("session", &session));
     session["run_as_root"] = json!(true);
     assert!(!reads::<Session>("session", &session));
+}
+
+#[test]
+fn what_is_new_and_not_used_is_not_written() {
+    let fields = |document: Value| -> Vec<String> {
+        let mut fields: Vec<_> = document.as_object().unwrap().keys().cloned().collect();
+        fields.sort_unstable();
+        fields
+    };
+    // What the first readers knew. Who adds a field leaves these lists alone, and the field out where it is not used.
+    assert_eq!(
+        fields(serde_json::to_value(head(&trust(), 1)).unwrap()),
+        [
+            "counter", "epoch", "expires", "fleet", "root", "sessions", "signed"
+        ]
+    );
+    assert_eq!(
+        fields(serde_json::to_value(presence(1)).unwrap()),
+        [
+            "addresses",
+            "agent",
+            "counter",
+            "fleet",
+            "head",
+            "name",
+            "owner",
+            "party",
+            "root",
+            "sessions",
+            "signed"
+        ]
+    );
+    let plan = Plan {
+        anchors: Vec::new(),
+        direct: false,
+        backend: Backend::Wireguard(Roster::default()),
+    };
+    assert_eq!(
+        serde_json::to_value(plan).unwrap(),
+        json!({"anchors": [], "backend": {"name": "wireguard"}})
+    );
+}
+
+#[test]
+fn a_head_that_uses_something_new_is_refused_whole_and_the_one_without_it_is_taken() {
+    let mut trust = trust();
+    let plain = |counter| serde_json::to_value(head(&trust, counter)).unwrap();
+    let newer: [fn(&mut Value); 3] = [
+        |head| head["curfew"] = json!("22:00"),
+        |head| {
+            head["meshes"] =
+                json!([{"anchors": [], "backend": {"name": "wireguard", "quantum": true}}])
+        },
+        |head| head["meshes"] = json!([{"anchors": [], "backend": {"name": "pigeon"}}]),
+    ];
+    let refused = newer.map(|change| {
+        let mut head = plain(2);
+        change(&mut head);
+        raw("head", &head.to_string(), &["head"])
+    });
+    let taken = raw("head", &plain(3).to_string(), &["head"]);
+    for bytes in refused {
+        let before = trust.clone();
+        let error = trust.accept_head(&bytes, at(0)).unwrap_err().to_string();
+        assert!(error.contains("head"), "{error}");
+        assert_eq!(trust, before);
+    }
+    trust.accept_head(&taken, at(0)).unwrap();
+    assert_eq!(trust.head.unwrap().counter, 3);
 }
 
 #[test]
