@@ -14,6 +14,7 @@
 //! | [`update`] | how an agent replaces itself, as a state machine |
 //! | [`mesh`] | what the parties meet on: plan, addresses, keys |
 //! | [`degraded`] | why a party takes no new session (rule 11) |
+//! | [`checkup`] | what somebody found who looked for what is wrong with a machine |
 //! | [`pack`] | programs as bytes |
 //! | [`text`] | texts of strangers, fit for a terminal |
 //! | [`schema`] | JSON schemas of all documents |
@@ -86,6 +87,9 @@
 //! | two meshes whose daemons would be in each other's way | – | – | [`document::Document::check`] | `mesh::two_meshes_that_need_the_same_daemon_are_not_asked_of_a_machine` |
 //! | a request for a key to the mesh in another party's name, of another fleet, or of another time | replay | 2, 10 | [`mesh::MeshKeyRequest::open`] | `mesh::a_key_to_the_mesh_is_asked_for_by_the_party_itself_and_now` |
 //! | settings for a mesh's daemon inside endpoints, keys or certificates | – | 3 | [`document::Document::check`] | `mesh::nothing_of_a_mesh_becomes_a_setting_of_its_daemon` |
+//! | a request to a machine repeated, exchanged, of another time or fleet, or to another machine | replay | 8, 10 | [`trust::Asked::judge`] | `requests::a_request_is_answered_once` `requests::a_request_to_another_machine_or_of_another_fleet_is_not_answered` `requests::a_request_of_another_time_gets_nothing_but_the_time` |
+//! | a question from somebody whom the machine's owner has not named | – | 7, 9 | [`trust::Asked::judge`] | `requests::a_machine_answers_its_own_owner_and_whom_its_owner_names` `requests::a_stranger_and_a_key_that_the_root_has_dropped_get_no_answer` |
+//! | a flood of questions, or an endless one | endless data | 3 | [`trust::Asked::judge`] | `requests::a_flood_of_requests_is_answered_slowly_and_takes_nothing_from_others` `requests::an_endless_request_or_answer_is_refused` |
 //! | an agent that was never checked | arbitrary installation | 9 | [`update::step`] | `update::a_binary_is_not_run_before_it_was_checked` `update::a_binary_that_fails_its_self_check_is_not_started_once` |
 //! | an agent that does not start, released again | – | 9 | [`update::step`] | `update::a_binary_that_does_not_start_is_taken_back_and_never_tried_again` `update::a_binary_that_cannot_reach_its_hub_is_not_committed` `update::a_binary_that_worked_once_and_has_failed_since_is_never_run_again` `update::what_was_wrong_is_over_when_the_newest_release_is_what_runs` `update::a_reboot_or_a_release_that_is_taken_back_is_no_failure` |
 //! | an older agent | rollback | 5, 9 | [`trust::Trust::accept_release`] | `update::an_older_release_is_not_tried` `update::what_an_older_release_has_brought_is_not_tried_after_a_newer_one` `update::the_owners_own_newer_agent_is_not_replaced_by_an_older_release` |
@@ -98,6 +102,7 @@
 //! Histories that nobody thought of are generated in `agent/core/tests/properties.rs`, whole fleets in
 //! which agents, programs and links die in `agent/testkit/src/sim`.
 
+pub mod checkup;
 pub mod degraded;
 pub mod digest;
 pub mod document;

@@ -35,5 +35,9 @@ pub const ROOT_STEPS: u64 = 1024;
 pub const HEAD_SESSIONS: usize = 256;
 /// A failure's reason as JSON: a handful of texts of 300 characters.
 pub const REASON: usize = 8 * 1024;
+/// A request to a machine: a few hundred bytes, and some room.
+pub const REQUEST: usize = 4096;
+/// What a machine reports to whoever has asked it, as JSON.
+pub const REPORT: usize = 64 * 1024;
 /// One frame between two agents.
 pub const FRAME: usize = 128 * 1024;

@@ -7,7 +7,8 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use crate::document::{
-    Document, Enrolment, Head, Invite, Presence, Ready, Receipt, Release, Root, Session, Withdrawal,
+    Document, Enrolment, Head, Invite, PartyAnswer, PartyRequest, Presence, Ready, Receipt,
+    Release, Root, Session, Withdrawal,
 };
 use crate::envelope;
 use crate::mesh::{MeshGrant, MeshKeyRequest};
@@ -24,6 +25,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         document::<Invite>(),
         document::<MeshGrant>(),
         document::<MeshKeyRequest>(),
+        document::<PartyAnswer>(),
+        document::<PartyRequest>(),
         document::<Presence>(),
         document::<Ready>(),
         document::<Receipt>(),

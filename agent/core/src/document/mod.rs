@@ -30,6 +30,7 @@ mod presence;
 mod ready;
 mod receipt;
 mod release;
+mod request;
 mod root;
 mod session;
 mod withdrawal;
@@ -42,6 +43,7 @@ pub use presence::{MESH_ENDPOINTS, Mesh, Presence, Progress, SessionPresence};
 pub use ready::{Machine, Ready};
 pub use receipt::{Comparison, Exit, Outcome, OutputHash, Receipt, Timings};
 pub use release::{Binary, Release};
+pub use request::{Ask, AskRefusal, FRESH, LINES, PartyAnswer, PartyRequest, Report};
 pub use root::{Role, RoleName, Root};
 pub use session::{
     Consent, Deadlines, Limits, Module, Mpyc, OutputRule, Party, Program, Session,

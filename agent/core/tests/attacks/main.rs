@@ -11,6 +11,7 @@ mod documents;
 mod mesh;
 mod policy;
 mod readiness;
+mod requests;
 mod sessions;
 mod signatures;
 mod sizes;

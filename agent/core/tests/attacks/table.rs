@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 const DOCUMENTATION: &str = include_str!("../../src/lib.rs");
 
 /// Every file of attacks; `every_file_of_attacks_is_listed` keeps it whole.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("chain", include_str!("chain.rs")),
     ("current", include_str!("current.rs")),
     ("documents", include_str!("documents.rs")),
     ("mesh", include_str!("mesh.rs")),
     ("policy", include_str!("policy.rs")),
     ("readiness", include_str!("readiness.rs")),
+    ("requests", include_str!("requests.rs")),
     ("sessions", include_str!("sessions.rs")),
     ("signatures", include_str!("signatures.rs")),
     ("sizes", include_str!("sizes.rs")),
