@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Bytes;
 use e3_core::digest::Digest;
+use e3_core::key::PublicKey;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -144,6 +145,13 @@ impl Subscribers {
     /// A party's new presence: its envelope on one line.
     pub(crate) fn presence(&self, data: &[u8]) -> usize {
         lock(&self.0).tell(Topics::PRESENCE, &frame("presence", data), |_| true)
+    }
+
+    /// Somebody asks a party something. It goes to all who follow heads, as agents do: an older hub would refuse a topic that it
+    /// does not know.
+    pub(crate) fn asked(&self, party: &PublicKey) -> usize {
+        let data = format!("{{\"party\":\"{party}\"}}");
+        lock(&self.0).tell(Topics::HEAD, &frame("request", data.as_bytes()), |_| true)
     }
 
     /// A comment to one in `of`, so that all get one within `of` calls and never all at once.

@@ -27,6 +27,8 @@
 //! receipts/<manifest>/<i>.json   the first receipt of party i
 //! presence/<did:key…>.json       the newest presence of a party
 //! mesh/<backend>/<did:key…>.json the newest certificate of a party's key on a mesh
+//! requests/<did:key…>.json       what an owner asks a party, for some minutes
+//! answers/<did:key…>.json        what the party has answered, sealed to who has asked
 //! parties/<did:key…>.json        {"enrolment": envelope, "invite": envelope}
 //! invites/<invite>.json          {"party": "did:key…"}: who used it
 //! ```

@@ -84,6 +84,16 @@ pub(crate) fn presence(party: &PublicKey) -> Path {
     Path::from(format!("presence/{party}.json"))
 }
 
+/// What somebody asks the party.
+pub(crate) fn request(party: &PublicKey) -> Path {
+    Path::from(format!("requests/{party}.json"))
+}
+
+/// What the party has answered to that.
+pub(crate) fn party_answer(party: &PublicKey) -> Path {
+    Path::from(format!("answers/{party}.json"))
+}
+
 pub(crate) fn grant(Backend(backend): &Backend, party: &PublicKey) -> Path {
     Path::from(format!("mesh/{backend}/{party}.json"))
 }

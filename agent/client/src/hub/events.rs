@@ -2,6 +2,7 @@
 //! once. Whoever loses the stream polls; nothing depends on an event arriving.
 
 use e3_core::digest::Digest;
+use e3_core::key::PublicKey;
 use e3_core::limits;
 use serde::Deserialize;
 
@@ -43,6 +44,8 @@ pub enum HubEvent {
     },
     /// The envelope of a presence.
     Presence(Vec<u8>),
+    /// Somebody asks this party something. Told to whoever wants heads.
+    Asked(PublicKey),
 }
 
 /// An open stream.
@@ -166,6 +169,15 @@ impl Events {
                     manifest: place.manifest,
                     party: place.party,
                 }))
+            }
+            "request" => {
+                #[derive(Deserialize)]
+                struct To {
+                    party: PublicKey,
+                }
+                let to: To =
+                    serde_json::from_str(&data).map_err(|error| malformed(&error.to_string()))?;
+                Ok(Some(HubEvent::Asked(to.party)))
             }
             // A later hub may know more.
             _ => Ok(None),

@@ -149,6 +149,18 @@ impl Hub {
             .await
     }
 
+    /// What somebody asks a party, if somebody has asked it lately.
+    pub async fn request(&self, party: &PublicKey) -> Result<Option<Vec<u8>>, HubError> {
+        self.optional(&format!("requests/{party}.json"), limits::REQUEST as u64)
+            .await
+    }
+
+    /// What a party has answered to the request that the hub has for it, if it has.
+    pub async fn answer(&self, party: &PublicKey) -> Result<Option<Vec<u8>>, HubError> {
+        self.optional(&format!("answers/{party}.json"), limits::ENVELOPE as u64)
+            .await
+    }
+
     /// The newest certificate of a party's key on a mesh, if there is one.
     pub async fn grant(
         &self,

@@ -101,6 +101,23 @@ impl Hub {
         .await
     }
 
+    /// Leaves a request for a party.
+    pub async fn put_request(&self, party: &PublicKey, request: Vec<u8>) -> Result<(), HubError> {
+        self.send(
+            Method::PUT,
+            &format!("requests/{party}.json"),
+            request,
+            None,
+        )
+        .await
+    }
+
+    /// Leaves a party's answer to the request that the hub has for it.
+    pub async fn put_answer(&self, party: &PublicKey, answer: Vec<u8>) -> Result<(), HubError> {
+        self.send(Method::PUT, &format!("answers/{party}.json"), answer, None)
+            .await
+    }
+
     /// Publishes a certificate for a party's key on a mesh.
     pub async fn put_grant(
         &self,

@@ -18,6 +18,7 @@ mod pure;
 mod read;
 mod receipt;
 mod refusal;
+mod request;
 mod root;
 mod withdraw;
 
@@ -63,6 +64,8 @@ pub(crate) struct Hub {
     listing: listing::Cache,
     page: page::Cache,
     pace: pace::Pace,
+    /// Of questions to parties, by who asks.
+    asking: pace::Pace,
     /// Bytes of request bodies that may still be taken into memory.
     bodies: Arc<Semaphore>,
     /// How often each signed document has been stored by this process under another name.
@@ -96,6 +99,7 @@ impl Hub {
             listing: listing::Cache::default(),
             page: page::Cache::default(),
             pace: pace::Pace::default(),
+            asking: pace::Pace::default(),
             copies: Mutex::default(),
         }
     }
@@ -131,6 +135,11 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         )
         .route("/presence/{name}", get(read::presence).put(presence::write))
         .route("/mesh/{backend}/{name}", get(read::grant).put(grant::write))
+        .route("/requests/{name}", get(request::read).put(request::write))
+        .route(
+            "/answers/{name}",
+            get(request::read_answer).put(request::answer),
+        )
         .route("/parties/{name}", get(read::party))
         .route("/invites/{name}", get(read::invite))
         .route(

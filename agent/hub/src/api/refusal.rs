@@ -89,6 +89,18 @@ pub(crate) enum Refusal {
     TooManyKeys,
     #[error("The mesh's control server does not help.")]
     Control,
+    #[error("The request to the party is refused: {0}.")]
+    PartyRequest(EnvelopeError),
+    #[error(
+        "The request to the party was signed more than five minutes before or after the hub's clock says."
+    )]
+    StaleRequest,
+    #[error("This owner asks parties too often.")]
+    TooManyRequests,
+    #[error("Nobody has asked this party that.")]
+    Unasked,
+    #[error("The party has answered this already.")]
+    Answered,
     #[error("The enrolment is refused: {0}.")]
     Enrolment(EnvelopeError),
     #[error("The invite expired at {0}.")]
@@ -269,6 +281,27 @@ impl Refusal {
                 "control-server",
                 "Check that it runs and that the hub's key to it is good; the hub's log says more.",
             ),
+            Self::PartyRequest(_) => (
+                S::FORBIDDEN,
+                "party-request-refused",
+                "Ask with the key of an owner of this fleet.",
+            ),
+            Self::StaleRequest => (
+                S::FORBIDDEN,
+                "request-stale",
+                "Set this machine's clock, or the hub's.",
+            ),
+            Self::TooManyRequests => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "Wait some seconds.",
+            ),
+            Self::Unasked => (
+                S::FORBIDDEN,
+                "unasked",
+                "An answer fits the newest request to its party.",
+            ),
+            Self::Answered => (S::CONFLICT, "answered", "The first answer stands."),
             Self::Enrolment(_) => (
                 S::FORBIDDEN,
                 "enrolment-refused",

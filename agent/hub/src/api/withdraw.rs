@@ -44,6 +44,8 @@ pub(super) async fn write(
         let created = hub.store.create(&names::withdrawn(&invite), bytes).await?;
         if let Some((party, _)) = used {
             hub.store.remove(&names::presence(&party)).await?;
+            hub.store.remove(&names::request(&party)).await?;
+            hub.store.remove(&names::party_answer(&party)).await?;
             hub.store.remove(&names::party(&party)).await?;
             tracing::info!(%party, "is no party any more");
         }

@@ -11,6 +11,7 @@ mod keys;
 mod machines;
 mod publish;
 mod push;
+mod requests;
 mod stored;
 mod survive;
 mod tailnet;
