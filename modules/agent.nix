@@ -98,6 +98,14 @@ in
         description = "Whether the agent replaces itself by what the fleet's release keys have signed.";
       };
       trial_seconds = nullable types.ints.positive "Seconds that a new agent must work before it stays.";
+      answers =
+        nullable
+          (types.enum [
+            "owner"
+            "signers"
+            "nobody"
+          ])
+          "Who may ask this machine from afar who it is, what is wrong with it, and what its agent has logged.";
       metrics = nullable endpoint "Where to show metrics besides the socket, as ${address}; choose an address of the mesh.";
     };
 

@@ -43,6 +43,11 @@ impl Place {
         let routes = routes.collect();
         Self { addresses, routes }
     }
+
+    /// Whether there is a way to other networks.
+    pub fn has_way_out(&self) -> bool {
+        !self.routes.is_empty()
+    }
 }
 
 /// The device and the gateway of a line about the way out; proc(5), `/proc/net/route`.

@@ -33,7 +33,7 @@ use crate::pulse::{self, Pulse};
 use crate::session::driver::Command;
 use crate::shared::Shared;
 use crate::update::{Entered, Updater};
-use crate::{fitness, housekeeping, mesh, metrics, moves, presence, sync, update};
+use crate::{asked, fitness, housekeeping, mesh, metrics, moves, presence, sync, update};
 
 /// How often files that cannot be used are looked at again.
 const RECHECK: Duration = Duration::from_secs(2);
@@ -74,7 +74,7 @@ pub async fn run(
         gauge.starts(shared.clone());
         let updater = Updater::open(&settings.state, config.to_owned(), entered);
         let _ = up.set(updater.clone());
-        serve(shared, listener, updater, &pulse).await
+        serve(shared, listener, updater, &pulse, config).await
     };
     tokio::select! {
         result = work => result,
@@ -140,6 +140,7 @@ async fn serve(
     listener: TcpListener,
     updater: Updater,
     pulse: &Pulse,
+    config: &Path,
 ) -> Result<Ended, AgentError> {
     shared.links.spawn(listen::listen(
         listener,
@@ -152,6 +153,7 @@ async fn serve(
     tokio::spawn(presence::run(shared.clone()));
     tokio::spawn(mesh::run(shared.clone()));
     tokio::spawn(moves::run(shared.clone()));
+    tokio::spawn(asked::run(shared.clone(), config.to_owned()));
     let (inputs, mut incoming) = mpsc::channel(64);
     let (heads, mut new_heads) = mpsc::channel(4);
     housekeeping::tidy(&shared);

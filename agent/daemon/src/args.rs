@@ -52,6 +52,12 @@ pub enum Command {
         /// The session's name, or its manifest's digest.
         session: String,
     },
+    /// Look for what is missing or wrong on this machine, and say what to do. For root, or whoever sits before it.
+    Doctor {
+        /// A Python module that your programs need, besides MPyC (repeatable).
+        #[arg(long = "module", value_name = "NAME")]
+        modules: Vec<String>,
+    },
     /// Collect what somebody who helps needs to know, without secrets, in one tar file.
     SupportBundle {
         /// The file, which must not exist.

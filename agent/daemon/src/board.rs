@@ -31,6 +31,8 @@ pub struct Board {
     /// Rule 10: no signed time that was verified is later.
     clock: Clock,
     changed: watch::Sender<u64>,
+    /// For how many seconds more this machine shows which one it is. The fleet need not hear of it.
+    identifying: watch::Sender<Option<u32>>,
 }
 
 /// Where trouble comes from; each source has its own, and the first is told.
@@ -142,6 +144,7 @@ impl Default for Board {
             })),
             clock: Clock::default(),
             changed: watch::Sender::new(0),
+            identifying: watch::Sender::new(None),
         }
     }
 }
@@ -181,6 +184,21 @@ impl Board {
     /// Wakes whenever something changes that people or the fleet should hear of.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Has the machine show which one it is, for so many seconds more.
+    pub fn identifies(&self, seconds: Option<u32>) {
+        self.identifying.send_replace(seconds);
+    }
+
+    /// Whether it does.
+    pub fn identifying(&self) -> Option<u32> {
+        *self.identifying.borrow()
+    }
+
+    /// Wakes whenever that changes.
+    pub fn identifications(&self) -> watch::Receiver<Option<u32>> {
+        self.identifying.subscribe()
     }
 
     /// Says how far the agent has come.

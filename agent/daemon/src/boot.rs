@@ -17,7 +17,7 @@ use e3_core::key::SecretKey;
 use e3_core::time::Time;
 use e3_core::trust::{PresenceCounter, Trust};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::board::{Board, Source};
 use crate::config::Settings;
@@ -177,6 +177,7 @@ async fn attempt(
         links,
         sessions: Sessions::default(),
         board: board.clone(),
+        asked: Notify::new(),
         outbox: Outbox::default(),
         settings: settings.clone(),
         ledger,
@@ -321,7 +322,7 @@ async fn tell_fleet(settings: &Settings, board: &Board) {
 }
 
 /// Rule 10: never earlier than this agent was built, if the build says when that was.
-fn built() -> Time {
+pub(crate) fn built() -> Time {
     let epoch = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
     epoch.map_or(Time::MIN, Time::from_unix)
 }

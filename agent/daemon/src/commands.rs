@@ -26,6 +26,8 @@ pub struct Answer {
     pub json: Value,
     /// For people.
     pub text: String,
+    /// Whether the news is bad: the exit code says so.
+    pub is_bad: bool,
 }
 
 /// `e3-agent status`
@@ -36,6 +38,7 @@ pub async fn status(settings: &Settings) -> Result<Answer, AgentError> {
         source,
     })?;
     let mut answer = Answer {
+        is_bad: false,
         json: serde_json::to_value(&status).unwrap_or_default(),
         text: status.screen(),
     };
@@ -60,6 +63,7 @@ pub fn journal_verify(settings: &Settings) -> Result<Answer, AgentError> {
         tail.sequence, tail.digest
     );
     Ok(Answer {
+        is_bad: false,
         json: json!({ "lines": tail.sequence, "last": tail.digest, "whole": true }),
         text,
     })
@@ -75,6 +79,7 @@ pub fn policy_show(settings: &Settings) -> Result<Answer, AgentError> {
     let Some((path, join)) = Join::find(&settings.join)? else {
         let text = "There is no join file yet, so there is no owner and no policy.\n".to_owned();
         return Ok(Answer {
+            is_bad: false,
             json: Value::Null,
             text,
         });
@@ -82,6 +87,7 @@ pub fn policy_show(settings: &Settings) -> Result<Answer, AgentError> {
     let policy = join.policy(&settings.policy, &path)?;
     let text = toml::to_string_pretty(&policy).unwrap_or_default();
     Ok(Answer {
+        is_bad: false,
         json: serde_json::to_value(&policy).unwrap_or_default(),
         text,
     })
@@ -103,6 +109,7 @@ pub fn result(settings: &Settings, session: &str) -> Result<Answer, AgentError> 
     let stdout = files::read_bounded(&folder.path("stdout"), limit)?;
     let text = String::from_utf8_lossy(&stdout).into_owned();
     Ok(Answer {
+        is_bad: false,
         json: json!({ "manifest": manifest, "stdout": text }),
         text,
     })
@@ -148,6 +155,7 @@ pub fn self_check() -> Result<Answer, AgentError> {
     };
     let text = format!("self-check passed: keys, signatures, TLS, files; the clock is {clock}\n");
     Ok(Answer {
+        is_bad: false,
         json: json!({ "passed": true, "clock": clock, "target": target() }),
         text,
     })

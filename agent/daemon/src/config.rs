@@ -10,6 +10,7 @@ use std::time::Duration;
 use e3_client::files;
 use e3_client::index::{IndexError, IndexUrl};
 use e3_core::limits;
+use e3_core::trust::Answers;
 use serde::Deserialize;
 
 use crate::import::source::Source;
@@ -41,6 +42,7 @@ struct Fragment {
     unfiltered: Option<bool>,
     update: Option<bool>,
     trial_seconds: Option<u64>,
+    answers: Option<Answers>,
     metrics: Option<String>,
     wifi: Option<Format>,
     import: Option<Vec<Source>>,
@@ -80,6 +82,8 @@ pub struct Settings {
     pub update: bool,
     /// How long a new agent must work before it stays. Default 10 minutes.
     pub trial: Duration,
+    /// Who may ask this machine from afar who it is, what is wrong with it and what it has logged. Default `owner`.
+    pub answers: Answers,
     /// Where to show metrics besides the socket in `run`: an address of the mesh, whose firewall says
     /// who may read them. Default nowhere, `""`.
     pub metrics: Option<SocketAddr>,
@@ -198,6 +202,7 @@ impl Settings {
             update: file.update.unwrap_or(true),
             // A trial of nothing would prove nothing.
             trial: Duration::from_secs(file.trial_seconds.unwrap_or(limits::TRIAL).clamp(1, MONTH)),
+            answers: file.answers.unwrap_or_default(),
             metrics,
             wifi: file.wifi.unwrap_or_default(),
             import,

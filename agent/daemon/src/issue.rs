@@ -49,9 +49,11 @@ pub fn path(run: &Path) -> PathBuf {
 /// Keeps the file as it should be, for ever.
 pub async fn run(board: Board, run: PathBuf) {
     let (path, mut changes) = (path(&run), board.subscribe());
+    let mut identifications = board.identifications();
     let mut written = String::new();
     loop {
         changes.borrow_and_update();
+        identifications.borrow_and_update();
         let text = text(&board);
         if text != written {
             match files::write_volatile(&path, text.as_bytes()) {
@@ -65,7 +67,11 @@ pub async fn run(board: Board, run: PathBuf) {
                 }
             }
         }
-        if changes.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = changes.changed() => changed,
+            changed = identifications.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
@@ -79,6 +85,11 @@ fn text(board: &Board) -> String {
         let _ = writeln!(text, "{words}");
     };
     let name = known.name.as_ref().map_or("party", |name| name.as_str());
+    if let Some(seconds) = board.identifying() {
+        line(&format!(
+            ">>> This is the machine that was asked for. ({seconds} s) <<<"
+        ));
+    }
     match (&known.party, &known.fleet) {
         (Some(party), Some(fleet)) => line(&format!("E3 {name} of {fleet}, {}", party.short())),
         (Some(party), None) => line(&format!("E3 {}", party.short())),
@@ -112,7 +123,12 @@ fn text(board: &Board) -> String {
             session.standing()
         ));
     }
-    text + "\n"
+    // A terminal rings its bell.
+    text + if board.identifying().is_some() {
+        "\x07\n"
+    } else {
+        "\n"
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +177,14 @@ mod tests {
         });
         insta::assert_snapshot!("fresh", text(&fresh));
         insta::assert_snapshot!("working", text(&board()));
+        let asked = board();
+        asked.identifies(Some(60));
+        assert_eq!(
+            text(&asked),
+            ">>> This is the machine that was asked for. (60 s) <<<\n".to_owned()
+                + text(&board()).trim_end_matches('\n')
+                + "\n\x07\n"
+        );
     }
 
     /// However much happens, and what comes last is what stays.
@@ -196,6 +220,7 @@ mod tests {
                 detail: detail.clone(),
             }),
         );
+        board.identifies(Some(5));
         let writing = tokio::spawn(run(board, folder.path().to_owned()));
         let path = path(folder.path());
         while !path.exists() {
@@ -212,5 +237,9 @@ mod tests {
         let shown = String::from_utf8_lossy(&shown.stdout);
         assert!(shown.contains("alice of demo"), "{shown}");
         assert!(shown.contains(&detail), "{shown}");
+        assert!(
+            shown.contains("that was asked for") && shown.contains('\x07'),
+            "{shown:?}"
+        );
     }
 }

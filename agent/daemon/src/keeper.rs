@@ -208,21 +208,27 @@ impl Keeper {
         Ok(self.journal.append(now, subject, verdict, digest, detail)?)
     }
 
-    /// Adds a line for something of the hub's that the rules refuse, unless there are too many of them; returns the error.
-    fn refuse(&mut self, subject: &str, bytes: &[u8], error: TrustError) -> KeeperError {
+    /// Adds a line for something of the hub's that is refused, unless there are too many of them.
+    pub fn refused(
+        &mut self,
+        subject: &str,
+        bytes: &[u8],
+        detail: &str,
+    ) -> Result<(), KeeperError> {
         let digest = Digest::of(bytes);
-        let told = self
-            .refusals
-            .tell(Instant::now(), &digest, &format!("{subject}: {error}"));
-        let noted = match told {
-            Some(untold) => self.note(
-                subject,
-                "refused",
-                Some(digest),
-                &format!("{error}{untold}"),
-            ),
+        let told = format!("{subject}: {detail}");
+        match self.refusals.tell(Instant::now(), &digest, &told) {
+            Some(untold) => {
+                let detail = format!("{detail}{untold}");
+                self.note(subject, "refused", Some(digest), &detail)
+            }
             None => Ok(()),
-        };
+        }
+    }
+
+    /// The same for what the trust rules refuse; returns the error.
+    fn refuse(&mut self, subject: &str, bytes: &[u8], error: TrustError) -> KeeperError {
+        let noted = self.refused(subject, bytes, &error.to_string());
         noted.err().unwrap_or_else(|| error.into())
     }
 

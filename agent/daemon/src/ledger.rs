@@ -103,6 +103,11 @@ impl Ledger {
         self.folder.join("joined.json")
     }
 
+    /// Whom this machine has answered last.
+    pub fn asked(&self) -> PathBuf {
+        self.folder.join("asked.json")
+    }
+
     /// Root, head and floor.
     pub fn trust(&self) -> PathBuf {
         self.folder.join("trust.json")

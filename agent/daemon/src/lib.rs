@@ -14,6 +14,7 @@
 //! | [`update`] | the agent replaces itself |
 //! | [`board`], [`phase`], [`status`], [`issue`], [`dbus`], [`metrics`] | what is told to people and programs |
 //! | [`notify`], [`pulse`] | what is told to systemd |
+//! | [`doctor`], [`asked`] | what is wrong with this machine, for who sits before it and for its owner from afar |
 //! | [`support`] | a bundle for whoever helps |
 //! | [`reset`] | the owner's way out of lost trust state |
 
@@ -22,12 +23,14 @@
 pub mod address;
 pub mod agent;
 pub mod args;
+pub mod asked;
 pub mod board;
 pub mod book;
 pub mod boot;
 pub mod commands;
 pub mod config;
 pub mod dbus;
+pub mod doctor;
 pub mod enrol;
 pub mod error;
 pub mod fitness;

@@ -11,7 +11,7 @@ use e3_agent::commands::{self, Answer};
 use e3_agent::config::Settings;
 use e3_agent::error::AgentError;
 use e3_agent::update::{Entered, stage0};
-use e3_agent::{agent, import, logging, support, text};
+use e3_agent::{agent, doctor, import, logging, support, text};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The allocator of the C library that the released agent is linked with never gives back what one thread has allocated and
@@ -78,7 +78,11 @@ fn main() -> ExitCode {
             };
             // A closed pipe is the reader's business.
             let _ = std::io::stdout().write_all(shown.as_bytes());
-            ExitCode::SUCCESS
+            if answer.is_bad {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
         }
         Err(error) => fail(&args, &error),
     }
@@ -111,6 +115,7 @@ async fn act(args: &Args, settings: Settings, entered: Entered) -> Result<Done, 
         }
         Command::Policy(Policy::Show) => commands::policy_show(&settings),
         Command::Result { session } => commands::result(&settings, session),
+        Command::Doctor { modules } => Ok(doctor::doctor(&args.config, modules).await),
         Command::SupportBundle { file } => support::bundle(&args.config, file).await,
         Command::SelfCheck => commands::self_check(),
     };
@@ -133,8 +138,10 @@ fn settings(args: &Args) -> Result<Option<Settings>, AgentError> {
                 }
             })
         }
-        // It looks at them by itself: what is wrong with them belongs into the bundle.
-        (Err(_), Command::SupportBundle { .. }, _) => Ok(Some(Settings::default())),
+        // They look at them by themselves: what is wrong with them belongs into what they tell.
+        (Err(_), Command::SupportBundle { .. } | Command::Doctor { .. }, _) => {
+            Ok(Some(Settings::default()))
+        }
         (loaded, ..) => Ok(Some(loaded?)),
     }
 }

@@ -42,6 +42,7 @@ pub fn ask(ledger: &Ledger, confirm: Option<&str>) -> Result<Answer, AgentError>
     }
     files::write_private(&ledger.reset(), b"")?;
     Ok(Answer {
+        is_bad: false,
         json: json!({ "reset": "asked", "party": party }),
         text: "The agent takes this up within seconds if it runs, or when it starts; see `e3-agent status`.\n".to_owned(),
     })

@@ -7,7 +7,7 @@ use e3_client::hub::Hub;
 use e3_core::key::{PublicKey, SecretKey};
 use e3_core::mesh::Plan;
 use e3_core::trust::Policy;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::board::Board;
 use crate::config::Settings;
@@ -60,6 +60,8 @@ pub struct Parts {
     pub launcher: Launcher,
     /// What the agent tells of itself.
     pub board: Board,
+    /// Somebody may have asked this machine something.
+    pub asked: Notify,
     /// Receipts on their way to the hub.
     pub outbox: Outbox,
     /// The port of this agent.

@@ -5,7 +5,7 @@
 //! log line or a settings file may hold one all the same.
 
 mod collect;
-mod redact;
+pub(crate) mod redact;
 
 use std::path::Path;
 
@@ -54,6 +54,7 @@ pub async fn bundle(config: &Path, file: &Path) -> Result<Answer, AgentError> {
     })?;
     files::write_secret(file, &bytes)?;
     Ok(Answer {
+        is_bad: false,
         json: json!({ "file": file, "bytes": bytes.len(), "parts": names }),
         text: format!(
             "Wrote {} with {}. Secrets are redacted; look through it before you give it away.\n",

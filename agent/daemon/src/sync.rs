@@ -53,6 +53,8 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Optio
         }
     };
     shared.board.hub(None);
+    // What was asked while nobody listened.
+    shared.asked.notify_one();
     // A stream that is up may still hold something back: poll now and then all the same.
     let mut polls = Timetable::new(&shared.board, shared.settings.poll);
     loop {
@@ -61,6 +63,11 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Optio
                 Ok(HubEvent::Head(head)) => {
                     if heads.send(head).await.is_err() {
                         return true;
+                    }
+                }
+                Ok(HubEvent::Asked(party)) => {
+                    if party == shared.me() {
+                        shared.asked.notify_one();
                     }
                 }
                 Ok(_) => {}
@@ -129,6 +136,7 @@ async fn poll(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Option<
     match shared.hub.head(etag.as_deref()).await {
         Ok(head) => {
             shared.board.hub(None);
+            shared.asked.notify_one();
             if let Some(head) = head {
                 *etag = Some(head.etag);
                 let _ = heads.send(head.bytes).await;

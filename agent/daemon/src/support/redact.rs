@@ -38,14 +38,14 @@ const NAMES: [&str; 10] = [
 ];
 
 /// Knows this machine's secrets.
-pub(super) struct Redactor {
+pub(crate) struct Redactor {
     /// Longest first, so that no part of a longer one is left.
     spellings: Vec<String>,
 }
 
 impl Redactor {
     /// Gathers the secrets from where they lie. They are held in memory only.
-    pub(super) fn of(settings: &Settings, config: &Path) -> Self {
+    pub(crate) fn of(settings: &Settings, config: &Path) -> Self {
         let ledger = Ledger::at(&settings.state);
         let mut secrets: BTreeSet<Vec<u8>> = BTreeSet::new();
         if let Ok(key) = files::read_key(&ledger.identity()) {
@@ -123,7 +123,7 @@ impl Redactor {
     }
 
     /// The text without secrets.
-    pub(super) fn clean(&self, text: &str) -> String {
+    pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         // After a thousand sessions there are a million spellings, and hardly one of them is in the text: most are told by
         // how they begin.
