@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use e3_core::checkup::Check;
 use serde::Deserialize;
 
-use super::Check;
+use super::of_error;
 use crate::commands::key;
 use crate::error::Error;
 use crate::fleet_file::Fleet;
@@ -109,6 +110,55 @@ async fn ask(program: &Path, modules: &[&str]) -> Result<Python, String> {
     serde_json::from_slice(&output.stdout).map_err(|_| "does not answer like Python 3".to_owned())
 }
 
+/// Less than this many MiB, and a program's bundle may not be written.
+const FULL: u64 = 32;
+/// Less than this many MiB, and a hub here or an image will not have room for long.
+const SCARCE: u64 = 1024;
+
+/// Room where the fleet's folder is, or else where one stands.
+pub(super) async fn disk(folder: Option<PathBuf>) -> Vec<Check> {
+    let path = folder.unwrap_or_else(|| PathBuf::from("."));
+    // In a thread of its own: a disk that hangs does not hold up the others.
+    let looked = tokio::task::spawn_blocking(move || room(&path)).await;
+    looked.into_iter().collect()
+}
+
+fn room(path: &Path) -> Check {
+    const WHAT: &str = "disk";
+    let shown = path.display();
+    let found = match rustix::fs::statvfs(path) {
+        Ok(found) => found,
+        Err(error) => {
+            let remedy = "Check the disk, and whose the folder is.";
+            return Check::fail(
+                WHAT,
+                format!("{shown} cannot be looked at: {error}"),
+                remedy,
+            );
+        }
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
+    let told = format!("{free} MiB free at {shown}");
+    if found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        let remedy = "Mount it for writing, or keep the fleet's folder elsewhere.";
+        Check::fail(WHAT, format!("{shown} is read-only"), remedy)
+    } else if free < FULL {
+        Check::fail(
+            WHAT,
+            told,
+            "Make room: nothing more can be signed or published here.",
+        )
+    } else if free < SCARCE {
+        Check::warn(
+            WHAT,
+            told,
+            "Make room before images are built, or a hub is kept here.",
+        )
+    } else {
+        Check::ok(WHAT, told)
+    }
+}
+
 /// Whether the agent is there: the demo starts it, and machines need it.
 pub(super) fn agent() -> Check {
     const WHAT: &str = "e3-agent";
@@ -151,12 +201,12 @@ pub(super) fn key(named: Option<&Path>) -> Check {
     const WHAT: &str = "key";
     let path = match key::path_of(named) {
         Ok(path) => path,
-        Err(error) => return Check::of_error(WHAT, &error, true),
+        Err(error) => return of_error(WHAT, &error, true),
     };
     match key::read(named) {
         Ok(key) => Check::ok(WHAT, format!("{} ({})", path.display(), key.public())),
-        Err(error @ Error::NoKey { .. }) => Check::of_error(WHAT, &error, true),
-        Err(error) => Check::of_error(WHAT, &error, false),
+        Err(error @ Error::NoKey { .. }) => of_error(WHAT, &error, true),
+        Err(error) => of_error(WHAT, &error, false),
     }
 }
 
@@ -173,7 +223,7 @@ pub(super) fn release_key(fleet: &Fleet) -> Option<Check> {
             format!("{} is on this machine", path.display()),
             "Move it to an offline place; it is only needed to release agents.",
         ),
-        Err(error) => Check::of_error(WHAT, &error, false),
+        Err(error) => of_error(WHAT, &error, false),
     })
 }
 
@@ -200,7 +250,7 @@ mod tests {
             .find(|c| c.found.starts_with("no_such_module_anywhere"));
         assert_eq!(
             module.map(|c| c.state),
-            Some(super::super::State::Fail),
+            Some(e3_core::checkup::State::Fail),
             "{checks:?}"
         );
     }

@@ -1,16 +1,17 @@
 //! `e3 doctor`: looks for what is missing or wrong on this machine, and says what to do about it.
 //!
-//! Each check stands by itself: one that fails never hides another one.
+//! Each check stands by itself: one that fails never hides another one, and none waits for another one's network. What is looked
+//! at on a party is `e3-agent doctor`'s, from afar `e3 party doctor`'s.
 
 mod local;
 mod network;
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 pub use self::local::find_agent;
 pub(crate) use self::local::find_program;
 
-use serde::Serialize;
+use e3_core::checkup::{self, Check, State};
 use serde_json::json;
 
 use crate::args::{Doctor, Global};
@@ -18,92 +19,56 @@ use crate::error::{Error, Exit};
 use crate::fleet_file::Fleet;
 use crate::output::Answer;
 
-/// What a check found.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Check {
-    /// What was looked at.
-    what: &'static str,
-    state: State,
-    /// What was found.
-    found: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
+/// For one group of looks; each wait in it has a shorter one.
+const DEADLINE: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Check {
-    fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            what,
-            state: State::Ok,
-            found: found.into(),
-            remedy: None,
-        }
-    }
-
-    fn warn(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what,
-            state: State::Warn,
-            found: found.into(),
-            remedy: Some(remedy.into()),
-        }
-    }
-
-    fn fail(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what,
-            state: State::Fail,
-            found: found.into(),
-            remedy: Some(remedy.into()),
-        }
-    }
-
-    /// An error of a command, as a check; `mild` if only some commands need it.
-    fn of_error(what: &'static str, error: &Error, mild: bool) -> Self {
-        let found = [vec![error.to_string()], error.causes()]
-            .concat()
-            .join(": ");
-        let remedy = error.remedy();
-        Self {
-            what,
-            state: if mild { State::Warn } else { State::Fail },
-            found,
-            remedy,
-        }
-    }
+/// An error of a command, as a check; `mild` if only some commands need what it is about.
+fn of_error(what: &'static str, error: &Error, mild: bool) -> Check {
+    let found = [vec![error.to_string()], error.causes()].concat();
+    let state = if mild { State::Warn } else { State::Fail };
+    Check::new(what, state, found.join(": "), error.remedy())
 }
 
 pub(super) async fn run(args: &Doctor, global: &Global) -> Result<Answer, Error> {
-    let mut checks = local::python(args.python.as_deref(), &args.modules).await;
-    checks.push(local::agent());
-    checks.push(local::key(args.key.as_deref()));
-    match fleet(global) {
+    let fleet = fleet(global);
+    let disk = local::disk(fleet.as_ref().ok().map(|fleet| fleet.folder.clone()));
+    let (python, disk, way, index) = tokio::join!(
+        bounded(
+            "python",
+            local::python(args.python.as_deref(), &args.modules)
+        ),
+        bounded("disk", disk),
+        bounded("hub", way(fleet, global)),
+        bounded("python index", network::index(args.index.as_deref())),
+    );
+    let own = vec![local::agent(), local::key(args.key.as_deref())];
+    Ok(answer(&[python, own, disk, way, index].concat()))
+}
+
+/// The network, the fleet, and its hub.
+async fn way(fleet: Result<Fleet, Error>, global: &Global) -> Vec<Check> {
+    let mut checks = Vec::new();
+    match fleet {
         Ok(fleet) => {
-            checks.push(Check::ok(
-                "fleet",
-                format!(
-                    "{} in {}, {} parties",
-                    fleet.name,
-                    fleet.folder.display(),
-                    fleet.parties.len()
-                ),
-            ));
+            let (name, folder) = (&fleet.name, fleet.folder.display());
+            let found = format!("{name} in {folder}, {} parties", fleet.parties.len());
+            checks.push(Check::ok("fleet", found));
             checks.extend(local::release_key(&fleet));
             checks.extend(network::hub(fleet).await);
         }
-        Err(error) => checks.push(Check::of_error("fleet", &error, global.fleet.is_none())),
+        Err(error) => checks.push(of_error("fleet", &error, global.fleet.is_none())),
     }
-    checks.push(network::index(args.index.as_deref()).await);
-    Ok(answer(&checks))
+    checks
+}
+
+/// What is found in time, or that nothing was.
+async fn bounded(what: &'static str, look: impl Future<Output = Vec<Check>>) -> Vec<Check> {
+    let looked = tokio::time::timeout(DEADLINE, Box::pin(look)).await;
+    looked.unwrap_or_else(|_| {
+        let found = format!("nothing is heard within {} s", DEADLINE.as_secs());
+        let remedy = "Something hangs: a disk, a name server, or a proxy.";
+        vec![Check::fail(what, found, remedy)]
+    })
 }
 
 fn fleet(global: &Global) -> Result<Fleet, Error> {
@@ -117,39 +82,10 @@ fn fleet(global: &Global) -> Result<Fleet, Error> {
 }
 
 fn answer(checks: &[Check]) -> Answer {
-    let width = checks
-        .iter()
-        .map(|check| check.what.len())
-        .max()
-        .unwrap_or(0);
-    let mut text = String::new();
-    for Check {
-        what,
-        state,
-        found,
-        remedy,
-    } in checks
-    {
-        let word = match state {
-            State::Ok => "ok  ",
-            State::Warn => "warn",
-            State::Fail => "FAIL",
-        };
-        let _ = writeln!(text, "{word}  {what:width$}  {found}");
-        if let Some(remedy) = remedy {
-            let _ = writeln!(text, "{:indent$}remedy: {remedy}", "", indent = width + 8);
-        }
-    }
-    let count = |state| checks.iter().filter(|check| check.state == state).count();
-    let (warn, fail) = (count(State::Warn), count(State::Fail));
-    let _ = writeln!(
-        text,
-        "\n{} checks: {} ok, {warn} to look at, {fail} failed",
-        checks.len(),
-        count(State::Ok)
-    );
+    let [warn, fail] = [State::Warn, State::Fail].map(|state| checkup::count(checks, state));
     let json = json!({"checks": checks, "ok": fail == 0, "warnings": warn, "failures": fail});
-    Answer::new(text, json).exit(if fail == 0 { Exit::Ok } else { Exit::Failed })
+    let exit = if fail == 0 { Exit::Ok } else { Exit::Failed };
+    Answer::new(checkup::screen(checks), json).exit(exit)
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! What is reached over the network: the hub, its head, its clock, and the Python index.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use e3_client::clock;
 use e3_client::hub::HubError;
+use e3_core::checkup::Check;
+use e3_core::document::FRESH;
+use e3_core::mesh::Backend;
 use reqwest::header::DATE;
 
-use super::Check;
+use super::of_error;
 use crate::commands::fleet::{OpenFleet, Stale};
 use crate::error::Error;
 use crate::fleet_file::Fleet;
@@ -21,20 +25,88 @@ const CLOCK: i64 = 60;
 /// Whether the hub answers, its head holds and is fresh, and the clocks agree.
 pub(super) async fn hub(fleet: Fleet) -> Vec<Check> {
     let (url, ca) = (fleet.hub.clone(), fleet.hub_ca_pem());
-    let mut checks = Vec::new();
+    let mut checks: Vec<Check> = name(&url).await.into_iter().collect();
     match synced(fleet).await {
         Ok(fleet) => {
             checks.push(Check::ok("hub", url.clone()));
             checks.push(head(&fleet));
+            checks.extend(relays(&fleet).await);
         }
         Err(error @ Error::Hub(HubError::Unreachable { .. } | HubError::Certificate { .. })) => {
-            checks.push(Check::of_error("hub", &error, false));
+            checks.push(of_error("hub", &error, false));
             return checks;
         }
-        Err(error) => checks.push(Check::of_error("hub", &error, false)),
+        Err(error) => checks.push(of_error("hub", &error, false)),
     }
     if url.starts_with("http") {
         checks.extend(hub_clock(&url, ca.ok().flatten().as_deref()).await);
+    }
+    checks
+}
+
+/// The hub's name, if it has one, is known to a name server.
+async fn name(url: &str) -> Option<Check> {
+    const WHAT: &str = "dns";
+    let parsed = reqwest::Url::parse(url).ok()?;
+    let host = parsed.host_str()?.to_owned();
+    if !parsed.scheme().starts_with("http")
+        || host.starts_with('[')
+        || host.parse::<IpAddr>().is_ok()
+    {
+        return None;
+    }
+    Some(match lookup(&host, 0).await {
+        Ok(address) => Check::ok(WHAT, format!("{host} is {}", address.ip())),
+        Err(problem) => {
+            let remedy = "Check the name in fleet.toml, and the name servers: `resolvectl status`, /etc/resolv.conf.";
+            Check::fail(WHAT, format!("{host} is not known: {problem}"), remedy)
+        }
+    })
+}
+
+async fn lookup(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let asked = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
+    let mut found = asked
+        .map_err(|_| "no name server answers".to_owned())?
+        .map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "it has no address".to_owned())
+}
+
+/// Whether the relays that the head names for the built-in mesh can be reached: machines that cannot reach each other meet there.
+async fn relays(fleet: &OpenFleet) -> Vec<Check> {
+    const WHAT: &str = "mesh";
+    let plans = fleet.head().map(|head| head.meshes.as_slice());
+    let links = plans
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|plan| match &plan.backend {
+            Backend::Link(link) => Some(link),
+            _ => None,
+        });
+    let mut checks = Vec::new();
+    for relay in links.flat_map(|link| &link.relays) {
+        let url = &relay.url;
+        let parsed = reqwest::Url::parse(url).ok();
+        let place = parsed.as_ref().and_then(|url| {
+            let host = url.host_str()?.trim_matches(['[', ']']);
+            Some((host, url.port_or_known_default()?))
+        });
+        let Some((host, port)) = place else {
+            continue;
+        };
+        let connected = async {
+            let address = lookup(host, port).await?;
+            let stream = tokio::net::TcpStream::connect(address).await;
+            stream.map_err(|error| error.to_string())
+        };
+        let connected = tokio::time::timeout(PATIENCE, connected).await;
+        checks.push(match connected.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+            Ok(_) => Check::ok(WHAT, format!("the relay {url} answers")),
+            Err(problem) => {
+                let remedy = "Open its port in the hub's firewall, and see what `e3 hub serve` says of the relay.";
+                Check::warn(WHAT, format!("the relay {url} cannot be reached: {problem}"), remedy)
+            }
+        });
     }
     checks
 }
@@ -82,6 +154,7 @@ fn head(fleet: &OpenFleet) -> Check {
 /// Compares this machine's clock with the `Date` that the hub's answers carry. Documents of a clock that
 /// runs ahead are refused, and those of one that is behind expire early.
 async fn hub_clock(url: &str, ca: Option<&[u8]>) -> Option<Check> {
+    const REMEDY: &str = "Set the clock or turn on time sync, here or on the hub.";
     let mut builder = reqwest::Client::builder()
         .timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none());
@@ -106,16 +179,18 @@ async fn hub_clock(url: &str, ca: Option<&[u8]>) -> Option<Check> {
     Some(match ahead.abs() {
         0..=2 => Check::ok("clock", "agrees with the hub's"),
         3..=CLOCK => Check::ok("clock", found),
-        _ => Check::warn(
-            "clock",
-            found,
-            "Set the clock or turn on time sync, here or on the hub.",
-        ),
+        off if off <= FRESH => Check::warn("clock", found, REMEDY),
+        // What is asked of hub and machines is refused.
+        _ => Check::fail("clock", found, REMEDY),
     })
 }
 
 /// Whether the Python index answers: `e3 session sign` asks it for MPyC, once for each version.
-pub(super) async fn index(named: Option<&str>) -> Check {
+pub(super) async fn index(named: Option<&str>) -> Vec<Check> {
+    vec![ask_index(named).await]
+}
+
+async fn ask_index(named: Option<&str>) -> Check {
     const WHAT: &str = "python index";
     let pip = std::env::var("PIP_INDEX_URL").ok();
     let index = match choose(named, pip.as_deref()) {
