@@ -10,8 +10,9 @@ use std::path::PathBuf;
 
 use e3_client::files::FileError;
 use e3_client::hub::HubError;
-use e3_core::document::DocumentError;
+use e3_core::document::{AskRefusal, DocumentError};
 use e3_core::envelope::EnvelopeError;
+use e3_core::time::Time;
 use e3_core::trust::{Refusal, TrustError};
 
 use crate::fleet_file::FleetError;
@@ -164,6 +165,34 @@ pub enum Error {
     /// No party of that name.
     #[error("no party `{0}` has enrolled{known}", known = known(.1))]
     NoSuchParty(String, Vec<String>),
+    /// A machine does not answer.
+    #[error("{name} has not answered within {seconds} s{}", .seen.map_or_else(String::new, |seen| format!("; it was heard {} ago", crate::output::table::seconds(seen))))]
+    NoAnswer {
+        /// The party.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+        /// Seconds since it was heard, if it ever was.
+        seen: Option<i64>,
+    },
+    /// A machine does not do what it was asked.
+    #[error("{name} does not do it: {reason}")]
+    Declined {
+        /// The party.
+        name: String,
+        /// Why.
+        reason: AskRefusal,
+        /// What time it is for the machine, and here.
+        times: (Time, Time),
+    },
+    /// An answer that cannot be one.
+    #[error("the answer of {name} cannot be read: {detail}")]
+    BadAnswer {
+        /// The party.
+        name: String,
+        /// Why.
+        detail: String,
+    },
     /// The party has no certificate for the mesh.
     #[error("{name} has no certificate")]
     NoCertificate {

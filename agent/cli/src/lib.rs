@@ -2,7 +2,8 @@
 //!
 //! [`args`] says what can be typed, [`commands`] does it, [`output`] shows it, [`error`] says what
 //! went wrong and what to do. Every command returns an [`output::Answer`] and prints nothing by
-//! itself: so each one works with `--json`, in a test, and inside `e3 demo`.
+//! itself: so each one works with `--json`, in a test, and inside `e3 demo`. What goes on until
+//! Ctrl-C hands its screens to [`output`].
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 

@@ -76,6 +76,39 @@ impl Output {
         self.quiet
     }
 
+    /// Prints something that more will follow: false if nobody reads it any more. `text` ends with a line break.
+    pub fn show(&self, text: &str) -> bool {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_ok()
+    }
+
+    /// Whether a screen may be drawn over.
+    pub fn is_screen(&self) -> bool {
+        !self.json && io::stdout().is_terminal()
+    }
+
+    /// Asks whether to go on. `instead` is what a script does that nobody can be asked for.
+    pub async fn agree(&self, question: &str, instead: &'static str) -> Result<bool, Error> {
+        if self.json || !io::stdin().is_terminal() {
+            return Err(Error::Usage {
+                message: "nobody is there to be asked".to_owned(),
+                remedy: instead,
+            });
+        }
+        let _ = write!(io::stderr(), "{question} [y/N] ");
+        // In a thread of its own, which nobody waits for: Ctrl-C is an answer, too.
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            let _ = tell.send(io::stdin().read_line(&mut answer).map(|_| answer));
+        });
+        let answer = told.await.map_err(|_| Error::Interrupted)?;
+        let answer = answer.map_err(Error::Runtime)?;
+        Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    }
+
     /// Prints the answer or the error and returns the exit code.
     pub fn finish(&self, answer: Result<Answer, Error>) -> ExitCode {
         let exit = match answer {

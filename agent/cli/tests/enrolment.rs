@@ -175,7 +175,7 @@ async fn the_door_shows_who_waits_and_turns_away_for_good() {
     assert!(pending.text.contains(&words), "{}", pending.text);
     let denied = e3(&world, &["fleet", "deny", "bob", "--key", &key_file]).await;
     assert_eq!(denied.json["denied"][0]["name"], "bob");
-    e3(&world, &["fleet", "approve", "alice"]).await;
+    e3(&world, &["fleet", "approve", "alice", "--yes"]).await;
     let pending = e3(&world, &["fleet", "pending"]).await;
     assert_eq!(pending.text, "Nobody waits.\n");
     // Who is in is not turned away by mistake.
@@ -233,7 +233,7 @@ async fn a_party_and_an_invite_are_taken_back() {
     let fleet = world.open().await;
     let file = std::fs::read_to_string(joins.join("pi-1.toml")).unwrap();
     join(&fleet, &file, &key(11)).await;
-    e3(&world, &["fleet", "accept", "pi-1"]).await;
+    e3(&world, &["fleet", "accept", "pi-1", "--yes"]).await;
     let revoke = ["fleet", "revoke", "pi-1", "pi-3", "--key", &key_file];
     let revoked = e3(&world, &revoke).await;
     assert_eq!(
@@ -273,7 +273,7 @@ async fn commands_that_change_the_fleet_at_the_same_time_lose_nothing() {
         let file = std::fs::read_to_string(format!("{joins}/p-{n}.toml")).unwrap();
         join(&fleet, &file, &key(place)).await;
     }
-    e3(&world, &["fleet", "accept", "--all"]).await;
+    e3(&world, &["fleet", "accept", "--all", "--yes"]).await;
     assert_eq!(world.file().parties.len(), 4);
     let folder = world.path().display().to_string();
     // Locks of files hold between processes, so processes they are.
@@ -378,13 +378,21 @@ async fn who_is_accepted_is_let_in_by_the_same_head() {
     // Nobody is in before that.
     assert_eq!(roster(&world).await, (1, Roster::default()));
     let owner = world.key_file();
-    let answer = e3(&world, &["fleet", "accept", "--all", "--key", &owner]).await;
+    let answer = e3(
+        &world,
+        &["fleet", "accept", "--all", "--yes", "--key", &owner],
+    )
+    .await;
     assert_eq!(answer.json["let_in"], json!(["alice", "bob"]));
     let (head, members) = roster(&world).await;
     // One head for both.
     assert_eq!((head, members.members.len()), (2, 2));
     assert_eq!(members.key(&key(11).public()), Some(link(11).as_str()));
-    let again = e3(&world, &["fleet", "accept", "--all", "--key", &owner]).await;
+    let again = e3(
+        &world,
+        &["fleet", "accept", "--all", "--yes", "--key", &owner],
+    )
+    .await;
     assert_eq!(
         (again.json["let_in"].clone(), roster(&world).await.0),
         (json!([]), 2)
@@ -408,7 +416,11 @@ async fn who_is_accepted_is_let_in_by_the_same_head() {
     )
     .await;
     speak(&fleet, "bob", &key(13), &link(13)).await;
-    let answer = e3(&world, &["fleet", "accept", "bob", "--key", &owner]).await;
+    let answer = e3(
+        &world,
+        &["fleet", "accept", "bob", "--yes", "--key", &owner],
+    )
+    .await;
     assert_eq!(answer.json["let_in"], json!(["bob"]));
     let (head, members) = roster(&world).await;
     assert_eq!((head, members.members.len()), (3, 2));
@@ -427,7 +439,11 @@ async fn who_cannot_sign_heads_accepts_and_leaves_the_rest_to_others() {
         fleet.remove_party(&"alice".parse().unwrap());
         fleet.save().unwrap();
         let file = file.display().to_string();
-        let answer = e3(&world, &["fleet", "accept", "alice", "--key", &file]).await;
+        let answer = e3(
+            &world,
+            &["fleet", "accept", "alice", "--yes", "--key", &file],
+        )
+        .await;
         assert!(answer.text.contains("e3 mesh sign"), "{}", answer.text);
         assert_eq!(world.file().parties.len(), 1);
     }
@@ -451,7 +467,7 @@ async fn of_two_machines_that_show_one_key_neither_is_let_in_and_both_are_named(
     comes(&world, &fleet, "mallory", &key(66), &link(11)).await;
     let owner = world.key_file();
     for name in ["mallory", "alice"] {
-        let answer = e3(&world, &["fleet", "accept", name, "--key", &owner]).await;
+        let answer = e3(&world, &["fleet", "accept", name, "--yes", "--key", &owner]).await;
         assert_eq!(answer.json["let_in"], json!([]), "{name}");
         let why = answer.json["refused"].to_string();
         assert!(why.contains("alice") && why.contains("mallory"), "{why}");

@@ -105,7 +105,11 @@ pub struct FleetInvite {
 
 /// `e3 fleet status`
 #[derive(Debug, Args)]
-pub struct FleetStatus {}
+pub struct FleetStatus {
+    /// Go on until Ctrl-C: on a terminal the screen is drawn anew as things change, with --json there is one line for each change
+    #[arg(long, short)]
+    pub watch: bool,
+}
 
 /// A kind of machine, by how it gets its join file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -158,6 +162,9 @@ pub struct FleetAccept {
     /// Accept everybody who has enrolled with a valid invite
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
+    /// Do not ask whether the machines show the same six words: for scripts
+    #[arg(long, short)]
+    pub yes: bool,
     /// Your secret key, for the head that lets them meet the others [default: ~/.config/e3/key.pem]
     #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,

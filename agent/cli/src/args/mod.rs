@@ -7,6 +7,7 @@ mod hub;
 mod image;
 mod key;
 mod mesh;
+mod party;
 mod receipts;
 mod release;
 mod session;
@@ -30,6 +31,7 @@ pub use self::mesh::{
     AnchorAt, MeshAnchored, MeshCommand, MeshDrop, MeshHeadscale, MeshLink, MeshOff, MeshRevoke,
     MeshSign, MeshTailscale, MeshTor,
 };
+pub use self::party::{PartyCommand, PartyDoctor, PartyIdentify, PartyLogs, Question};
 pub use self::receipts::{ReceiptsCommand, ReceiptsVerify};
 pub use self::release::{ReleaseCommand, ReleasePush, ReleaseShow, ReleaseSign};
 pub use self::session::{
@@ -94,6 +96,9 @@ pub enum Command {
     /// Make a fleet, invite machines, see how they are
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// See from afar which machine a party is, what is wrong with it, what it has logged
+    #[command(subcommand)]
+    Party(PartyCommand),
     /// Choose the network that the parties meet on, and let machines into it
     #[command(subcommand)]
     Mesh(MeshCommand),

@@ -9,6 +9,7 @@ mod image;
 pub mod key;
 mod man;
 mod mesh;
+pub mod party;
 pub mod receipts;
 pub mod release;
 pub mod session;
@@ -22,7 +23,8 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, &cli.global, output).await,
         Command::Key(command) => key::run(command),
-        Command::Fleet(command) => fleet::run(command, &cli.global).await,
+        Command::Fleet(command) => fleet::run(command, &cli.global, output).await,
+        Command::Party(command) => party::run(command, &cli.global).await,
         Command::Mesh(command) => mesh::run(command, &cli.global, output).await,
         Command::Session(command) => session::run(command, &cli.global, output).await,
         Command::Receipts(command) => receipts::run(command, &cli.global).await,
@@ -30,7 +32,7 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
         Command::Image(command) => image::run(command, output).await,
         Command::Eval(args) => crate::eval::run(args, &cli.global, output).await,
         Command::Hub(command) => hub::run(command, &cli.global, output).await,
-        Command::Doctor(args) => doctor::run(args, &cli.global).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, &cli.global)).await,
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }

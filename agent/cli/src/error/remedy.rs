@@ -2,6 +2,7 @@
 
 use e3_client::files::FileError;
 use e3_client::hub::HubError;
+use e3_core::document::AskRefusal;
 use e3_core::trust::TrustError;
 use e3_image::ImageError;
 use e3_image::flash::FlashError;
@@ -19,7 +20,8 @@ impl Error {
                 HubError::Unreachable { .. }
                 | HubError::Certificate { .. }
                 | HubError::Failed { .. },
-            ) => Exit::Unreachable,
+            )
+            | Self::NoAnswer { .. } => Exit::Unreachable,
             Self::Manifest(error) if error.is_unreachable() => Exit::Unreachable,
             Self::Hub(HubError::Address(_)) => Exit::Input,
             Self::Hub(_)
@@ -30,6 +32,8 @@ impl Error {
             | Self::Unsigned { .. }
             | Self::MoreSignatures { .. }
             | Self::HeadFull { .. }
+            | Self::Declined { .. }
+            | Self::BadAnswer { .. }
             | Self::Image(ImageError::Device(_)) => Exit::Refused,
             Self::NoVerdict { .. }
             | Self::Image(ImageError::Flash(FlashError::Mismatch { .. })) => Exit::Failed,
@@ -67,6 +71,9 @@ impl Error {
             Self::HeadFull { .. } => "head-full",
             Self::NoVerdict { .. } => "no-verdict",
             Self::Usage { .. } => "usage",
+            Self::NoAnswer { .. } => "no-answer",
+            Self::Declined { .. } => "declined",
+            Self::BadAnswer { .. } => "bad-answer",
             Self::NoCertificate { .. } => "no-certificate",
             Self::Program { .. } => "program",
             Self::Build { .. } => "build",
@@ -133,6 +140,23 @@ impl Error {
             Self::NoVerdict { .. } => Some(
                 "`e3 fleet status` tells how each party is; `e3 session watch` goes on waiting.",
             ),
+            Self::NoAnswer { .. } => Some(
+                "It may be off, without its hub, still coming up, or set to answer nobody. Who sits before it runs `e3-agent doctor`.",
+            ),
+            Self::Declined {
+                reason: AskRefusal::NotAllowed,
+                ..
+            } => Some(
+                "Ask its owner; answers = \"signers\" in its agent.toml would let others ask whom its policy names.",
+            ),
+            Self::Declined {
+                times: (there, here),
+                ..
+            } => {
+                return Some(format!(
+                    "It is {there} on the machine, and {here} here; set the clock that is wrong. Who sits before the machine runs `e3-agent doctor`."
+                ));
+            }
             Self::NoAgentBinary => {
                 Some("Build it with `cargo build -p e3-agent`, or name it with E3_AGENT.")
             }

@@ -2,6 +2,7 @@
 //! signals, all on this machine.
 //!
 //! - [`common`]: a fleet to break, and programs that tell what happened to them.
+//! - [`asked`]: machines that are asked from afar.
 //! - [`clocks`]: a party whose clock was years ahead.
 //! - [`kills`]: the agent is killed in every state of the session.
 //! - [`stopped`]: programs and agents that are killed or stopped while the program runs.
@@ -18,6 +19,7 @@
     reason = "what tests write need not survive a crash"
 )]
 
+mod asked;
 mod clocks;
 mod common;
 mod hub;

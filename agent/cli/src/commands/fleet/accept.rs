@@ -14,7 +14,7 @@ use crate::commands::key;
 use crate::commands::mesh::admit::{self, Admitted};
 use crate::error::Error;
 use crate::fleet_file::Member;
-use crate::output::Answer;
+use crate::output::{Answer, Output};
 
 /// For how long a certificate is good that is signed here, in seconds.
 const CERTIFICATE: u64 = 90 * 86_400;
@@ -27,6 +27,18 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// A machine that takes the place of another one of its name must be named: `--all` never does that.
 pub async fn accept(fleet: &mut OpenFleet, names: Option<&[Name]>) -> Result<Vec<Member>, Error> {
+    let added = chosen(fleet, names).await?;
+    for member in &added {
+        fleet.file.set_party(member.clone());
+    }
+    if !added.is_empty() {
+        fleet.file.save()?;
+    }
+    Ok(added)
+}
+
+/// Whom that would add.
+async fn chosen(fleet: &OpenFleet, names: Option<&[Name]>) -> Result<Vec<Member>, Error> {
     let (parties, _) = enrolled(fleet).await?;
     let mut added = Vec::new();
     match names {
@@ -57,13 +69,55 @@ pub async fn accept(fleet: &mut OpenFleet, names: Option<&[Name]>) -> Result<Vec
     // Two machines of one name have enrolled: `--all` takes the one that came last.
     let mut seen = std::collections::BTreeSet::new();
     added.retain(|member: &Member| seen.insert(member.name.clone()));
-    for member in &added {
-        fleet.file.set_party(member.clone());
-    }
-    if !added.is_empty() {
-        fleet.file.save()?;
-    }
     Ok(added)
+}
+
+/// What the person compares with the machines' own screens before anything is changed.
+fn question(fleet: &OpenFleet, members: &[Member]) -> String {
+    let mut text = String::new();
+    for member in members {
+        let mut known = fleet.file.parties.iter();
+        let replaces = known.any(|other| other.name == member.name);
+        let note = if replaces {
+            "\n  in place of another machine of this name"
+        } else {
+            ""
+        };
+        let (words, key) = (member.key.words(), &member.key);
+        let _ = writeln!(text, "{}\n  {words}\n  {key}{note}", member.name);
+    }
+    let shows = match members {
+        [member] => format!("{} shows", member.name),
+        _ => "each machine shows".to_owned(),
+    };
+    text + &format!(
+        "The words stand on a machine's console, and in `e3-agent status`; `e3 party identify` has it show that it is the one.\n\
+         Does it hold that {shows} the same words?"
+    )
+}
+
+/// Asks before the file is locked: other commands do not wait for a person. Returns whom the person has agreed to.
+async fn agreed(
+    names: Option<&[Name]>,
+    global: &Global,
+    output: &Output,
+) -> Result<Vec<PublicKey>, Error> {
+    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    fleet.sync(Stale::Allow).await?;
+    let members = chosen(&fleet, names).await?;
+    if members.is_empty() {
+        return Ok(Vec::new());
+    }
+    let instead =
+        "Compare the words of `e3 fleet pending` with those on the machines, then say --yes.";
+    if output.agree(&question(&fleet, &members), instead).await? {
+        Ok(members.iter().map(|member| member.key).collect())
+    } else {
+        Err(Error::Usage {
+            message: "nobody is accepted".to_owned(),
+            remedy: "A machine that is not yours is turned away with `e3 fleet deny NAME`.",
+        })
+    }
 }
 
 fn newest<'a>(parties: &'a [Enrolled], name: &Name) -> Result<&'a Enrolled, Error> {
@@ -74,25 +128,48 @@ fn newest<'a>(parties: &'a [Enrolled], name: &Name) -> Result<&'a Enrolled, Erro
     })
 }
 
-pub(super) async fn run(args: &FleetAccept, global: &Global) -> Result<Answer, Error> {
+pub(super) async fn run(
+    args: &FleetAccept,
+    global: &Global,
+    output: &Output,
+) -> Result<Answer, Error> {
+    let names = (!args.all).then_some(args.names.as_slice());
+    let agreed = if args.yes {
+        None
+    } else {
+        Some(agreed(names, global, output).await?)
+    };
     let lock = folder(global.fleet.as_deref())?.lock()?;
     let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
     fleet.sync(Stale::Allow).await?;
-    let names = (!args.all).then_some(args.names.as_slice());
+    if let Some(agreed) = agreed {
+        let members = chosen(&fleet, names).await?;
+        if members.iter().any(|member| !agreed.contains(&member.key)) {
+            return Err(Error::Usage {
+                message: "another machine has come to the door meanwhile".to_owned(),
+                remedy: "Look at `e3 fleet pending`, and accept again.",
+            });
+        }
+    }
     let before = fleet.file.parties.clone();
     let added = accept(&mut fleet, names).await?;
     // What follows only reads the file, and may wait for machines.
     drop(lock);
     let mut text = String::new();
     for member in &added {
-        let _ = writeln!(text, "{} is a party now: {}", member.name, member.key);
+        let words = member.key.words();
+        let _ = writeln!(
+            text,
+            "{} is a party now: {}\n  {words}",
+            member.name, member.key
+        );
     }
     if added.is_empty() {
         text.push_str("Nobody new: fleet.toml has them all.\n");
     }
     let parties: Vec<_> = added
         .iter()
-        .map(|m| json!({"name": m.name, "key": m.key, "owner": m.owner}))
+        .map(|m| json!({"name": m.name, "key": m.key, "words": m.key.words(), "owner": m.owner}))
         .collect();
     let mut json = json!({"accepted": parties});
     let now = &fleet.file.parties;

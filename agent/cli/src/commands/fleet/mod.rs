@@ -15,6 +15,7 @@ pub mod rotate;
 pub mod sign;
 mod status;
 mod trust_state;
+pub mod watch;
 
 pub use self::accept::accept;
 pub use self::invite::{Invited, invite, join_file};
@@ -30,17 +31,22 @@ use e3_client::clock;
 use crate::args::{FleetCommand, Global};
 use crate::error::Error;
 use crate::fleet_file::Fleet;
-use crate::output::Answer;
+use crate::output::{Answer, Output};
 
-pub(super) async fn run(command: &FleetCommand, global: &Global) -> Result<Answer, Error> {
+pub(super) async fn run(
+    command: &FleetCommand,
+    global: &Global,
+    output: &Output,
+) -> Result<Answer, Error> {
     match command {
         FleetCommand::New(args) => new::run(args),
         FleetCommand::Invite(args) => invite::run(args, global).await,
+        FleetCommand::Status(args) if args.watch => watch::run(global, output).await,
         FleetCommand::Status(_) => status::run(global).await,
         FleetCommand::Pending(_) => pending::run(global).await,
         FleetCommand::Deny(args) => pending::deny(args, global).await,
         FleetCommand::Revoke(args) => revoke::run(args, global).await,
-        FleetCommand::Accept(args) => accept::run(args, global).await,
+        FleetCommand::Accept(args) => accept::run(args, global, output).await,
         FleetCommand::Rotate(args) => {
             rotate::run(args, &folder(global.fleet.as_deref())?, clock::now())
         }

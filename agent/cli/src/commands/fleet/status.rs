@@ -25,14 +25,19 @@ pub(crate) fn expires_soon(now: Time, signed: Time, expires: Time) -> bool {
 }
 
 pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
-    let mut fleet = OpenFleet::open(global.fleet.as_deref()).await?;
+    look(&mut OpenFleet::open(global.fleet.as_deref()).await?).await
+}
+
+/// How the fleet is now.
+pub(super) async fn look(fleet: &mut OpenFleet) -> Result<Answer, Error> {
     fleet.sync(Stale::Allow).await?;
-    let (parties, refused) = enrolled(&fleet).await?;
+    let fleet = &*fleet;
+    let (parties, refused) = enrolled(fleet).await?;
     let now = fleet.now();
-    let invites = invites::open(&fleet, &parties);
+    let invites = invites::open(fleet, &parties);
     let mut warnings = refused;
-    warnings.extend(head_warning(&fleet, now)?);
-    warnings.extend(ca_warning(&fleet, now)?);
+    warnings.extend(head_warning(fleet, now)?);
+    warnings.extend(ca_warning(fleet, now)?);
     let new = parties
         .iter()
         .filter(|p| matches!(p.standing, Standing::New | Standing::OtherKey))
@@ -42,7 +47,7 @@ pub(super) async fn run(global: &Global) -> Result<Answer, Error> {
         let degraded = party.presence.as_ref()?.degraded.as_ref()?;
         Some(format!("{}: {}", party.member.name, degraded.remedy()))
     }));
-    warnings.extend(admit::warnings(&fleet, &parties)?);
+    warnings.extend(admit::warnings(fleet, &parties)?);
     if new > 0 {
         warnings.push(format!("{new} machine(s) have enrolled and are not in fleet.toml; run `e3 fleet accept NAME` or --all"));
     }
@@ -204,7 +209,7 @@ fn party_json(party: &Enrolled, now: Time, direct: bool) -> Value {
         "standing": party.standing, "new": matches!(party.standing, Standing::New | Standing::OtherKey),
         "state": state(party, heard, direct), "enrolled": party.enrolled.map(|(time, _)| time),
         "seen": presence.map(|p| p.signed), "clock_ahead": heard.and_then(Heard::ahead),
-        "busy": presence.is_some_and(running), "presence": presence,
+        "busy": presence.is_some_and(running), "note": note(party, heard), "presence": presence,
     })
 }
 

@@ -8,7 +8,7 @@ pub mod push;
 pub mod show;
 pub mod sign;
 pub mod stop;
-mod stream;
+pub(super) mod stream;
 pub mod verdict;
 pub mod watch;
 

@@ -1,4 +1,4 @@
-//! The hub's push stream while a session is followed: opened again when it breaks, done without where
+//! The hub's push stream while a session or the fleet is followed: opened again when it breaks, done without where
 //! the hub has none.
 
 use std::time::Duration;
@@ -14,22 +14,22 @@ const RECONNECT: Duration = Duration::from_secs(5);
 
 /// The push stream, as far as there is one.
 #[derive(Default)]
-pub(super) struct Stream {
+pub(in crate::commands) struct Stream {
     events: Option<Events>,
     /// When to try again.
-    pub(super) retry: Option<Instant>,
+    pub(in crate::commands) retry: Option<Instant>,
     /// A static host has no stream, and never will.
     never: bool,
 }
 
 impl Stream {
     /// Whether the hub pushes.
-    pub(super) const fn is_open(&self) -> bool {
+    pub(in crate::commands) const fn is_open(&self) -> bool {
         self.events.is_some()
     }
 
     /// Opens the stream if it is not open and it is time to try; whether it was opened now.
-    pub(super) async fn connect(&mut self, fleet: &OpenFleet) -> bool {
+    pub(in crate::commands) async fn connect(&mut self, fleet: &OpenFleet) -> bool {
         let due = self.retry.is_none_or(|at| Instant::now() >= at);
         if self.events.is_some() || self.never || !due {
             return false;
@@ -48,7 +48,7 @@ impl Stream {
     }
 
     /// The next event, or nothing if the stream has just been lost; waits for ever while there is none.
-    pub(super) async fn next(&mut self) -> Option<HubEvent> {
+    pub(in crate::commands) async fn next(&mut self) -> Option<HubEvent> {
         let Some(events) = &mut self.events else {
             return std::future::pending().await;
         };
@@ -62,6 +62,6 @@ impl Stream {
 }
 
 /// Up to half as long again, so that many watchers do not ask in step.
-pub(super) fn jitter(pause: Duration) -> Duration {
+pub(in crate::commands) fn jitter(pause: Duration) -> Duration {
     pause + pause.mul_f32(f32::from(random::bytes32()[0]) / 512.0)
 }

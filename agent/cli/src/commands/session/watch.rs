@@ -179,7 +179,7 @@ impl Watch<'_> {
                 }
                 Ok(())
             }
-            HubEvent::Receipt { .. } => Ok(()),
+            HubEvent::Receipt { .. } | HubEvent::Asked(_) => Ok(()),
         }
     }
 
