@@ -78,7 +78,7 @@ wheel = "mpyc-0.11-py3-none-any.whl"
 MANIFEST
   # A machine that is emulated needs minutes to boot.
   until_true 1800 enrolled
-  e3 fleet accept --all
+  e3 fleet accept --all --yes
   e3 session sign "$work/hello.toml"
   e3 session push "$work/hello.session" --watch
 }

@@ -76,7 +76,7 @@ class Fleet:
 
     def accept(self):
         """The owner accepts all machines that have enrolled."""
-        self.e3("fleet", "accept", "--all")
+        self.e3("fleet", "accept", "--all", "--yes")
 
     def join(self, name):
         """Puts a join file on a machine, the only thing that its user adds."""

@@ -31,7 +31,7 @@ def enrolled(number, seconds=120):
     """Waits until so many machines are ready, and accepts them."""
     ready = f"e3 fleet status --json | jq -e '[.parties[] | select(.state == \"ready\")] | length == {number}'"
     owner.wait_until_succeeds(ready, timeout=seconds)
-    owner.succeed("e3 fleet accept --all")
+    owner.succeed("e3 fleet accept --all --yes")
 
 
 def start():

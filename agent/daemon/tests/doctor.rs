@@ -17,7 +17,7 @@ struct Machine(tempfile::TempDir);
 impl Machine {
     fn new(hub: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let at = |name: &str| folder.path().join(name).display().to_string();
         let owner = SecretKey::from_seed(&[1; 32]).public();
         let root = "0".repeat(64);
         let join = format!(
@@ -85,8 +85,8 @@ fn of(checks: &[Check], what: &str) -> Vec<Check> {
 }
 
 /// The screen of some of the checks, as it is on every machine.
-fn screen(machine: &Machine, checks: Vec<Check>) -> String {
-    checkup::screen(&checks).replace(machine.path().to_str().unwrap(), "MACHINE")
+fn screen(machine: &Machine, checks: &[Check]) -> String {
+    checkup::screen(checks).replace(machine.path().to_str().unwrap(), "MACHINE")
 }
 
 /// A hub that answers everything with this date, or holds its tongue.
@@ -127,7 +127,7 @@ fn date(seconds: i64) -> String {
 fn a_machine_whose_agent_does_not_run_is_told_from_its_network() {
     let machine = Machine::new(&hub(Some(date(0))));
     let checks = machine.doctor(&[], &[]);
-    insta::assert_snapshot!(screen(&machine, of(&checks, "agent")));
+    insta::assert_snapshot!(screen(&machine, &of(&checks, "agent")));
     for what in ["hub", "time", "disk", "python"] {
         let state = of(&checks, what)
             .iter()
@@ -164,7 +164,7 @@ fn a_hub_that_is_not_there_and_one_that_says_nothing_are_told_in_time() {
     // Nobody listens on port 1.
     let machine = Machine::new("http://127.0.0.1:1");
     let checks = machine.doctor(&[], &[]);
-    insta::assert_snapshot!(screen(&machine, of(&checks, "hub")));
+    insta::assert_snapshot!(screen(&machine, &of(&checks, "hub")));
     let machine = Machine::new(&hub(None));
     let begin = Instant::now();
     let checks = machine.doctor(&[], &[]);
@@ -219,17 +219,17 @@ fn a_disk_that_is_full_or_read_only_is_told() {
         look("size=4g,nr_inodes=10"),
         look("size=4g,ro"),
     ];
-    insta::assert_snapshot!(screen(&machine, checks.concat()));
+    insta::assert_snapshot!(screen(&machine, &checks.concat()));
 }
 
 #[test]
 fn a_python_or_module_that_is_not_there_is_told() {
     let machine = Machine::new("http://127.0.0.1:1");
     let checks = machine.doctor(&[], &["--module", "json", "--module", "no_such_module"]);
-    insta::assert_snapshot!("modules", screen(&machine, of(&checks, "module")));
+    insta::assert_snapshot!("modules", screen(&machine, &of(&checks, "module")));
     machine.set("python = \"/nonexistent/python3\"");
     let checks = machine.doctor(&[], &[]);
-    insta::assert_snapshot!("python", screen(&machine, of(&checks, "python")));
+    insta::assert_snapshot!("python", screen(&machine, &of(&checks, "python")));
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn settings_and_join_files_that_are_broken_or_missing_are_told() {
     let settings = of(&machine.doctor(&[], &[]), "settings");
     assert_eq!(settings[0].state, State::Fail, "{settings:?}");
     assert!(settings[0].found.contains("nonsense"), "{settings:?}");
-    insta::assert_snapshot!(screen(&machine, [broken, missing].concat()));
+    insta::assert_snapshot!(screen(&machine, &[broken, missing].concat()));
 }
 
 #[test]
@@ -254,5 +254,5 @@ fn a_machine_without_systemd_that_wants_it_is_told() {
     let checks = machine.doctor(&["env", "PATH=/nonexistent"], &[]);
     let systemd = of(&checks, "systemd");
     assert!(systemd[0].found.starts_with("systemctl:"), "{checks:?}");
-    insta::assert_snapshot!(screen(&machine, systemd));
+    insta::assert_snapshot!(screen(&machine, &systemd));
 }

@@ -52,7 +52,7 @@ def replaced(rig):
         return any(party["name"] == "p2" and party["key"] != old and party["presence"] for party in parties)
 
     until(new, JOIN_SECONDS, lambda: "the new machine has not enrolled: " + rig.fleet.agent_log("p2"))
-    said = json.loads(rig.fleet.e3("fleet", "accept", "p2", "--json").out)
+    said = json.loads(rig.fleet.e3("fleet", "accept", "p2", "--yes", "--json").out)
     if said["let_in"] != ["p2"]:
         raise Violated(f"accepted: {said}")
     rig.waits_for("p2", "joined")

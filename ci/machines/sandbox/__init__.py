@@ -7,6 +7,7 @@ polkit: `ci/lab sandbox`.
 | `rights` | the agent's user: its own units and nothing else, even if the agent is taken over |
 | `inside` | a hostile program in a real session: files, network, privileges |
 | `console` | what somebody sees who stands before the machine |
+| `doctor` | what the machine finds that is wrong with it, and what its owner hears from afar |
 | `trouble` | the bus, systemd, polkit, the unit or the agent goes away in the middle |
 | `disk` | the disk takes nothing for a while |
 """
@@ -14,6 +15,6 @@ polkit: `ci/lab sandbox`.
 from .. import suite
 
 
-def run(names=("rights", "inside", "console", "trouble", "disk")):
+def run(names=("rights", "inside", "console", "doctor", "trouble", "disk")):
     """Runs all tests; True if all passed."""
     return suite.run(__name__, names)
