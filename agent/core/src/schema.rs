@@ -7,7 +7,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use crate::document::{
-    Document, Enrolment, Head, Invite, PartyAnswer, PartyRequest, Presence, Ready, Receipt,
+    Document, Enrolment, Head, Invite, Login, PartyAnswer, PartyRequest, Presence, Ready, Receipt,
     Release, Root, Session, Withdrawal,
 };
 use crate::envelope;
@@ -23,6 +23,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         document::<Enrolment>(),
         document::<Head>(),
         document::<Invite>(),
+        document::<Login>(),
         document::<MeshGrant>(),
         document::<MeshKeyRequest>(),
         document::<PartyAnswer>(),

@@ -40,6 +40,7 @@ fn receipt(party: usize) -> Receipt {
         mpyc: Some(session.mpyc.wheel.digest),
         machine: Some(ready(Digest::of(b""), party).machine),
         barrier: Some(Digest::of(b"barrier")),
+        rtt_us: std::collections::BTreeMap::new(),
         started: at(0),
         finished: at(0),
         timings: Timings::default(),

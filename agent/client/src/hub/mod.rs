@@ -110,6 +110,19 @@ impl Hub {
         }
     }
 
+    /// Scheme, host and port as browsers write them; nothing for a folder.
+    pub fn origin(&self) -> Option<String> {
+        let Way::Http { base, .. } = &self.way else {
+            return None;
+        };
+        Some(
+            reqwest::Url::parse(base)
+                .ok()?
+                .origin()
+                .ascii_serialization(),
+        )
+    }
+
     /// How many seconds the hub's clock is ahead of this machine's, by its latest answer; negative if it is behind.
     ///
     /// Nothing may be decided by it: a hub can say what it likes. It is for telling a wrong clock from an expired head.

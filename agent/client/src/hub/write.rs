@@ -5,6 +5,8 @@ use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
 use http::Method;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::{Hub, HubError, Way, blob_path};
 
@@ -148,14 +150,39 @@ impl Hub {
             key: String,
         }
         let path = format!("v1/mesh/{backend}/key");
-        let response = self.answered(Method::POST, &path, request, None).await?;
-        let body = self.body(response, &path, ANSWER).await?;
-        let answer: Answer =
-            serde_json::from_slice(&body).map_err(|error| HubError::Malformed {
-                what: path,
-                detail: error.to_string(),
-            })?;
+        let answer: Answer = self.ask(&path, request).await?;
         Ok(answer.key)
+    }
+
+    /// A challenge that whoever wants to look at the hub's page signs.
+    pub async fn login_challenge(&self) -> Result<String, HubError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            challenge: String,
+        }
+        let answer: Answer = self.ask("v1/login/challenge", Vec::new()).await?;
+        Ok(answer.challenge)
+    }
+
+    /// A code for the hub's page, good once and for so many seconds, in return for a signed challenge.
+    pub async fn login(&self, login: Vec<u8>) -> Result<(Zeroizing<String>, u64), HubError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            code: String,
+            seconds: u64,
+        }
+        let answer: Answer = self.ask("v1/login", login).await?;
+        Ok((Zeroizing::new(answer.code), answer.seconds))
+    }
+
+    /// Posts something, and reads the JSON that comes back.
+    async fn ask<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T, HubError> {
+        let response = self.answered(Method::POST, path, body, None).await?;
+        let body = self.body(response, path, ANSWER).await?;
+        serde_json::from_slice(&body).map_err(|error| HubError::Malformed {
+            what: path.to_owned(),
+            detail: error.to_string(),
+        })
     }
 
     async fn send(

@@ -26,6 +26,7 @@
 
 mod enrolment;
 mod head;
+mod login;
 mod presence;
 mod ready;
 mod receipt;
@@ -39,6 +40,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use enrolment::{Enrolment, Invite, Token, TokenError};
 pub use head::{Head, RootRef, SessionRef};
+pub use login::Login;
 pub use presence::{MESH_ENDPOINTS, Mesh, Presence, Progress, SessionPresence};
 pub use ready::{Machine, Ready};
 pub use receipt::{Comparison, Exit, Outcome, OutputHash, Receipt, Timings};

@@ -22,6 +22,8 @@ use crate::text::{self, is_plain};
 use crate::time::Time;
 use crate::update::Trouble;
 
+/// Bytes of an image's name.
+const IMAGE: usize = 64;
 /// Endpoints of one mesh's daemon.
 pub const MESH_ENDPOINTS: usize = 4;
 
@@ -43,6 +45,9 @@ pub struct Presence {
     pub signed: Time,
     /// The agent's version.
     pub agent: String,
+    /// The image that the machine was made from, if it says so itself: `raspberrypi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Where the party's agent can be reached, `host:port`, best first.
     pub addresses: Vec<String>,
     /// How it stands with each mesh that its newest head asks for, by backend.
@@ -168,6 +173,11 @@ impl Document for Presence {
             is_plain(&self.agent, text::VERSION),
             "agent",
             "is no version",
+        )?;
+        ensure(
+            self.image.iter().all(|image| is_plain(image, IMAGE)),
+            "image",
+            "is no name of an image",
         )?;
         ensure(
             self.addresses.iter().all(address),

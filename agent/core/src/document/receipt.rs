@@ -4,6 +4,8 @@
 //! Whether all receipts of a session together make it a good one is told by
 //! [`crate::session::verdict`].
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,9 @@ pub struct Receipt {
     /// The digest of all parties' `Ready`, in order: all good receipts of a session agree on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub barrier: Option<Digest>,
+    /// Round trips to the parties it could measure before the start, in microseconds, by place in the manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rtt_us: BTreeMap<usize, u64>,
     /// When the party first saw the session.
     pub started: Time,
     /// When it ended.
@@ -165,6 +170,12 @@ impl Document for Receipt {
             self.outputs.iter().all(|o| is_plain(&o.name, 100)),
             "outputs",
             "has a name that is none",
+        )?;
+        ensure(
+            self.rtt_us.len() <= limits::PARTIES
+                && self.rtt_us.keys().all(|party| *party < limits::PARTIES),
+            "rtt_us",
+            "names places beyond the 64 that a session can have",
         )?;
         if let Outcome::Failed { failure } = &self.outcome {
             failure.check("outcome.failure")?;

@@ -47,6 +47,7 @@ fn receipt() -> Receipt {
         mpyc: None,
         machine: None,
         barrier: None,
+        rtt_us: std::collections::BTreeMap::new(),
         started: at(0),
         finished: at(0),
         timings: Timings::default(),
