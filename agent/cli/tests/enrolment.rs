@@ -306,6 +306,7 @@ async fn speak(fleet: &OpenFleet, name: &str, identity: &SecretKey, link: &str) 
         counter: 1,
         signed: clock::now(),
         agent: "0.1.0".to_owned(),
+        image: None,
         addresses: Vec::new(),
         meshes: BTreeMap::new(),
         mesh_endpoints: BTreeMap::new(),

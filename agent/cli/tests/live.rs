@@ -66,6 +66,7 @@ async fn present(
         // Five and a half minutes ago, so that the screen is the same a few seconds later.
         signed: Time::from_unix(clock::now().unix() - 330),
         agent: "0.1.0".to_owned(),
+        image: None,
         addresses: Vec::new(),
         meshes: std::collections::BTreeMap::default(),
         mesh_keys: std::collections::BTreeMap::default(),

@@ -1,7 +1,9 @@
 //! Tells the fleet how this party stands: when something changes, and now and then.
 
+use std::path::Path;
 use std::time::Duration;
 
+use e3_client::files;
 use e3_client::hub::{Hub, HubError};
 use e3_core::document::Presence;
 use e3_core::envelope::Envelope;
@@ -17,6 +19,10 @@ use crate::shared::Shared;
 const GATHER: Duration = Duration::from_millis(20);
 /// After a failure, at first; the next change is told at once anyway.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// What the system says of itself, and the most of it that is read.
+const OS_RELEASE: &str = "/etc/os-release";
+const RELEASE: usize = 16 * 1024;
 
 /// Publishes presences for ever.
 pub async fn run(shared: Shared) {
@@ -76,6 +82,7 @@ pub async fn publish(
         counter: counter.next(e3_client::clock::millis()),
         signed: board.now(),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
+        image: image(),
         addresses: known.addresses,
         meshes: known.meshes,
         mesh_keys: known.mesh_keys,
@@ -92,6 +99,23 @@ pub async fn publish(
         sent = send(hub, key, &presence).await?;
     }
     sent.map_err(|error| crate::text::chain(&error))
+}
+
+/// The image that this machine was made from, as os-release(5) tells it.
+fn image() -> Option<String> {
+    let text = files::read_bounded(Path::new(OS_RELEASE), RELEASE).ok()?;
+    image_in(&String::from_utf8(text).ok()?)
+}
+
+/// The image's name in this os-release. Only plain words count: it is shown to the whole fleet.
+fn image_in(text: &str) -> Option<String> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix("IMAGE_ID="))?;
+    let name = value.trim().trim_matches(['"', '\'']);
+    let is_plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-".contains(&c);
+    let fits = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    fits.then(|| name.to_owned())
 }
 
 /// Signs it and sends it; what the hub says to it is the inner result.
@@ -121,4 +145,28 @@ async fn goes_on_from_hub(hub: &Hub, mine: &Presence, counter: &mut PresenceCoun
         );
     }
     is_ahead
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_told_by_a_plain_word_or_not_at_all() {
+        let told = |text: &str| image_in(text);
+        assert_eq!(
+            told("ID=nixos\nIMAGE_ID=\"raspberrypi\"\n").as_deref(),
+            Some("raspberrypi")
+        );
+        assert_eq!(told("IMAGE_ID=wsl").as_deref(), Some("wsl"));
+        for text in [
+            "",
+            "ID=debian",
+            "IMAGE_ID=",
+            "IMAGE_ID=<b>x</b>",
+            &format!("IMAGE_ID={}", "x".repeat(65)),
+        ] {
+            assert_eq!(told(text), None, "{text}");
+        }
+    }
 }

@@ -219,6 +219,7 @@ pub(crate) fn receipt(
         mpyc: Some(session.mpyc.wheel.digest),
         machine: None,
         barrier: Some(Digest::of(b"barrier")),
+        rtt_us: std::collections::BTreeMap::new(),
         started: clock::now(),
         finished: clock::now(),
         timings: Timings::default(),

@@ -1,5 +1,6 @@
 //! The end of a session: hashes of the outputs, and the receipt.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use e3_client::files;
@@ -38,6 +39,9 @@ pub struct Facts {
     pub mpyc: Option<Digest>,
     /// The opened barrier.
     pub barrier: Option<Digest>,
+    /// Round trips to the others, in microseconds.
+    #[serde(default)]
+    pub rtt_us: BTreeMap<usize, u64>,
     /// How the program ended.
     pub exit: Option<Exit>,
     /// Hashes of what it printed.
@@ -57,6 +61,7 @@ impl Facts {
             program: None,
             mpyc: None,
             barrier: None,
+            rtt_us: BTreeMap::new(),
             exit: None,
             outputs: Vec::new(),
             published: None,
@@ -150,6 +155,7 @@ impl Facts {
             mpyc: self.mpyc,
             machine: self.machine.clone(),
             barrier: self.barrier,
+            rtt_us: self.rtt_us.clone(),
             started: self.started,
             finished: shared.keeper().now().max(self.started),
             timings: self.timings,

@@ -81,6 +81,7 @@ mod tests {
             counter: 1,
             signed: Time::from_unix(signed),
             agent: "0.1.0".to_owned(),
+            image: None,
             addresses: Vec::new(),
             meshes: std::collections::BTreeMap::default(),
             mesh_keys: std::collections::BTreeMap::default(),

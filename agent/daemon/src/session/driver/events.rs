@@ -89,6 +89,7 @@ impl Driver {
                 self.facts.machine = Some(document.machine.clone());
                 self.facts.program = Some(document.program);
                 self.facts.mpyc = Some(document.mpyc);
+                self.facts.rtt_us.clone_from(&document.rtt_us);
                 let ready = signed.ready.clone();
                 self.signed = Some(signed);
                 Event::AtGate(Ok(Box::new(ready)))
