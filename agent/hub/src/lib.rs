@@ -13,6 +13,7 @@
 //! | `roots` | the root chain, and what it says of heads and sessions (rules 4, 5, 9) |
 //! | `api` | each request, each refusal |
 //! | `events` | push |
+//! | `page` | the fleet's page, and who is signed in |
 //! | `control` | keys to the fleet's mesh from its control server, if it has one: a Headscale, or Tailscale's |
 //! | `members` | the parties' keys on a mesh, for its relay |
 //! | `server` | connections, caps, time limits |
@@ -44,6 +45,7 @@ mod events;
 mod members;
 mod metrics;
 mod names;
+mod page;
 mod roots;
 mod server;
 pub mod settings;
@@ -64,7 +66,7 @@ use tokio::task::JoinHandle;
 
 pub use self::control::{Headscale, Tailscale};
 pub use self::error::ServeError;
-pub use self::settings::{Limits, Location, S3, Settings, Tls};
+pub use self::settings::{Limits, Location, Page, S3, Settings, Tls};
 pub use self::tls::{KeptCertificate, authority};
 
 use self::roots::{Chain, Roots, canonical};
@@ -126,7 +128,14 @@ pub async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     let ca_pem = tls.as_ref().and_then(|tls| tls.ca_pem.clone());
     let (acceptor, renewal) = tls.map(tls::Certificates::run).unzip();
-    let hub = api::Hub::new(store, chain, settings.limits, settings.clock, controls);
+    let hub = api::Hub::new(
+        store,
+        chain,
+        settings.limits,
+        settings.clock,
+        controls,
+        settings.page,
+    );
     let hub = Arc::new(hub);
     let serving = Arc::clone(&hub);
     let task = tokio::spawn(async move {

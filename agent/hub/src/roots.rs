@@ -20,6 +20,8 @@ use crate::store::{Store, StoreError};
 /// The chain up to the newest root.
 #[derive(Debug, Clone)]
 pub(crate) struct Roots {
+    /// The digest of the first root's payload: what join files pin.
+    first: Digest,
     /// Stands on the newest root; holds no head.
     trust: Trust,
     /// All roots, oldest first.
@@ -33,9 +35,15 @@ impl Roots {
         let pinned = envelope.map_or(Digest::of(bytes), |envelope| envelope.digest());
         let trust = Trust::first(bytes, &pinned, Time::MIN)?;
         Ok(Self {
+            first: pinned,
             all: vec![trust.root.clone()],
             trust,
         })
+    }
+
+    /// What tells this fleet from all others.
+    pub(crate) const fn first_digest(&self) -> &Digest {
+        &self.first
     }
 
     /// The newest root.

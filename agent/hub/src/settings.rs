@@ -25,6 +25,8 @@ pub struct Settings {
     pub headscale: Option<Headscale>,
     /// The tailnet of the fleet's mesh, if that is Tailscale's.
     pub tailscale: Option<Tailscale>,
+    /// Who is shown the page.
+    pub page: Page,
     /// The system's clock: the hub does not read it itself.
     pub clock: fn() -> Time,
     /// Bounds against misuse.
@@ -40,10 +42,23 @@ impl Settings {
             tls: Tls::None,
             headscale: None,
             tailscale: None,
+            page: Page::default(),
             clock,
             limits: Limits::default(),
         }
     }
+}
+
+/// Who is shown the fleet's page. Its documents can be read by whoever reaches the hub: parties must, and show no credentials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Page {
+    /// Everybody a summary: names, states, sessions. Whoever signs in with an owner's key everything.
+    #[default]
+    Everyone,
+    /// Nobody but who signs in.
+    Owners,
+    /// Nobody: there is no page.
+    Off,
 }
 
 /// Where the documents lie. As text: a folder's path, or `s3://bucket/prefix`.

@@ -10,15 +10,15 @@ use tokio::time::{Duration, Instant, timeout_at};
 use super::{Hub, Refusal};
 
 /// A body, and the share of memory that it takes until it is dropped.
-pub(super) struct Taken<'a> {
-    pub(super) bytes: Bytes,
+pub(crate) struct Taken<'a> {
+    pub(crate) bytes: Bytes,
     _share: Option<SemaphorePermit<'a>>,
 }
 
 impl Hub {
     /// Takes a body of at most `limit` bytes. A length that is announced too large is refused before
     /// the first byte is read.
-    pub(super) async fn take(&self, request: Request, limit: u64) -> Result<Taken<'_>, Refusal> {
+    pub(crate) async fn take(&self, request: Request, limit: u64) -> Result<Taken<'_>, Refusal> {
         let too_large = || Refusal::TooLarge { limit };
         let announced = request
             .headers()

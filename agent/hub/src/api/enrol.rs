@@ -25,9 +25,9 @@ pub(super) const PAIR: usize = 2 * limits::ENVELOPE + 1024;
 
 /// A party's file in the store, and the body of a request to enrol.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Pair {
-    pub(super) enrolment: Box<RawValue>,
-    pub(super) invite: Box<RawValue>,
+pub(crate) struct Pair {
+    pub(crate) enrolment: Box<RawValue>,
+    pub(crate) invite: Box<RawValue>,
 }
 
 /// Which party an invite has become.
@@ -41,7 +41,7 @@ impl Pair {
         serde_json::from_slice(bytes).ok()
     }
 
-    pub(super) fn envelopes(&self) -> Result<(Envelope, Envelope), EnvelopeError> {
+    pub(crate) fn envelopes(&self) -> Result<(Envelope, Envelope), EnvelopeError> {
         let open = |raw: &RawValue| Envelope::parse(raw.get().as_bytes(), limits::ENVELOPE);
         Ok((open(&self.enrolment)?, open(&self.invite)?))
     }

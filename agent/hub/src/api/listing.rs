@@ -28,10 +28,10 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// One party with its newest presence, as stored.
 #[derive(Clone)]
-pub(super) struct Listed {
-    pub(super) key: PublicKey,
-    pub(super) pair: Arc<Pair>,
-    pub(super) presence: Option<Bytes>,
+pub(crate) struct Listed {
+    pub(crate) key: PublicKey,
+    pub(crate) pair: Arc<Pair>,
+    pub(crate) presence: Option<Bytes>,
 }
 
 /// The list as it was read last.
@@ -64,7 +64,7 @@ impl Hub {
     }
 
     /// All parties, in the order of their keys.
-    pub(super) async fn list_parties(&self) -> Result<Vec<Listed>, StoreError> {
+    pub(crate) async fn list_parties(&self) -> Result<Vec<Listed>, StoreError> {
         let mut paths = self.store.list(&names::parties(), PARTIES).await?;
         paths.sort();
         let keys = paths
@@ -93,7 +93,7 @@ impl Hub {
     }
 
     /// The receipts of a session by place, as many as are there.
-    pub(super) async fn list_receipts(
+    pub(crate) async fn list_receipts(
         &self,
         manifest: &Digest,
     ) -> Result<Vec<Option<Bytes>>, StoreError> {

@@ -11,7 +11,6 @@ mod head;
 mod listing;
 mod mesh_key;
 mod pace;
-mod page;
 mod path;
 mod presence;
 mod pure;
@@ -28,8 +27,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use e3_core::digest::Digest;
@@ -37,14 +37,16 @@ use e3_core::time::Time;
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore};
 
+pub(crate) use self::enrol::Pair;
+pub(crate) use self::listing::Listed;
 pub(crate) use self::mesh_key::clean;
-pub(crate) use self::refusal::FromStore;
-use self::refusal::Refusal;
+pub(crate) use self::path::One;
+pub(crate) use self::refusal::{FromStore, Refusal};
 use crate::control::Server;
 use crate::events::{Subscribers, Topics};
 use crate::metrics::Metrics;
 use crate::roots::Chain;
-use crate::settings::Limits;
+use crate::settings::{Limits, Page};
 use crate::store::Store;
 
 /// What all requests share. Nothing in it is needed after a restart.
@@ -62,7 +64,9 @@ pub(crate) struct Hub {
     /// For whoever does something about it here.
     head_changed: Notify,
     listing: listing::Cache,
-    page: page::Cache,
+    pub(crate) page: crate::page::Kept,
+    /// Who is shown the page.
+    pub(crate) shows: Page,
     pace: pace::Pace,
     /// Of questions to parties, by who asks.
     asking: pace::Pace,
@@ -83,6 +87,7 @@ impl Hub {
         limits: Limits,
         clock: fn() -> Time,
         controls: Vec<Server>,
+        shows: Page,
     ) -> Self {
         Self {
             store,
@@ -97,7 +102,8 @@ impl Hub {
             head: head::Cache::default(),
             head_changed: Notify::new(),
             listing: listing::Cache::default(),
-            page: page::Cache::default(),
+            page: crate::page::Kept::default(),
+            shows,
             pace: pace::Pace::default(),
             asking: pace::Pace::default(),
             copies: Mutex::default(),
@@ -125,7 +131,7 @@ impl Hub {
 /// The routes.
 pub(crate) fn router(hub: Arc<Hub>) -> Router {
     Router::new()
-        .route("/", get(page::show))
+        .merge(crate::page::routes(hub.shows))
         .route("/head.json", get(head::read).put(head::write))
         .route("/root/{name}", get(read::root).put(root::write))
         .route("/sha256/{name}", get(read::blob).put(blob::write))
@@ -154,7 +160,17 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/metrics", get(metrics))
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::Method)
+        .layer(map_response(as_it_says))
         .with_state(hub)
+}
+
+/// What lies here is what its type says, whatever a browser makes of its first bytes.
+async fn as_it_says(mut response: Response) -> Response {
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
 }
 
 /// Carries a write out to its end, also when whoever asked for it has gone away: what has been
@@ -175,7 +191,7 @@ fn stored(new: bool) -> Response {
     .into_response()
 }
 
-const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
+pub(crate) const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
 /// Caches must ask before they use it.
 const MUTABLE: (HeaderName, &str) = (CACHE_CONTROL, "no-cache");
 

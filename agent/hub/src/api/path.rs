@@ -7,7 +7,7 @@ use super::Refusal;
 use crate::names::Segment;
 
 /// A path with one variable part.
-pub(super) struct One<T>(pub(super) T);
+pub(crate) struct One<T>(pub(crate) T);
 
 /// A path with two of them.
 pub(super) struct Two<A, B>(pub(super) A, pub(super) B);

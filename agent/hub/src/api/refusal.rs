@@ -87,6 +87,16 @@ pub(crate) enum Refusal {
     OldRequest,
     #[error("This party asks for keys to the mesh too often.")]
     TooManyKeys,
+    #[error("The login is refused: {0}.")]
+    Login(EnvelopeError),
+    #[error("The login is for another hub than the one that it was sent to.")]
+    OtherHub,
+    #[error("The challenge is not of this hub, too old, or used.")]
+    Challenge,
+    #[error("Too many have tried to sign in from this network.")]
+    TooManySignIns,
+    #[error("The form was not sent from this hub's page.")]
+    OtherSite,
     #[error("The mesh's control server does not help.")]
     Control,
     #[error("The request to the party is refused: {0}.")]
@@ -276,6 +286,23 @@ impl Refusal {
                 "too-many-keys",
                 "Wait half a minute; each key is good for one attempt.",
             ),
+            Self::Login(_) => (
+                S::FORBIDDEN,
+                "login-refused",
+                "Sign in with the key of an owner, or of somebody who signs for the fleet.",
+            ),
+            Self::OtherHub => (
+                S::FORBIDDEN,
+                "other-hub",
+                "Name the hub in fleet.toml as it is reached. A proxy in front of it must pass the Host header on.",
+            ),
+            Self::Challenge => (
+                S::CONFLICT,
+                "challenge-old",
+                "Run `e3 login` again. Where several hubs stand behind one name, each visitor must stay with one.",
+            ),
+            Self::TooManySignIns => (S::TOO_MANY_REQUESTS, "too-many-sign-ins", "Wait a minute."),
+            Self::OtherSite => (S::FORBIDDEN, "other-site", "Use the page itself."),
             Self::Control => (
                 S::BAD_GATEWAY,
                 "control-server",

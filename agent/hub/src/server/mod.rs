@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use self::cap::Cap;
 use self::io::Careful;
 use crate::api::{FromStore, Hub, router};
+use crate::page::From;
 
 /// After an accept that failed because of this machine (no file handles left), so that the loop does
 /// not spin.
@@ -145,7 +146,8 @@ impl Connection {
     }
 
     async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
-        let service = hyper::service::service_fn(|request| self.answer(request));
+        let network = network(peer.ip());
+        let service = hyper::service::service_fn(|request| self.answer(request, network));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.hub.limits.header)
@@ -168,9 +170,11 @@ impl Connection {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
+        network: IpAddr,
     ) -> Result<axum::response::Response, Infallible> {
         use hyper::service::Service as _;
+        request.extensions_mut().insert(From(network));
         let service = hyper_util::service::TowerToHyperService::new(self.router.clone());
         let response = service.call(request.map(Body::new)).await?;
         let class = usize::from(response.status().as_u16() / 100);

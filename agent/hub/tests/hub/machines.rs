@@ -1,9 +1,9 @@
-//! Enrolment, presence, and the page that shows both.
+//! Enrolment and presence.
 
 use e3_client::hub::HubError;
 use e3_core::digest::Digest;
-use e3_core::document::{Mesh, Presence, Withdrawal};
-use e3_core::mesh::{MeshGrant, NotJoined};
+use e3_core::document::{Presence, Withdrawal};
+use e3_core::mesh::MeshGrant;
 use e3_core::time::Time;
 use e3_core::trust::PresenceCounter;
 
@@ -205,57 +205,6 @@ async fn a_party_that_floods_the_hub_is_slowed_and_nobody_else() {
     assert!(counter > 50, "a busy party needs more than {counter}");
     assert_eq!(put(11, counter).await, no(429, "too-many-presences"));
     assert_eq!(put(12, 1).await, yes(201));
-}
-
-#[tokio::test]
-async fn the_page_shows_parties_and_sessions_and_runs_nothing() {
-    let fleet = Fleet::start().await;
-    let page = async || {
-        let response = fleet.http.get(fleet.url()).send().await.unwrap();
-        let policy = response.headers()["content-security-policy"]
-            .to_str()
-            .unwrap()
-            .to_owned();
-        assert!(policy.starts_with("default-src 'none'"), "{policy}");
-        response.text().await.unwrap()
-    };
-    let hub = fleet.client();
-    let (enrolment, invite) = enrolment(20, 11, later());
-    hub.enrol(&enrolment, &invite).await.unwrap();
-    let mut hostile = presence(11, 1);
-    hostile.name = name("posing-as-another");
-    let reason = NotJoined::Unable {
-        detail: "<script src=//evil>&\"'".to_owned(),
-    };
-    hostile.meshes = [("nebula".to_owned(), Mesh::NotJoined { reason })].into();
-    hub.put_presence(&key(11).public(), sign(&hostile, &[11]))
-        .await
-        .unwrap();
-    let session = session_bytes();
-    let envelope = hub.put_session(session.clone()).await.unwrap();
-    let head = sign(&head(2, vec![session_ref(&session)]), &[2]);
-    hub.put_head(head, Some(&fleet.etag().await)).await.unwrap();
-    hub.put_receipt(&envelope, &digest(&session), 1, sign(&receipt(1), &[12]))
-        .await
-        .unwrap();
-    let page = page().await;
-    assert!(
-        !page.contains("<script") && page.contains("&lt;script src=//evil&gt;"),
-        "{page}"
-    );
-    assert!(
-        !page.contains("posing") && page.contains("<td>p11<td>"),
-        "{page}"
-    );
-    assert!(
-        page.contains("session #1") && page.contains("<td>1 p12<td>signed<td>done at"),
-        "{page}"
-    );
-    assert!(page.contains("<td>0 p11<td>not yet<td>"), "{page}");
-    assert!(
-        !page.contains("http://") && !page.contains("https://"),
-        "{page}"
-    );
 }
 
 fn grant(party: u8, seconds: u64) -> MeshGrant {

@@ -9,6 +9,7 @@ mod full;
 mod hostile;
 mod keys;
 mod machines;
+mod page;
 mod publish;
 mod push;
 mod requests;
