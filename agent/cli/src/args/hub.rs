@@ -34,6 +34,10 @@ pub struct HubServe {
     /// The certificate's secret key (PEM, mode 600)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Who sees the fleet's page: everyone a summary, and whoever signs in with `e3 login` everything; only those; or nobody. The
+    /// documents themselves stay readable, as machines need it
+    #[arg(long, value_name = "WHOM", default_value = "everyone")]
+    pub page: PageFor,
     /// Where machines reach the relay of the built-in mesh, over HTTPS [default: as the head says, if it names one beside the
     /// hub; with --relay alone, or for what is not said, the hub's host in fleet.toml and port 443]
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -79,6 +83,21 @@ pub struct HubServe {
     /// Have Tailscale remove machines that are away for some time
     #[arg(long, requires = "tailscale_oauth_file")]
     pub tailscale_ephemeral: bool,
+}
+
+/// Who sees the fleet's page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PageFor {
+    /// Everybody a summary, who signs in everything.
+    #[default]
+    #[value(help = None)]
+    Everyone,
+    /// Nobody but who signs in.
+    #[value(help = None)]
+    Owners,
+    /// There is no page.
+    #[value(help = None)]
+    Off,
 }
 
 /// Where machines reach the relay, as far as it was said.

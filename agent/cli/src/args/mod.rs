@@ -22,7 +22,7 @@ pub use self::fleet::{
     FirstMesh, FleetAccept, FleetCommand, FleetDeny, FleetInvite, FleetNew, FleetPending,
     FleetPush, FleetRevoke, FleetRotate, FleetSign, FleetStatus, Machine, RoleKey, RoleNumber,
 };
-pub use self::hub::{HubCommand, HubRenew, HubServe, RelayAt};
+pub use self::hub::{HubCommand, HubRenew, HubServe, PageFor, RelayAt};
 pub use self::image::{
     ImageBuild, ImageCommand, ImageFlash, ImageInject, ImageList, ImagePiImager, ImageWsl, JoinArgs,
 };
@@ -119,12 +119,22 @@ pub enum Command {
     /// Run a hub, keep its head fresh
     #[command(subcommand)]
     Hub(HubCommand),
+    /// Sign in to the fleet's page, which the hub serves
+    Login(Login),
     /// Look for what is missing or wrong on this machine
     Doctor(Doctor),
     /// Print the completions of a shell
     Completions(Completions),
     /// Write the manual pages into a folder
     Man(Man),
+}
+
+/// `e3 login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
 }
 
 /// `e3 doctor`

@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod hub;
 mod image;
 pub mod key;
+mod login;
 mod man;
 mod mesh;
 pub mod party;
@@ -33,6 +34,7 @@ pub async fn run(cli: &Cli, output: &Output) -> Result<Answer, Error> {
         Command::Eval(args) => crate::eval::run(args, &cli.global, output).await,
         Command::Hub(command) => hub::run(command, &cli.global, output).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, &cli.global)).await,
+        Command::Login(args) => login::run(args, &cli.global).await,
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }

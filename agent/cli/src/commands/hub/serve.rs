@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use e3_client::{clock, files};
 use e3_core::limits;
 use e3_core::mesh::link::RelayReady;
-use e3_hub::{Bound, Headscale, Location, ServeError, Settings, Tailscale, Tls};
+use e3_hub::{Bound, Headscale, Location, Page, ServeError, Settings, Tailscale, Tls};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::beside::{Beside, Place};
-use crate::args::{Global, HubServe};
+use crate::args::{Global, HubServe, PageFor};
 use crate::commands::fleet::HEAD;
 use crate::error::Error;
 use crate::fleet_file::Fleet;
@@ -109,6 +109,11 @@ pub(super) async fn run(
     settings.tls = tls(args, fleet.as_ref(), host);
     settings.headscale = headscale(args);
     settings.tailscale = tailscale(args);
+    settings.page = match args.page {
+        PageFor::Everyone => Page::Everyone,
+        PageFor::Owners => Page::Owners,
+        PageFor::Off => Page::Off,
+    };
     log();
     let mut end = End::listen()?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
