@@ -18,6 +18,9 @@ ZIG_PACKAGES=(cargo-zigbuild==0.24.0 ziglang==0.17.1)
 PARTY_PACKAGES=('numpy>=2,<3' 'gmpy2>=2.2,<3')
 DENY_VERSION=0.20.2
 ACTIONLINT_VERSION=1.7.12
+SELENIUM_VERSION=4.50.0
+# It brings axe-core 4.
+AXE_VERSION=0.1.8
 MUSL_TARGETS=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -306,6 +309,34 @@ need_deny() {
     quietly "compiling cargo-deny $DENY_VERSION (once)" env CARGO_TARGET_DIR="$build" \
       cargo install cargo-deny --version "$DENY_VERSION" --locked --no-default-features --root "$dir" \
       --config profile.release.lto=false --config profile.release.opt-level=1 --config profile.release.codegen-units=16
+  )
+}
+
+# need_browser: a Debian system with Chromium and its driver, made once; its folder is BROWSER. VENV gets selenium, and axe-core, which
+# a package for another driver brings: without that driver.
+need_browser() {
+  local suite=trixie
+  venv browser "selenium==$SELENIUM_VERSION"
+  if [[ ! -e $VENV/.axe-$AXE_VERSION ]]; then
+    quietly 'fetching axe-core' "$VENV/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --no-deps \
+      "axe-playwright-python==$AXE_VERSION"
+    touch "$VENV/.axe-$AXE_VERSION"
+  fi
+  # The parts that only tests of other programs need stay away.
+  BROWSER=$CACHE/browser-$suite
+  [[ -e $BROWSER ]] && return
+  need_apt mmdebstrap debian-archive-keyring
+  (
+    locked browser
+    [[ -e $BROWSER ]] && exit
+    tmp=$(mktemp -d "$CACHE/new.XXXXXX")
+    trap 'rm -rf "$tmp"' EXIT
+    quietly "making a Debian system with Chromium in $BROWSER (once)" mmdebstrap --mode=root --variant=minbase \
+      --aptopt='APT::Sandbox::User "root"' --include=chromium,chromium-driver,fonts-dejavu-core,fonts-inter \
+      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+      --customize-hook='echo 127.0.0.1 localhost >"$1/etc/hosts"' \
+      "$suite" "$tmp/root" "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main"
+    mv -T "$tmp/root" "$BROWSER"
   )
 }
 
