@@ -26,6 +26,7 @@ in
     ];
   };
   e3.join.place = lib.mkOverride 800 "nocloud";
+  e3.appliance.sshKeysFromJoin = lib.mkOverride 800 true;
 
   # Looked at by itself, a system needs a root and a boot loader; weaker than what any variant says.
   fileSystems."/" = lib.mkOverride 1400 {

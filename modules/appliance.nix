@@ -15,7 +15,9 @@ let
   born = lib.filter (
     path: builtins.match "ssh/ssh_host_.*_key|e3/(identity|key).*|machine-id" path != null
   ) (lib.attrNames config.environment.etc);
-  sshPossible = cfg.sshKeys != [ ] || cfg.sshKeysFromMetadata;
+  sshPossible = cfg.sshKeys != [ ] || cfg.sshKeysFromMetadata || cfg.sshKeysFromJoin;
+  # Where the importer writes the keys of the join file, for %u is root.
+  imported = "/var/lib/e3-import/ssh";
 in
 {
   imports = [ (modulesPath + "/profiles/minimal.nix") ];
@@ -32,6 +34,14 @@ in
       default = false;
       description = ''
         Whether the cloud may give ssh keys when the machine is made. ssh then starts only on machines that were given one.
+      '';
+    };
+    sshKeysFromJoin = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether the join file may name ssh keys (`e3 image inject --ssh-key`). ssh then starts only on machines that were
+        given one.
       '';
     };
     journalSize = mkOption {
@@ -99,9 +109,29 @@ in
     };
     users.users.root.openssh.authorizedKeys.keys = cfg.sshKeys;
     # Not only its `unitConfig`: that would be a unit, an empty one, where there is no ssh.
-    systemd.services.sshd = lib.mkIf (cfg.sshKeysFromMetadata && cfg.sshKeys == [ ]) {
-      unitConfig.ConditionFileNotEmpty = "/root/.ssh/authorized_keys";
+    systemd.services.sshd = lib.mkMerge [
+      (lib.mkIf (cfg.sshKeysFromMetadata && !cfg.sshKeysFromJoin && cfg.sshKeys == [ ]) {
+        unitConfig.ConditionFileNotEmpty = "/root/.ssh/authorized_keys";
+      })
+      (lib.mkIf cfg.sshKeysFromJoin {
+        after = [ "e3-import.service" ];
+        # Any of them.
+        unitConfig.ConditionFileNotEmpty = lib.mkIf (cfg.sshKeys == [ ]) (
+          lib.optional cfg.sshKeysFromMetadata "|/root/.ssh/authorized_keys" ++ [ "|${imported}/root" ]
+        );
+      })
+    ];
+    # A join file may come later than the machine.
+    systemd.paths.e3-ssh = lib.mkIf cfg.sshKeysFromJoin {
+      description = "E3 ssh keys of the join file";
+      wantedBy = [ "paths.target" ];
+      pathConfig = {
+        PathChanged = "${imported}/root";
+        Unit = "sshd.service";
+      };
     };
+    services.openssh.authorizedKeysFiles = lib.mkIf cfg.sshKeysFromJoin [ "${imported}/%u" ];
+    e3.join.sshKeys = lib.mkIf cfg.sshKeysFromJoin true;
 
     networking = {
       hostName = mkBase "e3";

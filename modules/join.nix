@@ -50,6 +50,14 @@ in
       default = null;
       description = "Where the agent itself looks for a join file; its own default if null.";
     };
+    sshKeys = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether the ssh keys of a join file are written to /var/lib/e3-import/ssh/root. `e3.appliance.sshKeysFromJoin` sets this
+        and tells sshd.
+      '';
+    };
     settings = mkOption {
       type = types.attrsOf types.raw;
       internal = true;
@@ -57,7 +65,13 @@ in
       description = "What of this stands in agent.toml.";
       default =
         lib.optionalAttrs (cfg.files != null) { join = cfg.files; }
-        // lib.optionalAttrs cfg.import (ofPlace // { import = ofPlace.import ++ cfg.sources; });
+        // lib.optionalAttrs cfg.import (
+          ofPlace
+          // lib.optionalAttrs cfg.sshKeys { ssh = true; }
+          // {
+            import = ofPlace.import ++ cfg.sources;
+          }
+        );
     };
   };
 

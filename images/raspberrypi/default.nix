@@ -53,6 +53,7 @@ in
       ];
     };
     e3.join.place = "raspberrypi";
+    e3.appliance.sshKeysFromJoin = lib.mkOverride 800 true;
     systemd.packages = lib.mkIf config.e3.join.import [
       (pkgs.writeTextDir "lib/systemd/system/e3-import.service.d/raspberrypi.conf"
         config.e3.agent.dist.texts."share/raspberrypi/e3-import.conf"

@@ -143,6 +143,15 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_folder(path)
 }
 
+/// Removes a file if it is there. When this returns it is gone from the disk.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(FileError::io("cannot remove", path)(error)),
+    }
+}
+
 /// Reads a secret, and refuses one that others could have read, too.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let metadata = fs::metadata(path).map_err(FileError::io("cannot open", path))?;

@@ -9,7 +9,10 @@
 pub mod clock;
 pub mod files;
 pub mod hub;
+pub mod human;
 pub mod index;
+pub mod join;
 pub mod random;
 pub mod seal;
 pub mod tls;
+pub mod toml_file;

@@ -28,6 +28,18 @@ pub fn is_version(text: &str) -> bool {
     (1..=VERSION).contains(&text.len()) && text.chars().all(allowed)
 }
 
+/// An error and its causes, from the outermost to the innermost.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// `text` on one line and without anything that acts, cut after `characters` characters.
 pub fn clean(text: &str, characters: usize) -> String {
     let shown = |c| if acts(c) { '\u{fffd}' } else { c };

@@ -17,9 +17,9 @@ use e3_core::update::{State, Trouble};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::join::Join;
 use crate::phase::Phase;
 use crate::update::{Entered, InEffect};
+use e3_client::join::Join;
 
 /// Sessions kept on the board: what fits on a screen, and into a presence.
 pub const SESSIONS: usize = 24;

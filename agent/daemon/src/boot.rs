@@ -23,7 +23,6 @@ use crate::board::{Board, Source};
 use crate::config::Settings;
 use crate::enrol::{self, EnrolError};
 use crate::error::AgentError;
-use crate::join::{Join, JoinError, burn_token};
 use crate::keeper::Keeper;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::lock::{self, Lock};
@@ -40,6 +39,7 @@ use crate::runtime::{Pythons, Runtimes};
 use crate::shared::{Parts, Shared};
 use crate::store::BlobStore;
 use crate::{presence, reset};
+use e3_client::join::{Join, JoinError, burn_token};
 
 /// How often a machine without a join file looks for one.
 const JOIN_POLL: Duration = Duration::from_secs(2);

@@ -11,13 +11,13 @@ use crate::config::Settings;
 use crate::error::AgentError;
 use crate::import::Folders;
 use crate::import::report::Report;
-use crate::join::Join;
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::peer::tls::Identity;
 use crate::reset;
 use crate::session::folder::Folder;
 use crate::status::{Status, socket};
+use e3_client::join::Join;
 
 /// What a command has to say: JSON, and the same for people.
 #[derive(Debug, Default)]

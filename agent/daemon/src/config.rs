@@ -1,6 +1,6 @@
 //! The agent's settings: `agent.toml`, where every key has a default.
 //!
-//! What a machine needs to find its fleet is not here but in the join file ([`crate::join`]); what
+//! What a machine needs to find its fleet is not here but in the join file ([`e3_client::join`]); what
 //! its owner allows is the policy's business.
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::import::source::Source;
 use crate::import::wifi::Format;
-use crate::toml_file::Mistake;
+use e3_client::toml_file::Mistake;
 
 /// A configuration file is small; anything larger is a mistake.
 const LIMIT: usize = 64 * 1024;
@@ -45,6 +45,7 @@ struct Fragment {
     answers: Option<Answers>,
     metrics: Option<String>,
     wifi: Option<Format>,
+    ssh: Option<bool>,
     import: Option<Vec<Source>>,
 }
 
@@ -89,6 +90,8 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// For whom Wi-Fi settings in a join file are written. Default nobody, `none`.
     pub wifi: Format,
+    /// Whether the join file's ssh keys count: the importer writes them where sshd looks. Default no.
+    pub ssh: bool,
     /// Where `e3-agent import` looks for join files, in order ([`crate::import`]). Default nowhere.
     pub import: Vec<Source>,
 }
@@ -205,6 +208,7 @@ impl Settings {
             answers: file.answers.unwrap_or_default(),
             metrics,
             wifi: file.wifi.unwrap_or_default(),
+            ssh: file.ssh.unwrap_or(false),
             import,
             state,
         }

@@ -7,9 +7,9 @@ use e3_core::key::SecretKey;
 use e3_core::time::Time;
 use e3_core::trust::Trust;
 
-use crate::join::Join;
 use crate::keeper::{Keeper, KeeperError};
 use crate::ledger::Ledger;
+use e3_client::join::Join;
 
 /// Why a machine has not joined yet.
 #[derive(Debug, thiserror::Error)]

@@ -7,12 +7,12 @@ use e3_core::name::Name;
 
 use crate::config::ConfigError;
 use crate::enrol::EnrolError;
-use crate::join::JoinError;
 use crate::journal::JournalFileError;
 use crate::keeper::KeeperError;
 use crate::ledger::LedgerError;
 use crate::peer::tls::TlsError;
 use crate::store::StoreError;
+use e3_client::join::JoinError;
 
 /// Why the agent, or one of its commands, cannot do what it should.
 #[derive(Debug, thiserror::Error)]

@@ -145,7 +145,7 @@ mod tests {
     fn board() -> Board {
         let board = Board::default();
         let key = SecretKey::from_seed(&[1; 32]).public();
-        board.joins(&crate::join::Join {
+        board.joins(&e3_client::join::Join {
             fleet: "demo".parse().unwrap(),
             hub: "https://hub.example".to_owned(),
             hub_ca: None,
@@ -155,6 +155,7 @@ mod tests {
             token: None,
             policy: None,
             wifi: None,
+            ssh_keys: Vec::new(),
         });
         board.identity(key);
         board.phase_is(Phase::Ready);

@@ -3,7 +3,7 @@
 //! | where | what |
 //! |---|---|
 //! | [`boot`], [`agent`] | comes up; takes heads, starts sessions |
-//! | [`config`], [`join`], [`import`] | settings; what finds the fleet, and how it gets here |
+//! | [`config`], [`import`] | settings; how what finds the fleet ([`e3_client::join`]) gets here |
 //! | [`ledger`], [`keeper`], [`journal`], [`refusals`], [`store`] | what is on the disk |
 //! | [`enrol`], [`sync`], [`presence`], [`outbox`], [`book`] | what goes to and comes from the hub |
 //! | [`address`], [`moves`] | where this machine is, and when that changes |
@@ -38,7 +38,6 @@ pub mod gate;
 pub mod housekeeping;
 pub mod import;
 pub mod issue;
-pub mod join;
 pub mod journal;
 pub mod keeper;
 pub mod ledger;
@@ -65,5 +64,4 @@ pub mod supervisor;
 pub mod support;
 pub mod sync;
 pub mod text;
-pub mod toml_file;
 pub mod update;

@@ -11,7 +11,6 @@ use tokio::sync::{Notify, watch};
 
 use crate::board::Board;
 use crate::config::Settings;
-use crate::join::{Join, JoinError};
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::mesh::link::ways::Ways;
@@ -23,6 +22,7 @@ use crate::peer::thread::LinkThread;
 use crate::peer::tls::Identity;
 use crate::runtime::{Pythons, Runtimes};
 use crate::store::BlobStore;
+use e3_client::join::{Join, JoinError};
 
 /// The agent's parts. Cheap to clone.
 #[derive(Clone)]

@@ -1,13 +1,3 @@
 //! Errors as one line.
 
-/// An error and its causes, from the outermost to the innermost.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
+pub use e3_core::text::chain;

@@ -101,6 +101,27 @@ pub enum ImageError {
         /// Which file.
         path: PathBuf,
     },
+    /// A key for ssh that is none.
+    #[error("{path} is not taken as a key for ssh")]
+    SshKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: e3_client::join::SshKeyError,
+    },
+    /// A wireless network that is none.
+    #[error("the wireless network makes no sense: {what}")]
+    Wifi {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A key for ssh, for an image that nobody logs in to by ssh.
+    #[error("{path} has no ssh")]
+    NoSsh {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Something is there already.
     #[error("{path} exists already")]
     Exists {
@@ -145,6 +166,9 @@ impl ImageError {
             Self::NoToken { .. } => "join-used",
             Self::Board { .. } => "wrong-board",
             Self::NoRadio { .. } => "no-radio",
+            Self::SshKey { .. } => "ssh-key",
+            Self::Wifi { .. } => "wifi",
+            Self::NoSsh { .. } => "no-ssh",
             Self::Exists { .. } => "exists",
             Self::Stopped { .. } => "interrupted",
             Self::Device(error) => error.kind(),
@@ -178,7 +202,7 @@ impl ImageError {
             }
             Self::Full { .. } => "Remove files from that partition, or build the image again.",
             Self::Join { .. } => {
-                "Take the file that `e3 fleet invite NAME` writes, and change nothing but [wifi] and [policy]."
+                "Take the file that `e3 fleet invite NAME` writes, and change nothing but [wifi], [policy] and ssh_keys."
             }
             Self::Expired { name, .. } => {
                 return Some(format!(
@@ -190,6 +214,13 @@ impl ImageError {
             }
             Self::Board { .. } => {
                 "`raspberrypi` is for the Pi 3, 4, 400 and Zero 2 W, `raspberrypi5` for the Pi 5."
+            }
+            Self::SshKey { .. } => {
+                "Give the public half: the file that ends in .pub, which `ssh-keygen -t ed25519` makes."
+            }
+            Self::Wifi { .. } => "Correct --wifi, --wifi-country or the password.",
+            Self::NoSsh { .. } => {
+                "Leave --ssh-key out: on Windows, `wsl -d e3` opens a shell in it."
             }
             Self::NoRadio { .. } => "Leave --wifi out: this machine's network is its host's.",
             Self::Device(error) => return error.remedy(),

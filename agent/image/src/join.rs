@@ -1,25 +1,24 @@
 //! A join file, looked at before it goes into an image: what the machine would refuse is refused here, where somebody sits
-//! who can mend it.
+//! who can mend it. The rules are those of the machine ([`e3_client::join`]); here is what only matters before a file is
+//! used: its token has to be there, for this machine, and still be good.
 
 use std::path::{Path, PathBuf};
 
+use e3_client::clock::Clock;
 use e3_client::files;
-use e3_core::digest::Digest;
+use e3_client::join::{Join, JoinError, LIMIT, SshKey, SshKeyError, Wifi};
 use e3_core::document::{Invite, Token};
-use e3_core::key::PublicKey;
 use e3_core::name::Name;
-use e3_core::text;
+use e3_core::text::chain;
 use e3_core::time::Time;
-use e3_core::trust::Policy;
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::error::ImageError;
 
-/// What a machine reads; a policy for hundreds of inputs has 100 KiB.
-const LIMIT: usize = 512 * 1024;
-/// Characters of what a parser says.
-const SAID: usize = 200;
+/// Keys in one file: more than that are nobody's own.
+const KEYS: usize = 20;
+/// A file of keys.
+const KEYS_LIMIT: usize = 64 * 1024;
 
 /// A join file that a machine will take.
 pub struct JoinFile {
@@ -31,42 +30,10 @@ pub struct JoinFile {
     pub name: Name,
     /// When its token is void.
     pub expires: Time,
+    /// Who may log in as root by it.
+    pub ssh_keys: Vec<SshKey>,
     /// Its text; secret.
     pub text: Zeroizing<String>,
-}
-
-/// A wireless network for the machine.
-pub struct Wifi {
-    /// Its name.
-    pub ssid: String,
-    /// Its password; none for an open network.
-    pub password: Option<Zeroizing<String>>,
-    /// Which channels the radio may use: `NL`.
-    pub country: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fields {
-    fleet: Name,
-    name: Name,
-    hub: String,
-    #[serde(rename = "hub_ca")]
-    _hub_ca: Option<String>,
-    #[serde(rename = "root")]
-    _root: Digest,
-    owner: PublicKey,
-    token: Option<String>,
-    policy: Option<toml::Table>,
-    wifi: Option<WifiFields>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WifiFields {
-    ssid: String,
-    password: Option<String>,
-    country: Option<String>,
 }
 
 impl JoinFile {
@@ -90,90 +57,58 @@ impl JoinFile {
             path: path.to_owned(),
             what,
         };
-        let fields: Fields = toml::from_str(&text).map_err(|error| {
-            // Not the error's own picture: it repeats the line, and that may be the one with the token.
-            let line = error.span().map_or(1, |span| {
-                text[..text.floor_char_boundary(span.start)]
-                    .split('\n')
-                    .count()
-            });
-            refused(format!(
-                "line {line}: {}",
-                text::clean(error.message(), SAID)
-            ))
+        let join = Join::check(path, text.as_bytes(), &Clock::default()).map_err(|error| {
+            refused(match &error {
+                // The path is told already.
+                JoinError::Syntax { source, .. } | JoinError::Token { source, .. } => {
+                    source.to_string()
+                }
+                JoinError::Hub { source, .. } => chain(source),
+                JoinError::File(source) => chain(source),
+            })
         })?;
-        if !["https://", "http://", "file:///"]
-            .iter()
-            .any(|scheme| fields.hub.starts_with(scheme))
-        {
-            return Err(refused(
-                "`hub` must begin with https://, http:// or file:///".to_owned(),
-            ));
-        }
-        if let Some(wifi) = &fields.wifi {
-            let password = wifi.password.as_deref();
-            check_wifi(&wifi.ssid, password, wifi.country.as_deref())
-                .map_err(|what| refused(what.to_owned()))?;
-        }
-        let mut policy = fields.policy.unwrap_or_default();
-        policy
-            .entry("owner")
-            .or_insert_with(|| fields.owner.to_string().into());
-        policy.try_into::<Policy>().map_err(|error| {
-            refused(format!("[policy]: {}", text::clean(error.message(), SAID)))
-        })?;
-        let Some(token) = fields.token.filter(|token| !is_burnt(token)) else {
+        let Some(token) = join.token.map(Zeroizing::new) else {
             return Err(ImageError::NoToken {
                 path: path.to_owned(),
             });
         };
-        let token =
-            Token::from_text(&Zeroizing::new(token)).map_err(|error| refused(error.to_string()))?;
-        let verified = token.invite.verify::<Invite>(&[fields.owner], 1);
+        let token = Token::from_text(&token).map_err(|error| refused(error.to_string()))?;
+        let verified = token.invite.verify::<Invite>(&[join.owner], 1);
         let invite = verified
             .map_err(|_| refused("its token is not signed by its `owner`".to_owned()))?
             .document;
-        if (&invite.fleet, &invite.name) != (&fields.fleet, &fields.name) {
+        if (&invite.fleet, &invite.name) != (&join.fleet, &join.name) {
             return Err(refused(format!(
                 "its token is for the machine `{}` of the fleet `{}`, not for `{}` of `{}`",
-                invite.name, invite.fleet, fields.name, fields.fleet
+                invite.name, invite.fleet, join.name, join.fleet
             )));
         }
         if invite.expires <= now {
             return Err(ImageError::Expired {
                 path: path.to_owned(),
-                name: fields.name,
+                name: join.name,
                 expired: invite.expires,
             });
         }
         Ok(Self {
             path: path.to_owned(),
-            fleet: fields.fleet,
-            name: fields.name,
+            fleet: join.fleet,
+            name: join.name,
             expires: invite.expires,
+            ssh_keys: join.ssh_keys,
             text,
         })
     }
 
     /// The same with a wireless network, instead of one that it may have.
     pub fn with_wifi(mut self, wifi: &Wifi) -> Result<Self, ImageError> {
-        let refused = |what: String| ImageError::Join {
-            path: self.path.clone(),
-            what,
-        };
-        let password = wifi.password.as_deref().map(String::as_str);
-        check_wifi(&wifi.ssid, password, wifi.country.as_deref())
-            .map_err(|what| refused(what.to_owned()))?;
-        let mut document: toml_edit::DocumentMut = self
-            .text
-            .parse()
-            .map_err(|_| refused("it is not TOML".to_owned()))?;
+        let mut document = self.document()?;
         let mut table = toml_edit::Table::new();
-        table.insert("ssid", toml_edit::value(&wifi.ssid));
-        if let Some(password) = password {
+        table.insert("ssid", toml_edit::value(wifi.ssid()));
+        if let Some(password) = wifi.password() {
             table.insert("password", toml_edit::value(password));
         }
-        if let Some(country) = &wifi.country {
+        if let Some(country) = wifi.country() {
             table.insert("country", toml_edit::value(country));
         }
         if document.contains_key("wifi") {
@@ -187,37 +122,49 @@ impl JoinFile {
         }
         Ok(self)
     }
+
+    /// The same with these keys for ssh, instead of those that it may have.
+    pub fn with_ssh_keys(mut self, keys: Vec<SshKey>) -> Result<Self, ImageError> {
+        let mut document = self.document()?;
+        let list: toml_edit::Array = keys.iter().map(SshKey::as_str).collect();
+        document.insert("ssh_keys", toml_edit::value(list));
+        self.text = Zeroizing::new(document.to_string());
+        self.ssh_keys = keys;
+        Ok(self)
+    }
+
+    fn document(&self) -> Result<toml_edit::DocumentMut, ImageError> {
+        self.text.parse().map_err(|_| ImageError::Join {
+            path: self.path.clone(),
+            what: "it is not TOML".to_owned(),
+        })
+    }
 }
 
-/// Whether a machine has written over it.
-fn is_burnt(token: &str) -> bool {
-    let rest = token.strip_prefix("burnt").unwrap_or(token);
-    rest.bytes().all(|byte| byte == b'-')
-}
-
-/// What the same rules on the machine accept.
-fn check_wifi(
-    ssid: &str,
-    password: Option<&str>,
-    country: Option<&str>,
-) -> Result<(), &'static str> {
-    if !(1..=32).contains(&ssid.len()) || ssid.chars().any(char::is_control) {
-        return Err("the name of a wireless network has 1 to 32 bytes");
+/// The keys in a file as `ssh-keygen` writes it (`.pub`), or in several lines as in `authorized_keys`.
+pub fn ssh_keys(path: &Path) -> Result<Vec<SshKey>, ImageError> {
+    let refused = |source: SshKeyError| ImageError::SshKey {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = files::read_bounded(path, KEYS_LIMIT).map_err(|error| match error {
+        files::FileError::Io { source, .. } => ImageError::io("read", path)(source),
+        _ => refused(SshKeyError::Kind),
+    })?;
+    // Never kept: it may be a private key.
+    let text = Zeroizing::new(String::from_utf8(bytes).map_err(|_| refused(SshKeyError::Kind))?);
+    if text.contains("BEGIN ") || text.contains("PuTTY-User-Key-File") {
+        // Not a line of it by itself, but all of it is something else.
+        text.parse::<SshKey>().map_err(refused)?;
     }
-    if let Some(password) = password {
-        let is_key = password.len() == 64 && password.bytes().all(|b| b.is_ascii_hexdigit());
-        let is_phrase = (8..=63).contains(&password.len())
-            && password.bytes().all(|b| (b' '..=b'~').contains(&b));
-        if !is_key && !is_phrase {
-            return Err(
-                "the password of a wireless network has 8 to 63 letters, digits and signs, or is a key of 64 hexadecimal digits",
-            );
-        }
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys: Vec<SshKey> = lines
+        .map(|line| line.parse().map_err(refused))
+        .collect::<Result<_, _>>()?;
+    match keys.len() {
+        1..=KEYS => Ok(keys),
+        0 => Err(refused(SshKeyError::Kind)),
+        _ => Err(refused(SshKeyError::Many)),
     }
-    if country.is_some_and(|country| {
-        country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase())
-    }) {
-        return Err("the country of a wireless network has two capital letters, for example NL");
-    }
-    Ok(())
 }

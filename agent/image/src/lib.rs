@@ -23,7 +23,6 @@ pub mod device;
 pub mod error;
 pub mod fat;
 pub mod flash;
-pub mod human;
 pub mod imager;
 pub mod inject;
 pub mod join;

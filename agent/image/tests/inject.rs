@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use e3_client::join::{SshKey, Wifi};
 use e3_core::document::{Invite, Token};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
 use e3_core::time::Time;
 use e3_image::copy::Copied;
 use e3_image::inject::{Board, Injected, Target, inject};
-use e3_image::join::{JoinFile, Wifi};
+use e3_image::join::{self, JoinFile};
 use e3_image::source::Image;
 use e3_image::{ImageError, Stop};
 
@@ -433,12 +434,12 @@ fn join_files_that_a_machine_would_refuse_are_refused_with_the_line() {
         (
             good.replace("publish = true", "publish = 3"),
             "join-file",
-            "[policy]",
+            "line 9",
         ),
         (
             good.replace("https://", "gopher://"),
             "join-file",
-            "`hub` must begin",
+            "is not a hub's address",
         ),
         (
             good.replace("fleet = \"demo\"", "fleet = "),
@@ -466,13 +467,15 @@ fn join_files_that_a_machine_would_refuse_are_refused_with_the_line() {
 
 #[test]
 fn a_wireless_network_is_added_and_the_rest_of_the_text_stays() {
-    let wifi = |password: &str| Wifi {
-        ssid: "a \"net\"".to_owned(),
-        password: Some(password.to_owned().into()),
-        country: Some("NL".to_owned()),
+    let wifi = |password: &str| {
+        let (ssid, country) = ("a \"net\"".to_owned(), Some("NL".to_owned()));
+        Wifi::new(ssid, Some(password.to_owned()), country)
     };
     let text = join_text(NOW + 60) + "# threshold = 1\n";
-    let join = parse(&text).unwrap().with_wifi(&wifi("12345678")).unwrap();
+    let join = parse(&text)
+        .unwrap()
+        .with_wifi(&wifi("12345678").unwrap())
+        .unwrap();
     assert!(join.text.contains("# threshold = 1\n\n[wifi]\n"));
     assert!(join.text.starts_with("# mine\n"));
     assert!(
@@ -483,9 +486,61 @@ fn a_wireless_network_is_added_and_the_rest_of_the_text_stays() {
     );
     let again = parse(&join.text)
         .unwrap()
-        .with_wifi(&wifi("87654321"))
+        .with_wifi(&wifi("87654321").unwrap())
         .unwrap();
     assert_eq!(again.text.matches("[wifi]").count(), 1);
-    let error = again.with_wifi(&wifi("short")).err().unwrap().to_string();
+    let error = wifi("short").err().unwrap();
     assert!(error.contains("8 to 63"), "{error}");
+}
+
+const SSH: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBAcQFIbHsTzTGiKCNSJlSqk4CHvp8UEAGGHHfkxzRSu alice";
+
+#[test]
+fn ssh_keys_are_added_and_the_machine_reads_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("id_ed25519.pub");
+    fs::write(&path, format!("# mine\n{SSH}\n\n")).unwrap();
+    let keys = join::ssh_keys(&path).unwrap();
+    // Above the tables, wherever they are: below one it would be that table's.
+    let text = join_text(NOW + 60) + "# threshold = 1\n\n[wifi]\nssid = \"a\"\n";
+    let join = parse(&text).unwrap().with_ssh_keys(keys.clone()).unwrap();
+    assert!(join.text.contains("# threshold = 1"));
+    assert_eq!(parse(&join.text).unwrap().ssh_keys, keys);
+    let again = parse(&join.text)
+        .unwrap()
+        .with_ssh_keys(Vec::new())
+        .unwrap();
+    assert_eq!(again.text.matches("ssh_keys").count(), 1);
+    assert_eq!(parse(&again.text).unwrap().ssh_keys, [] as [SshKey; 0]);
+}
+
+#[test]
+fn a_private_key_goes_into_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("id_ed25519");
+    for (text, says) in [
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n".to_owned(),
+            "the file that ends in .pub",
+        ),
+        (format!("{SSH}\n{}", &SSH[..60]), "damaged"),
+        (format!("from=\"*\" {SSH}"), "begins with"),
+        (String::new(), "begins with"),
+        (format!("{SSH}\n").repeat(21), "more than 20"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let error = join::ssh_keys(&path).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.kind() == "ssh-key" && why.contains(says), "{why}");
+        assert!(!why.contains("secret"), "{why}");
+    }
+    let text = join_text(NOW + 60).replace("\n[", "\nssh_keys = [\"ssh-ed25519 AAAA\"]\n[");
+    let text = if text.contains("ssh_keys") {
+        text
+    } else {
+        format!("ssh_keys = [\"ssh-ed25519 AAAA\"]\n{text}")
+    };
+    let error = parse(&text).err().unwrap();
+    assert!(error.to_string().contains("damaged"), "{error}");
 }

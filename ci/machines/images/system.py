@@ -95,9 +95,20 @@ class System(ImageCase):
         self.assertEqual(self.show(droplet, "sshd.service", "ActiveState"), {"ActiveState": "active"})
 
     def test_without_a_key_there_is_no_ssh(self):
-        for image in ("raspberrypi", "wsl"):
-            if image in self.machines:
-                self.assertFalse(self.machines[image].succeeds(["systemctl", "cat", "sshd.service"]), image)
+        if "wsl" in self.machines:
+            self.assertFalse(self.machines["wsl"].succeeds(["systemctl", "cat", "sshd.service"]))
+
+    def test_a_pi_lets_in_who_has_the_key_that_its_join_file_names_and_nobody_else(self):
+        machine, rig = self.machines["raspberrypi"], self.rig
+        until("sshd runs", lambda: machine.succeeds(["systemctl", "is-active", "sshd.service"]))
+        address = rig.lab.network.node(machine.name).address
+        other = rig.lab.folder / "stranger"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+        for key, gets_in in ((rig.key, True), (other, False)):
+            come = ["ssh", "-F", "none", "-i", key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+                    "-o", "UserKnownHostsFile=/dev/null", f"root@{address}", "id", "-un"]
+            found = rig.lab.hub.run(come, check=False)
+            self.assertEqual(found.out.strip(), "root" if gets_in else "", found)
 
     def test_it_boots_again_as_who_it_was(self):
         machine = self.machines["raspberrypi"]

@@ -81,6 +81,9 @@ pub struct JoinArgs {
     /// The country, which decides about the channels of the radio: two letters
     #[arg(long, value_name = "CODE", requires = "wifi")]
     pub wifi_country: Option<String>,
+    /// A public key for ssh: its owner may log in as root. A file that ends in .pub; once for each
+    #[arg(long = "ssh-key", value_name = "FILE", requires = "join")]
+    pub ssh_keys: Vec<PathBuf>,
     /// The board it is meant for: pi3, pi4, pi400, zero2w or pi5. An image for another one is refused
     #[arg(long, value_name = "BOARD")]
     pub board: Option<Board>,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use e3_client::human;
 use e3_core::document::{Deadlines, Limits};
 use e3_core::limits;
 use e3_core::time::Time;
@@ -10,7 +11,7 @@ use toml::de::DeValue;
 use super::draft::{DEADLINES, Ends, LIMITS, VALID_FOR};
 use super::problem::Problems;
 use super::section::{At, Section, kind};
-use super::text::{bytes, duration, shown};
+use super::text::{duration, shown};
 use super::units;
 
 const DAY: u64 = 86_400;
@@ -22,7 +23,7 @@ pub fn limits_of(problems: &mut Problems, section: Option<Section<'_>>) -> Limit
         return LIMITS;
     };
     let p = problems;
-    let output_expected = format!("a size up to {}", bytes(limits::OUTPUT));
+    let output_expected = format!("a size up to {}", human::binary(limits::OUTPUT));
     let memory = section.parsed(p, "memory", "a size of at least 16 MiB", "512M", |text| {
         units::size(text).filter(|size| *size >= 16 << 20)
     });

@@ -2,11 +2,12 @@
 //!
 //! The texts come from whoever wrote the manifest, so they are cleaned before they are shown.
 
+use e3_client::human;
 use e3_core::digest::Digest;
 use e3_core::document::{Consent, OutputRule, Session};
 use e3_core::time::Time;
 
-use super::text::{bytes, clean, count, duration, list, shown};
+use super::text::{clean, count, duration, list, shown};
 
 /// How many of a program's files and arguments are shown.
 const SHOWN: usize = 20;
@@ -76,7 +77,7 @@ pub fn rows(
         },
     ));
     let limits = session.limits;
-    let (memory, printed) = (bytes(limits.memory), bytes(limits.output));
+    let (memory, printed) = (human::binary(limits.memory), human::binary(limits.output));
     rows.push((
         "limits",
         format!(
@@ -136,7 +137,7 @@ fn program(session: &Session, files: Option<&[(String, u64)]>) -> Vec<String> {
         format!(
             "{}, packed in {}",
             shown(&program.entry),
-            bytes(program.pack.size)
+            human::binary(program.pack.size)
         ),
         program.pack.digest.to_string(),
     ];
@@ -145,7 +146,7 @@ fn program(session: &Session, files: Option<&[(String, u64)]>) -> Vec<String> {
             files
                 .iter()
                 .take(SHOWN)
-                .map(|(name, size)| format!("    {}  {}", bytes(*size), shown(name))),
+                .map(|(name, size)| format!("    {}  {}", human::binary(*size), shown(name))),
         );
         if files.len() > SHOWN {
             lines.push(format!(
@@ -196,7 +197,7 @@ fn mpyc(session: &Session) -> Vec<String> {
         mpyc.mixed_word_sizes
             .then(|| "32 and 64 bits mixed".to_owned()),
     );
-    let file = format!("{}, {}", shown(&mpyc.file), bytes(mpyc.wheel.size));
+    let file = format!("{}, {}", shown(&mpyc.file), human::binary(mpyc.wheel.size));
     vec![
         format!("{}, {}", shown(&mpyc.version), options.join(", ")),
         file,

@@ -89,19 +89,6 @@ pub fn count(number: usize, thing: &str) -> String {
     }
 }
 
-/// A number of bytes in the unit that fits it: `512 MiB`, `3.4 KiB`.
-pub fn bytes(number: u64) -> String {
-    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1_u64 << 10)];
-    match units.into_iter().find(|(_, unit)| number >= *unit) {
-        Some((name, unit)) if number.is_multiple_of(unit) => format!("{} {name}", number / unit),
-        Some((name, unit)) => {
-            let tenths = u128::from(number) * 10 / u128::from(unit);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => count(usize::try_from(number).unwrap_or(usize::MAX), "byte"),
-    }
-}
-
 /// Seconds as the manifest writes them: `1h30m`.
 pub fn duration(seconds: u64) -> String {
     if seconds == 0 {
@@ -154,10 +141,6 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(list(["a", "b", "c"]), "a, b and c");
         assert!(list(0..30).ends_with("22, 23 and 6 more"));
-        assert_eq!(bytes(512 << 20), "512 MiB");
-        assert_eq!(bytes(3500), "3.4 KiB");
-        assert_eq!(bytes(1), "1 byte");
-        assert_eq!(bytes(u64::MAX), "17179869183.9 GiB");
         assert_eq!(duration(5_400), "1h30m");
         assert_eq!(duration(0), "0s");
     }

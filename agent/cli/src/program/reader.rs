@@ -4,12 +4,13 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use e3_client::human;
 use e3_core::document::file_name_is_safe;
 use e3_core::limits;
 use e3_core::pack::Files;
 
 use super::{Part, ProgramError};
-use crate::manifest::text::{bytes, nearest, shown};
+use crate::manifest::text::{nearest, shown};
 
 /// Folders in folders: deeper than any program, shallower than what a loop of mounts makes.
 const DEPTH: usize = 32;
@@ -243,7 +244,10 @@ impl Reader {
 
     fn too_large(&mut self, name: &str) {
         self.full = true;
-        let expected = format!("at most {} with all its data", bytes(limits::PROGRAM));
+        let expected = format!(
+            "at most {} with all its data",
+            human::binary(limits::PROGRAM)
+        );
         let message = format!(
             "the program is too large; it does not fit any more from {} on",
             shown(name)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use e3_core::digest::Digest;
 
 use crate::files::FileError;
+use crate::human;
 
 /// Versions named in one message.
 const VERSIONS: usize = 24;
@@ -55,7 +56,7 @@ pub enum IndexError {
         detail: String,
     },
     /// More bytes than there may be (rule 3).
-    #[error("the Python index {index} sends more than {} for {what}", size(*.limit))]
+    #[error("the Python index {index} sends more than {} for {what}", human::binary(*.limit))]
     TooLarge {
         /// The index.
         index: String,
@@ -129,16 +130,6 @@ impl IndexError {
     /// Whether the network or the index is to blame.
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Status { .. })
-    }
-}
-
-/// A bound as it reads best: most are whole MiB.
-fn size(bytes: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    if bytes >= MIB && bytes.is_multiple_of(MIB) {
-        format!("{} MiB", bytes / MIB)
-    } else {
-        format!("{bytes} bytes")
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! Files that agree are one. What disagrees with the one that counts is always named.
 
-use crate::join::Join;
+use e3_client::join::Join;
 
 /// A join file that could be used.
 #[derive(Clone)]
@@ -121,6 +121,7 @@ mod tests {
             token: None,
             policy: None,
             wifi: None,
+            ssh_keys: Vec::new(),
         }
     }
 

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn pending(path: &Path, old: &str) -> Pending {
-        let places = super::super::secrets::all(old);
+        let places = e3_client::join::secrets::all(old);
         Pending::new(path.to_owned(), old, &places)
     }
 

@@ -3,7 +3,7 @@
 //! The user of an image can write to its medium (a FAT partition, user data, a folder of Windows) and nowhere else. Each
 //! image names its places in `[[import]]` ([`source`]). All of them are looked at, at boot and whenever one may have
 //! changed; [`choose`] says which file counts. That one is copied into the agent's folder, and then the secrets are burnt
-//! on the medium ([`secrets`], [`medium`]).
+//! on the medium ([`e3_client::join::secrets`], [`medium`]).
 //!
 //! It runs as root, by itself, without a network, and hostile files are its daily bread: nothing is followed, waited for, or
 //! read without a bound, and nothing of what they hold reaches a terminal as it is. Whatever goes wrong is said
@@ -17,8 +17,8 @@ pub mod choose;
 pub mod medium;
 pub mod record;
 pub mod report;
-pub mod secrets;
 pub mod source;
+pub mod ssh;
 pub mod user_data;
 pub mod wifi;
 
@@ -37,9 +37,9 @@ use self::record::{Pending, Record, Seen};
 use self::report::Report;
 use self::source::{Source, What};
 use crate::config::{Settings, imported};
-use crate::join::Join;
 use crate::ledger::{self, Ledger};
 use crate::text::chain;
+use e3_client::join::{Join, secrets};
 
 /// What to do about a file that cannot be used.
 const CORRECT: &str =
@@ -150,7 +150,7 @@ fn import(settings: &Settings, folders: &Folders, record: &mut Record, report: &
     let usable = look(settings, record, report);
     let found: Vec<Found> = usable.iter().map(|one| one.found.clone()).collect();
     // The folder is the agent's: it is read like any other medium.
-    let followed = medium::read(&copy, crate::join::LIMIT).ok().flatten();
+    let followed = medium::read(&copy, e3_client::join::LIMIT).ok().flatten();
     let followed = followed.and_then(|bytes| Join::parse(&copy, &bytes).ok());
     let standing = Standing {
         has_joined: Ledger::at(&settings.state).joined().exists(),
@@ -181,6 +181,12 @@ fn import(settings: &Settings, folders: &Folders, record: &mut Record, report: &
     }
     if let Some(at) = choice.take {
         let one = &usable[at];
+        if !settings.ssh && !one.found.join.ssh_keys.is_empty() {
+            report.hint(&format!(
+                "{} has ssh keys, which this kind of machine does not take from a join file",
+                one.found.place
+            ));
+        }
         if let Err(problem) = take(settings, folders, one, &copy) {
             let text = format!("{} cannot be taken: {problem}", one.found.place);
             report.problem(&text, "Make room on the disk, or make it writable.");
@@ -285,9 +291,12 @@ fn look(settings: &Settings, record: &Record, report: &mut Report) -> Vec<Usable
 /// The copy for the agent, which is not root and has no business with the Wi-Fi password.
 fn take(settings: &Settings, folders: &Folders, one: &Usable, copy: &Path) -> Result<(), String> {
     if let Some(wifi) = &one.found.join.wifi {
-        let written = wifi.write(settings.wifi, &folders.state.join("wifi"));
+        let written = wifi::write(wifi, settings.wifi, &folders.state.join("wifi"));
         written.map_err(|error| chain(&error))?;
     }
+    let keys = one.found.join.ssh_keys.as_slice();
+    let keys = if settings.ssh { keys } else { &[] };
+    ssh::write(keys, &folders.state.join("ssh")).map_err(|error| chain(&error))?;
     let text = secrets::burn(&one.text, &secrets::passwords(&one.text));
     give(copy, text.as_bytes()).map_err(|error| format!("cannot write {}: {error}", copy.display()))
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use e3_client::join::secrets;
 use e3_core::digest::Digest;
 use serde::{Deserialize, Serialize};
-
-use super::secrets;
 
 /// The record.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use e3_client::join;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::{medium, user_data};
-use crate::join;
 
 /// A cloud's metadata: 64 KiB of user data and some facts.
 const METADATA: usize = 1024 * 1024;

@@ -29,7 +29,7 @@ impl Machine {
             fs::create_dir_all(at(name)).unwrap();
         }
         let mut text = format!(
-            "state = {:?}\nrun = {:?}\npolicy = {:?}\nwifi = \"wpa-supplicant\"\n",
+            "state = {:?}\nrun = {:?}\npolicy = {:?}\nwifi = \"wpa-supplicant\"\nssh = true\n",
             at("state"),
             at("run"),
             at("policy.toml")
@@ -234,7 +234,7 @@ fn every_bad_file_is_named_with_a_remedy_and_the_good_one_counts() {
             "line 8",
         ),
         (
-            format!("{good}{}", "#".repeat(crate::join::LIMIT)).into_bytes(),
+            format!("{good}{}", "#".repeat(e3_client::join::LIMIT)).into_bytes(),
             "more than 524288 bytes",
         ),
         (b"\x7fELF\x02\x01\x01\0\0".to_vec(), "no UTF-8 text"),
@@ -446,4 +446,74 @@ fn a_full_or_missing_disk_is_said_and_nothing_is_burnt() {
     fs::create_dir(machine.path("state")).unwrap();
     assert_eq!(machine.problems(), [] as [String; 0]);
     assert_eq!(machine.name().as_deref(), Some("alice"));
+}
+
+const SSH: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBAcQFIbHsTzTGiKCNSJlSqk4CHvp8UEAGGHHfkxzRSu alice";
+
+fn with_ssh(name: &str) -> String {
+    format!("ssh_keys = [\"{SSH}\"]\n{}", join_file(name))
+}
+
+#[test]
+fn who_may_log_in_is_what_the_join_file_says_that_is_followed() {
+    let machine = Machine::new();
+    let keys = machine.path("state-import/ssh/root");
+    machine.put("card/e3.toml", with_ssh("alice"));
+    assert_eq!(machine.problems(), [] as [String; 0]);
+    assert_eq!(fs::read_to_string(&keys).unwrap(), format!("{SSH}\n"));
+    // sshd takes no keys that somebody else could have written.
+    for path in [&keys, keys.parent().unwrap()] {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+    // It stays when the file is looked at again, and goes with a file that names nobody.
+    machine.look();
+    assert!(keys.exists());
+    machine.put("card/e3.toml", join_file("alice"));
+    machine.look();
+    assert!(!keys.exists());
+}
+
+#[test]
+fn a_file_that_does_not_count_lets_nobody_in() {
+    let machine = Machine::new();
+    machine.put("card/e3.toml", join_file("alice"));
+    machine.look();
+    fs::write(Ledger::at(&machine.settings.state).joined(), "{}").unwrap();
+    // The users of the computer are not its owner.
+    machine.put("users/bob/e3.toml", with_ssh("alice"));
+    let problems = machine.problems();
+    assert!(problems[0].contains("disagrees"), "{problems:?}");
+    assert!(!machine.path("state-import/ssh/root").exists());
+}
+
+#[test]
+fn an_image_without_ssh_says_that_it_takes_no_keys() {
+    let mut machine = Machine::new();
+    machine.settings.ssh = false;
+    machine.put("card/e3.toml", with_ssh("alice"));
+    let notes = machine.look().notes;
+    let says = |note: &report::Note| note.text.contains("does not take from a join file");
+    assert!(notes.iter().any(says), "{notes:?}");
+    assert!(!machine.path("state-import/ssh/root").exists());
+}
+
+#[test]
+fn keys_that_are_none_or_act_are_refused_with_their_line() {
+    for (key, says) in [
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "private key"),
+        ("command=\\\"rm\\\" ssh-ed25519 AAAA", "begins with"),
+        ("ssh-ed25519 AAAA", "damaged"),
+    ] {
+        let machine = Machine::new();
+        let text = format!("ssh_keys = [\"{key}\"]\n{}", join_file("alice"));
+        machine.put("card/e3.toml", text);
+        let problems = machine.problems();
+        assert!(
+            problems[0].contains("line 1") && problems[0].contains(says),
+            "{problems:?}"
+        );
+        assert_eq!(machine.name(), None);
+    }
 }

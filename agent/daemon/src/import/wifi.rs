@@ -1,4 +1,4 @@
-//! The wireless network in a join file, and the configuration that it becomes.
+//! The configuration that the wireless network of a join file becomes.
 //!
 //! The importer only writes a file that root alone may read. Whoever runs the radio is told of it by the image.
 
@@ -6,59 +6,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use e3_client::files::{self, FileError};
+use e3_client::join::Wifi;
 use serde::Deserialize;
 use zeroize::Zeroizing;
-
-use super::secrets::is_burnt;
-
-/// `[wifi]` in a join file.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Wifi {
-    ssid: String,
-    /// As it stands there; nothing for an open network.
-    password: Option<String>,
-    country: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    ssid: String,
-    password: Option<String>,
-    country: Option<String>,
-}
-
-impl TryFrom<Raw> for Wifi {
-    type Error = &'static str;
-
-    fn try_from(raw: Raw) -> Result<Self, Self::Error> {
-        if !(1..=32).contains(&raw.ssid.len()) || raw.ssid.chars().any(char::is_control) {
-            return Err("`ssid` must be the name of a network: 1 to 32 bytes");
-        }
-        if let Some(password) = &raw.password {
-            let is_key = password.len() == 64 && password.bytes().all(|b| b.is_ascii_hexdigit());
-            let is_phrase = (8..=63).contains(&password.len())
-                && password.bytes().all(|b| (b' '..=b'~').contains(&b));
-            // One with escapes can be longer than what it stood for when it is burnt.
-            if !is_key && !is_phrase && !is_burnt(password) {
-                return Err(
-                    "`password` must have 8 to 63 letters, digits and signs, or be a key of 64 hexadecimal digits; leave it out for an open network",
-                );
-            }
-        }
-        if let Some(country) = &raw.country
-            && (country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()))
-        {
-            return Err("`country` must be two capital letters, for example \"NL\"");
-        }
-        Ok(Self {
-            ssid: raw.ssid,
-            password: raw.password,
-            country: raw.country,
-        })
-    }
-}
 
 /// For whom the configuration is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -75,107 +25,91 @@ pub enum Format {
     NetworkManager,
 }
 
-impl Wifi {
-    /// Whether both are the same network, as far as their passwords are still there.
-    pub fn agrees_with(&self, other: &Self) -> bool {
-        let network = |wifi: &Self| (wifi.ssid.clone(), wifi.country.clone());
-        self.is_burnt()
-            || other.is_burnt()
-            || (network(self) == network(other) && self.password == other.password)
-    }
-
-    /// Whether its password is not there any more.
-    pub fn is_burnt(&self) -> bool {
-        self.password.as_deref().is_some_and(is_burnt)
-    }
-
-    /// Writes the configuration into `folder`, unless the password has been burnt, and returns the file. An older one goes.
-    pub fn write(&self, format: Format, folder: &Path) -> Result<Option<PathBuf>, FileError> {
-        let Some((name, text)) = self.render(format).filter(|_| !self.is_burnt()) else {
-            return Ok(None);
-        };
-        files::private_folder(folder)?;
-        for old in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            if old.file_name().to_str() != Some(&name) {
-                // What stays is an older network, nothing worse.
-                let _ = std::fs::remove_file(old.path());
-            }
+/// Writes the configuration into `folder`, unless the password has been burnt, and returns the file. An older one goes.
+pub fn write(wifi: &Wifi, format: Format, folder: &Path) -> Result<Option<PathBuf>, FileError> {
+    let Some((name, text)) = render(wifi, format).filter(|_| !wifi.is_burnt()) else {
+        return Ok(None);
+    };
+    files::private_folder(folder)?;
+    for old in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if old.file_name().to_str() != Some(&name) {
+            // What stays is an older network, nothing worse.
+            let _ = std::fs::remove_file(old.path());
         }
-        let path = folder.join(name);
-        files::write_private(&path, text.as_bytes())?;
-        Ok(Some(path))
     }
-
-    fn render(&self, format: Format) -> Option<(String, Zeroizing<String>)> {
-        let (name, text) = match format {
-            Format::None => return None,
-            Format::WpaSupplicant => ("wpa_supplicant.conf".to_owned(), self.wpa_supplicant()),
-            Format::Iwd => (self.iwd_name(), self.iwd()),
-            Format::NetworkManager => ("e3.nmconnection".to_owned(), self.network_manager()),
-        };
-        Some((name, Zeroizing::new(text)))
-    }
-
-    fn wpa_supplicant(&self) -> String {
-        let mut text = String::new();
-        if let Some(country) = &self.country {
-            let _ = writeln!(text, "country={country}");
-        }
-        // Hexadecimal digits without quotes are the bytes of the name, whatever they are.
-        let ssid = hex(&self.ssid);
-        let key = match &self.password {
-            None => "key_mgmt=NONE".to_owned(),
-            Some(key) if key.len() == 64 => format!("key_mgmt=WPA-PSK WPA-PSK-SHA256\n  psk={key}"),
-            // It reads up to the last quote of the line, and knows no escapes.
-            Some(phrase) => {
-                format!("key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n  psk=\"{phrase}\"\n  ieee80211w=1")
-            }
-        };
-        text + &format!("network={{\n  ssid={ssid}\n  scan_ssid=1\n  {key}\n}}\n")
-    }
-
-    fn iwd_name(&self) -> String {
-        let plain = |c: char| c.is_ascii_alphanumeric() || " -_".contains(c);
-        let name = if self.ssid.chars().all(plain) {
-            self.ssid.clone()
-        } else {
-            format!("={}", hex(&self.ssid))
-        };
-        let kind = if self.password.is_some() {
-            "psk"
-        } else {
-            "open"
-        };
-        format!("{name}.{kind}")
-    }
-
-    fn iwd(&self) -> String {
-        let security = match &self.password {
-            None => String::new(),
-            Some(key) if key.len() == 64 => format!("[Security]\nPreSharedKey={key}\n\n"),
-            Some(phrase) => format!("[Security]\nPassphrase={}\n\n", escaped(phrase)),
-        };
-        security + "[Settings]\nHidden=true\n"
-    }
-
-    fn network_manager(&self) -> String {
-        let ssid = self.ssid.bytes().fold(String::new(), |mut list, byte| {
-            let _ = write!(list, "{byte};");
-            list
-        });
-        let security = match &self.password {
-            None => String::new(),
-            Some(password) => format!(
-                "[wifi-security]\nkey-mgmt=wpa-psk\npsk={}\n\n",
-                escaped(password)
-            ),
-        };
-        format!(
-            "[connection]\nid=e3\ntype=wifi\n\n[wifi]\nmode=infrastructure\nhidden=true\nssid={ssid}\n\n{security}[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n"
-        )
-    }
+    let path = folder.join(name);
+    files::write_private(&path, text.as_bytes())?;
+    Ok(Some(path))
 }
 
+fn render(wifi: &Wifi, format: Format) -> Option<(String, Zeroizing<String>)> {
+    let (name, text) = match format {
+        Format::None => return None,
+        Format::WpaSupplicant => ("wpa_supplicant.conf".to_owned(), wpa_supplicant(wifi)),
+        Format::Iwd => (iwd_name(wifi), iwd(wifi)),
+        Format::NetworkManager => ("e3.nmconnection".to_owned(), network_manager(wifi)),
+    };
+    Some((name, Zeroizing::new(text)))
+}
+
+fn wpa_supplicant(wifi: &Wifi) -> String {
+    let mut text = String::new();
+    if let Some(country) = wifi.country() {
+        let _ = writeln!(text, "country={country}");
+    }
+    // Hexadecimal digits without quotes are the bytes of the name, whatever they are.
+    let ssid = hex(wifi.ssid());
+    let key = match wifi.password() {
+        None => "key_mgmt=NONE".to_owned(),
+        Some(key) if key.len() == 64 => format!("key_mgmt=WPA-PSK WPA-PSK-SHA256\n  psk={key}"),
+        // It reads up to the last quote of the line, and knows no escapes.
+        Some(phrase) => {
+            format!("key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n  psk=\"{phrase}\"\n  ieee80211w=1")
+        }
+    };
+    text + &format!("network={{\n  ssid={ssid}\n  scan_ssid=1\n  {key}\n}}\n")
+}
+
+fn iwd_name(wifi: &Wifi) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " -_".contains(c);
+    let name = if wifi.ssid().chars().all(plain) {
+        wifi.ssid().to_owned()
+    } else {
+        format!("={}", hex(wifi.ssid()))
+    };
+    let kind = if wifi.password().is_some() {
+        "psk"
+    } else {
+        "open"
+    };
+    format!("{name}.{kind}")
+}
+
+fn iwd(wifi: &Wifi) -> String {
+    let security = match wifi.password() {
+        None => String::new(),
+        Some(key) if key.len() == 64 => format!("[Security]\nPreSharedKey={key}\n\n"),
+        Some(phrase) => format!("[Security]\nPassphrase={}\n\n", escaped(phrase)),
+    };
+    security + "[Settings]\nHidden=true\n"
+}
+
+fn network_manager(wifi: &Wifi) -> String {
+    let ssid = wifi.ssid().bytes().fold(String::new(), |mut list, byte| {
+        let _ = write!(list, "{byte};");
+        list
+    });
+    let security = match wifi.password() {
+        None => String::new(),
+        Some(password) => format!(
+            "[wifi-security]\nkey-mgmt=wpa-psk\npsk={}\n\n",
+            escaped(password)
+        ),
+    };
+    format!(
+        "[connection]\nid=e3\ntype=wifi\n\n[wifi]\nmode=infrastructure\nhidden=true\nssid={ssid}\n\n{security}[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n"
+    )
+}
 /// For key files of GLib and iwd: backslashes doubled, and a leading blank kept.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\\\");
@@ -207,7 +141,7 @@ mod tests {
         let network = "ssid = \"a\\\"} b\"\npassword = ' \\pass\"word'\ncountry = \"NL\"\n";
         let network = wifi(network).unwrap();
         let show = |format| {
-            let (name, text) = network.render(format).unwrap();
+            let (name, text) = render(&network, format).unwrap();
             format!("{name}\n{}", &*text)
         };
         insta::assert_snapshot!("wpa_supplicant", show(Format::WpaSupplicant));
@@ -216,30 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused_and_its_password_is_not_repeated() {
-        for (bad, word) in [
-            ("ssid = \"\"", "ssid"),
-            ("ssid = \"123456789012345678901234567890123\"", "ssid"),
-            ("ssid = \"a\\nb\"", "ssid"),
-            ("ssid = \"a\"\npassword = \"short77\"", "password"),
-            ("ssid = \"a\"\npassword = \"line\\nbreaks\"", "password"),
-            ("ssid = \"a\"\npasswort = \"12345678\"", "passwort"),
-            ("ssid = \"a\"\ncountry = \"nl\"", "country"),
-        ] {
-            let error = wifi(bad).err().expect(bad).message().to_owned();
-            assert!(error.contains(word), "{error}");
-            assert!(
-                !error.contains("breaks") && !error.contains("short77"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
     fn a_burnt_password_writes_nothing_and_a_new_network_takes_the_place_of_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("wifi");
-        let write = |text: &str| wifi(text).unwrap().write(Format::Iwd, &folder).unwrap();
+        let write = |text: &str| super::write(&wifi(text).unwrap(), Format::Iwd, &folder).unwrap();
         write("ssid = \"one\"\npassword = \"12345678\"").unwrap();
         assert_eq!(write("ssid = \"two\"\npassword = \"burnt---\""), None);
         let two = write("ssid = \"two\"").unwrap();

@@ -13,12 +13,12 @@ use serde_json::json;
 use crate::config::Settings;
 use crate::import::Folders;
 use crate::import::report::Report;
-use crate::join::Join;
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::session::folder::Folder;
 use crate::status::Status;
 use crate::text::chain;
+use e3_client::join::Join;
 
 /// Log lines to take.
 const LINES: &str = "2000";

@@ -103,7 +103,7 @@ impl Redactor {
         {
             let bytes = files::read_bounded(path, LIMIT * 8).unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
-            let passwords = crate::import::secrets::passwords(&text);
+            let passwords = e3_client::join::secrets::passwords(&text);
             texts.extend(passwords.into_iter().map(|at| text[at].as_bytes().to_vec()));
             texts.extend(
                 text.match_indices(TOKEN)

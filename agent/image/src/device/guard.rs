@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use e3_client::human;
+
 use super::{DeviceError, Disk};
-use crate::human;
 
 /// Mounted there, a disk is the system's.
 const OURS: [&str; 8] = [

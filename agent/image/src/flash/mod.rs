@@ -17,12 +17,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use e3_client::human;
 use sha2::{Digest as _, Sha256};
 
 pub use self::disk::Device;
 use self::disk::{Buffer, CHUNK};
 use crate::error::ImageError;
-use crate::human;
 use crate::overlay::Changes;
 use crate::source::Image;
 use crate::stop::Stop;

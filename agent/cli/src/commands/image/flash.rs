@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
+use e3_client::human;
 use e3_image::device::{self, Disk, System};
 use e3_image::flash::{self, Device, Flashed, Step};
-use e3_image::human;
 use e3_image::inject;
 use e3_image::overlay::Changes;
 use e3_image::source::{Image, Kind};
@@ -43,8 +43,11 @@ pub(super) async fn run(args: &ImageFlash, output: &Output) -> Result<Answer, Er
     let join = join.transpose()?;
     let board = args.more.board;
     let name = join.as_ref().map(|join| join.name.clone());
+    let keys = join.as_ref().map(|join| join.ssh_keys.clone());
+    let keys = keys.unwrap_or_default();
+    let logins = join::logins(&keys);
     if !args.yes {
-        agree(&disk, output)?;
+        agree(&disk, &logins, output)?;
     }
     let device = disk.path.clone();
     let done = work::run(output, move |stop, meter| {
@@ -59,6 +62,7 @@ pub(super) async fn run(args: &ImageFlash, output: &Output) -> Result<Answer, Er
     let json = json!({
         "disk": disk.path, "model": disk.model, "size": done.size, "resumed": done.resumed,
         "verified": true, "ejected": ejected, "name": name,
+        "ssh_keys": keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     let mut text = format!(
         "{} has the image: {} written and read back.\n",
@@ -68,6 +72,7 @@ pub(super) async fn run(args: &ImageFlash, output: &Output) -> Result<Answer, Er
     if let Some(name) = &name {
         let _ = writeln!(text, "The join file of {name} is on it; it works once.");
     }
+    text += &logins;
     text += if ejected {
         "It is switched off: take it out.\n"
     } else {
@@ -130,7 +135,7 @@ fn list(disks: &[Disk]) -> Answer {
 }
 
 /// Asks once.
-fn agree(disk: &Disk, output: &Output) -> Result<(), Error> {
+fn agree(disk: &Disk, logins: &str, output: &Output) -> Result<(), Error> {
     if output.is_json() || !io::stdin().is_terminal() {
         return Err(Error::Usage {
             message: "nobody is there to be asked".to_owned(),
@@ -141,7 +146,7 @@ fn agree(disk: &Disk, output: &Output) -> Result<(), Error> {
     let (path, size) = (disk.path.display(), human::size(disk.size));
     let _ = write!(
         err,
-        "Everything on {path} ({}, {size}) will be lost. Go on? [y/N] ",
+        "{logins}Everything on {path} ({}, {size}) will be lost. Go on? [y/N] ",
         disk.model
     );
     let mut answer = String::new();

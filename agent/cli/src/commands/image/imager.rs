@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::output::{Answer, Output};
 
 pub(super) async fn run(args: &ImagePiImager, output: &Output) -> Result<Answer, Error> {
-    let base = args.url_base.clone();
+    let base = &args.url_base;
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"<>?#".contains(c);
     if !(base.starts_with("https://") || base.starts_with("http://")) || !base.chars().all(is_plain)
     {
@@ -58,7 +58,7 @@ pub(super) async fn run(args: &ImagePiImager, output: &Output) -> Result<Answer,
         Ok(entries)
     })
     .await?;
-    let list = imager::list(&entries, &args.url_base);
+    let list = imager::list(&entries, base);
     let shown = format!("{list:#}\n");
     let Some(out) = &args.out else {
         return Ok(Answer::new(shown, list));

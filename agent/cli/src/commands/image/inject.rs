@@ -18,12 +18,16 @@ pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, E
     if args.more.wifi.is_some() && image.kind != Kind::Disk {
         return Err(ImageError::NoRadio { path: image.path }.into());
     }
+    if !args.more.ssh_keys.is_empty() && image.kind == Kind::Tar {
+        return Err(ImageError::NoSsh { path: image.path }.into());
+    }
     let join = join::read(&args.join, &args.more)?;
     let target = match (&args.out, args.in_place) {
         (Some(out), _) => Target::File(out.clone()),
         (None, true) => Target::InPlace,
         (None, false) => Target::Folder(PathBuf::new()),
     };
+    let keys = join.ssh_keys.clone();
     let (fleet, name, expires) = (join.fleet.clone(), join.name.clone(), join.expires);
     let board = args.more.board;
     let done = work::run(output, move |stop, meter| {
@@ -35,10 +39,12 @@ pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, E
     let json = json!({
         "file": done.file, "place": done.place, "how": done.how, "beside": done.beside,
         "fleet": fleet, "name": name, "expires": expires,
+        "ssh_keys": keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     let text = format!(
-        "{}It holds the secret of {name}, which works once, until {expires}. Only you can read it; delete it when the machine has enrolled.\n",
-        shown(&done)
+        "{}{}It holds the secret of {name}, which works once, until {expires}. Only you can read it; delete it when the machine has enrolled.\n",
+        shown(&done),
+        join::logins(&keys),
     );
     Ok(Answer::new(text, json))
 }

@@ -3,8 +3,10 @@
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
+use e3_client::join::{SshKey, Wifi};
 use e3_client::{clock, files};
-use e3_image::join::{JoinFile, Wifi};
+use e3_image::ImageError;
+use e3_image::join::{self, JoinFile};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -14,9 +16,16 @@ use crate::error::Error;
 /// A password has 63 characters; a line may end in two more.
 const PASSWORD: u64 = 4096;
 
-/// Reads and judges the join file, and adds the network.
+/// Reads and judges the join file, and adds the network and the keys.
 pub(super) fn read(path: &Path, args: &JoinArgs) -> Result<JoinFile, Error> {
-    let join = JoinFile::read(path, clock::now())?;
+    let mut join = JoinFile::read(path, clock::now())?;
+    if !args.ssh_keys.is_empty() {
+        let mut keys = Vec::new();
+        for file in &args.ssh_keys {
+            keys.extend(join::ssh_keys(file)?);
+        }
+        join = join.with_ssh_keys(keys)?;
+    }
     let Some(ssid) = &args.wifi else {
         return Ok(join);
     };
@@ -25,12 +34,21 @@ pub(super) fn read(path: &Path, args: &JoinArgs) -> Result<JoinFile, Error> {
         None => ask(ssid)?,
     };
     let password = password.trim_end_matches(['\n', '\r']);
-    let wifi = Wifi {
-        ssid: ssid.clone(),
-        password: (!password.is_empty()).then(|| Zeroizing::new(password.to_owned())),
-        country: args.wifi_country.clone(),
-    };
-    Ok(join.with_wifi(&wifi)?)
+    let password = (!password.is_empty()).then(|| password.to_owned());
+    let wifi = Wifi::new(ssid.clone(), password, args.wifi_country.clone());
+    Ok(join.with_wifi(&wifi.map_err(|what| ImageError::Wifi { what })?)?)
+}
+
+/// Who may log in by a join file, for people.
+pub(super) fn logins(keys: &[SshKey]) -> String {
+    let shown = keys.iter().map(|key| format!("  {key}\n"));
+    match keys {
+        [] => String::new(),
+        _ => format!(
+            "Who has one of these keys may log in as root over ssh:\n{}",
+            shown.collect::<String>()
+        ),
+    }
 }
 
 /// From standard input; a terminal does not show what is typed.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use e3_client::human;
 use e3_core::text;
 use e3_image::source::Image;
-use e3_image::{ImageError, human, shelf, sums};
+use e3_image::{ImageError, shelf, sums};
 use serde_json::{Value, json};
 
 use super::work;

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use e3_image::{ImageError, Stop, human};
+use e3_client::human;
+use e3_image::{ImageError, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 

@@ -12,6 +12,7 @@ pub mod sign;
 
 use std::collections::BTreeSet;
 
+use e3_client::human;
 use e3_core::document::{Release, Role};
 use e3_core::envelope::Envelope;
 use e3_core::key::PublicKey;
@@ -22,7 +23,7 @@ use crate::args::{Global, ReleaseCommand};
 use crate::error::Error;
 use crate::fleet_file::Fleet;
 use crate::manifest::summary::{Row, labelled};
-use crate::manifest::text::{bytes, count};
+use crate::manifest::text::count;
 use crate::output::{Answer, Output};
 
 pub(super) async fn run(
@@ -73,7 +74,7 @@ fn rows(release: &Release, envelope: &Envelope, role: &Role, now: Time) -> Vec<R
         ("valid", until),
     ];
     let binaries = release.binaries.iter().map(|binary| {
-        let size = bytes(binary.file.size);
+        let size = human::binary(binary.file.size);
         format!("{}, {size}, {}", binary.target, binary.file.digest)
     });
     rows.extend(labelled("agents", binaries));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use e3_client::human;
 use e3_core::digest::Digest;
 use e3_core::time::Time;
 use serde_json::json;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::fleet_file::View;
 use crate::manifest::draft::Ends;
 use crate::manifest::summary::{labelled, text};
-use crate::manifest::text::{bytes, count, duration, list, shown, word};
+use crate::manifest::text::{count, duration, list, shown, word};
 use crate::manifest::{Checked, ManifestError, check};
 use crate::output::Answer;
 
@@ -23,7 +24,7 @@ pub fn run(path: &Path, fleet: &View, now: Time) -> Result<Answer, ManifestError
         "{}, {} in {}, {}",
         shown(&program.entry),
         count(program.files.len(), "file"),
-        bytes(program.bytes.len() as u64),
+        human::binary(program.bytes.len() as u64),
         pack
     );
     let ends = match draft.ends {

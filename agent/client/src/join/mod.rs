@@ -1,23 +1,31 @@
 //! The join file `e3.toml`: what a fresh machine needs to find its fleet.
 //!
-//! It holds one or two secrets, which are burnt after their first use: the token, and a Wi-Fi password. Everything else
-//! may lie open.
+//! It holds one or two secrets, which are burnt after their first use: the token, and a Wi-Fi password ([`secrets`]).
+//! Everything else may lie open.
+//!
+//! The machine reads it here, and so does the command that puts it into an image: what the one would refuse, the other
+//! refuses before.
+
+pub mod secrets;
+mod ssh;
+mod wifi;
 
 use std::path::{Path, PathBuf};
 
-use e3_client::clock::Clock;
-use e3_client::files;
-use e3_client::hub::Hub;
 use e3_core::digest::Digest;
 use e3_core::document::Token;
 use e3_core::key::PublicKey;
 use e3_core::name::Name;
+use e3_core::text::chain;
 use e3_core::trust::Policy;
 use serde::{Deserialize, Serialize};
 
-use crate::import::secrets::{self, is_burnt};
-use crate::import::wifi::Wifi;
-use crate::text::chain;
+use self::secrets::is_burnt;
+pub use self::ssh::{SshKey, SshKeyError};
+pub use self::wifi::Wifi;
+use crate::clock::Clock;
+use crate::files;
+use crate::hub::{Hub, HubError};
 use crate::toml_file::Mistake;
 
 /// A policy for hundreds of inputs has 100 KiB.
@@ -49,6 +57,9 @@ pub struct Join {
     /// The wireless network to join, which is the importer's business: the agent's copy has no password.
     #[serde(default, skip_serializing)]
     pub wifi: Option<Wifi>,
+    /// Who may log in as root over ssh, where the image lets its user decide about that; the importer's business, too.
+    #[serde(default, skip_serializing)]
+    pub ssh_keys: Vec<SshKey>,
 }
 
 /// Why a join file or policy cannot be used.
@@ -73,7 +84,7 @@ pub enum JoinError {
         path: PathBuf,
         /// What is wrong.
         #[source]
-        source: e3_client::hub::HubError,
+        source: HubError,
     },
     /// What it holds as a token is none.
     #[error("{path} is broken")]
