@@ -54,6 +54,9 @@ pub enum Error {
     /// The home folder is not known, so the default key file is not either.
     #[error("the default key file cannot be told: neither E3_KEY nor HOME is set")]
     NoHome,
+    /// Nor is the folder for what is kept between two commands.
+    #[error("the cache folder cannot be told: neither XDG_CACHE_HOME nor HOME is set")]
+    NoCache,
     /// The fleet's folder or file.
     #[error(transparent)]
     Fleet(#[from] FleetError),

@@ -134,6 +134,9 @@ pub enum ImageError {
     /// A device that was written to.
     #[error(transparent)]
     Flash(#[from] crate::flash::FlashError),
+    /// An image that did not get to a cloud.
+    #[error(transparent)]
+    Upload(#[from] crate::upload::UploadError),
     /// Somebody pressed Ctrl-C.
     #[error("interrupted; {left}")]
     Stopped {
@@ -173,6 +176,7 @@ impl ImageError {
             Self::Stopped { .. } => "interrupted",
             Self::Device(error) => error.kind(),
             Self::Flash(error) => error.kind(),
+            Self::Upload(error) => error.kind(),
         }
     }
 
@@ -225,6 +229,7 @@ impl ImageError {
             Self::NoRadio { .. } => "Leave --wifi out: this machine's network is its host's.",
             Self::Device(error) => return error.remedy(),
             Self::Flash(error) => return error.remedy(),
+            Self::Upload(error) => return error.remedy(),
             Self::Exists { .. } => "Name another file with --out, or move it away first.",
         };
         Some(remedy.to_owned())

@@ -10,6 +10,7 @@
 //! | [`device`] | which disks there are, and which may be written over |
 //! | [`flash`] | an image onto a disk, and back to compare |
 //! | [`shelf`], [`sums`], [`imager`] | which images there are, their hashes, the list for Raspberry Pi Imager |
+//! | [`upload`] | an image to DigitalOcean, through object storage |
 //! | [`windows`] | the script that installs E3 on Windows, keeps it running, and removes it |
 //! | [`copy`] | files that appear whole or not at all, copied without copying where the file system can |
 //!
@@ -34,6 +35,7 @@ pub mod stop;
 pub mod sums;
 pub mod table;
 pub mod tarball;
+pub mod upload;
 pub mod windows;
 
 pub use crate::error::ImageError;

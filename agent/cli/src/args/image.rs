@@ -16,6 +16,9 @@ pub enum ImageCommand {
     List(ImageList),
     /// Build an image with Nix
     Build(ImageBuild),
+    /// Bring an image to a cloud, so that machines can be made of it
+    #[command(subcommand)]
+    Upload(ImageUpload),
     /// Write the list of images that Raspberry Pi Imager reads
     PiImager(ImagePiImager),
     /// Print or write the PowerShell script that installs E3 on Windows, keeps it running, and removes it
@@ -45,6 +48,49 @@ pub struct ImageBuild {
     /// The link to what was built [default: result-NAME]
     #[arg(long, value_name = "LINK")]
     pub out_link: Option<PathBuf>,
+}
+
+/// Bring an image to a cloud, so that machines can be made of it
+#[derive(Debug, Subcommand)]
+pub enum ImageUpload {
+    /// To DigitalOcean, by way of a Space, which is emptied again
+    Digitalocean(UploadDigitalocean),
+}
+
+/// `e3 image upload digitalocean`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The secrets come from the environment, or from lines NAME=value in a file for --credentials:
+  DIGITALOCEAN_TOKEN                               for the API, with the scopes image and tag
+  SPACES_ACCESS_KEY_ID, SPACES_SECRET_ACCESS_KEY   for the Space
+Whatever ends the command, the same command goes on where it stopped.")]
+pub struct UploadDigitalocean {
+    /// The image: .qcow2 or .img, plain or packed as .gz or .bz2
+    pub image: PathBuf,
+    /// The Space that it passes through: NAME.REGION.digitaloceanspaces.com, or http(s)://HOST/BUCKET
+    #[arg(long, env = "E3_SPACE")]
+    pub space: String,
+    /// The regions to have it in, the first one first; several by commas or by repeating it [default: the Space's]
+    #[arg(long = "region", value_name = "REGION", value_delimiter = ',')]
+    pub regions: Vec<String>,
+    /// What it is called at DigitalOcean [default: the file's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The file with the secrets; - for standard input. It must not be readable by others
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+    /// Look at everything, say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Remove from the Space what an earlier upload of this image left there, and do nothing else
+    #[arg(long, conflicts_with = "dry_run")]
+    pub discard: bool,
+    /// How long one answer may take; a part of the image has twenty times as long
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// Where the API is
+    #[arg(long, value_name = "URL", env = "DIGITALOCEAN_API_URL", default_value = e3_image::upload::API, hide = true)]
+    pub api: String,
 }
 
 /// `e3 image pi-imager`

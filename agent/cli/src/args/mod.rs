@@ -24,7 +24,8 @@ pub use self::fleet::{
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe, PageFor, RelayAt};
 pub use self::image::{
-    ImageBuild, ImageCommand, ImageFlash, ImageInject, ImageList, ImagePiImager, ImageWsl, JoinArgs,
+    ImageBuild, ImageCommand, ImageFlash, ImageInject, ImageList, ImagePiImager, ImageUpload,
+    ImageWsl, JoinArgs, UploadDigitalocean,
 };
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::mesh::{

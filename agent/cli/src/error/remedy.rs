@@ -6,6 +6,7 @@ use e3_core::document::AskRefusal;
 use e3_core::trust::TrustError;
 use e3_image::ImageError;
 use e3_image::flash::FlashError;
+use e3_image::upload::Fault;
 
 use super::{Error, Exit};
 use crate::fleet_file::FleetError;
@@ -23,6 +24,7 @@ impl Error {
             )
             | Self::NoAnswer { .. } => Exit::Unreachable,
             Self::Manifest(error) if error.is_unreachable() => Exit::Unreachable,
+            Self::Image(ImageError::Upload(error)) => of_upload(&error.fault),
             Self::Hub(HubError::Address(_)) => Exit::Input,
             Self::Hub(_)
             | Self::Trust(_)
@@ -51,6 +53,7 @@ impl Error {
             Self::File(error) if error.is_disk_full() => "disk-full",
             Self::File(_) | Self::Folder { .. } => "file",
             Self::NoKey { .. } | Self::NoHome => "no-key",
+            Self::NoCache => "no-cache",
             Self::Fleet(FleetError::NotFound { .. } | FleetError::NoFleet { .. }) => "no-fleet",
             Self::Fleet(FleetError::Root { .. }) => "root-chain",
             Self::Fleet(_) => "fleet-file",
@@ -99,6 +102,7 @@ impl Error {
             Self::NoKey { .. } => {
                 Some("Make one with `e3 key new`, or name yours with --key FILE or E3_KEY.")
             }
+            Self::NoCache => Some("Set one of them."),
             Self::NoHome => Some("Name the key file with --key FILE or E3_KEY."),
             Self::Exists { .. } => Some("Choose another name, or move it away first."),
             Self::TrustState { .. } | Self::TrustStateGone { .. } | Self::OtherRoot { .. } => Some(
@@ -215,6 +219,17 @@ impl Error {
             cause = error.source();
         }
         causes
+    }
+}
+
+const fn of_upload(fault: &Fault) -> Exit {
+    match fault {
+        Fault::Unreachable { .. } | Fault::Failed { .. } | Fault::NotTheApi { .. } => {
+            Exit::Unreachable
+        }
+        Fault::Refused { .. } | Fault::Space { .. } | Fault::Busy => Exit::Refused,
+        Fault::Import { .. } | Fault::Slow { .. } | Fault::Transfer { .. } => Exit::Failed,
+        _ => Exit::Input,
     }
 }
 

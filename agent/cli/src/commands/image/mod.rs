@@ -6,10 +6,11 @@ mod imager;
 mod inject;
 mod join;
 mod list;
+mod upload;
 mod work;
 mod wsl;
 
-use crate::args::ImageCommand;
+use crate::args::{ImageCommand, ImageUpload};
 use crate::error::Error;
 use crate::output::{Answer, Output};
 
@@ -19,6 +20,7 @@ pub(super) async fn run(command: &ImageCommand, output: &Output) -> Result<Answe
         ImageCommand::Flash(args) => flash::run(args, output).await,
         ImageCommand::List(args) => list::run(args, output).await,
         ImageCommand::Build(args) => build::run(args, output).await,
+        ImageCommand::Upload(ImageUpload::Digitalocean(args)) => upload::run(args, output).await,
         ImageCommand::PiImager(args) => imager::run(args, output).await,
         ImageCommand::Wsl(args) => wsl::run(args),
     }

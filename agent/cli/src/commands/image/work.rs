@@ -97,6 +97,11 @@ impl Meter {
         let _ = self.send.send(Progress::going(step, state));
     }
 
+    /// What goes on has no measure, but a name for how it stands.
+    pub(super) fn say(&mut self, step: &str, state: impl Into<String>) {
+        let _ = self.send.send(Progress::going(step, state));
+    }
+
     /// The step is over.
     pub(super) fn end(&mut self) {
         let seconds = self.began.elapsed().as_secs();
