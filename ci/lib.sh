@@ -21,6 +21,9 @@ ACTIONLINT_VERSION=1.7.12
 SELENIUM_VERSION=4.50.0
 # It brings axe-core 4.
 AXE_VERSION=0.1.8
+# The last one for Node 18 and 20.
+PRISM_VERSION=5.14.2
+MOTO_PACKAGES=('moto[s3,server]==5.2.5')
 MUSL_TARGETS=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -347,4 +350,30 @@ need_actionlint() {
   [[ -x $dir/actionlint ]] && return
   quietly "compiling actionlint $ACTIONLINT_VERSION (once)" env GOBIN="$dir" GOTOOLCHAIN=auto \
     go install "github.com/rhysd/actionlint/cmd/actionlint@v$ACTIONLINT_VERSION"
+}
+
+# has_node: whether there is a Node.js that Prism runs with.
+has_node() { command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 18 || (a == 18 && b >= 20) ? 0 : 1)' 2>/dev/null; }
+
+# need_prism: Prism, which holds requests against an OpenAPI description. Sets E3_PRISM to the program.
+need_prism() {
+  local dir=$CACHE/prism-$PRISM_VERSION
+  export E3_PRISM=$dir/node_modules/.bin/prism
+  [[ -x $E3_PRISM ]] && return
+  has_node || die 'Prism runs with Node.js 18.20 or newer; install it with npm (https://nodejs.org)'
+  (
+    locked prism
+    [[ -x $E3_PRISM ]] && exit
+    rm -rf "$dir" "$dir.new"
+    mkdir "$dir.new"
+    quietly "fetching Prism $PRISM_VERSION" npm install --prefix "$dir.new" --ignore-scripts --no-audit --no-fund --no-update-notifier \
+      "@stoplight/prism-cli@$PRISM_VERSION"
+    mv "$dir.new" "$dir"
+  )
+}
+
+# need_moto: an S3 server, and boto3 to look into it. Sets MOTO_PYTHON.
+need_moto() {
+  venv moto "${MOTO_PACKAGES[@]}"
+  export MOTO_PYTHON=$VENV/bin/python
 }
