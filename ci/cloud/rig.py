@@ -94,7 +94,11 @@ class Rig:
 
     def make_image(self, name, size):
         path = self.folder / name
-        path.write_bytes(b"QFI\xfb" + random.Random(name).randbytes(size - 4))
+        noise = random.Random(name)
+        with path.open("wb") as file:
+            file.write(b"QFI\xfb" + noise.randbytes(MIB - 4))
+            for _ in range(size // MIB - 1):
+                file.write(noise.randbytes(MIB))
         return path
 
     def objects(self):
