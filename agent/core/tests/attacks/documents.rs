@@ -123,7 +123,7 @@ fn a_head_that_uses_something_new_is_refused_whole_and_the_one_without_it_is_tak
         |head| head["curfew"] = json!("22:00"),
         |head| {
             head["meshes"] =
-                json!([{"anchors": [], "backend": {"name": "wireguard", "quantum": true}}])
+                json!([{"anchors": [], "backend": {"name": "wireguard", "quantum": true}}]);
         },
         |head| head["meshes"] = json!([{"anchors": [], "backend": {"name": "pigeon"}}]),
     ];
