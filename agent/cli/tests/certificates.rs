@@ -119,6 +119,7 @@ impl Fleet {
             counter: 1,
             signed: clock::now(),
             agent: "0.1.0".to_owned(),
+            image: None,
             addresses: Vec::new(),
             meshes: std::collections::BTreeMap::new(),
             mesh_endpoints: std::collections::BTreeMap::new(),
