@@ -64,7 +64,7 @@ def tried(rig, cause, kind):
             known(rig, name, kind)
             leave(rig, name)
     if not hears:
-        rig.waits_for(name, "joined" if rig.is_controlled() or rig.backend == "link" else "needs-approval", rig.back_seconds)
+        rig.waits_for(name, "joined" if rig.is_controlled() else "needs-approval", rig.back_seconds)
         leave(rig, name)
     rig.choose()
     rig.joined(seconds=rig.back_seconds)
