@@ -334,6 +334,7 @@ need_browser() {
     [[ -e $BROWSER ]] && exit
     tmp=$(mktemp -d "$CACHE/new.XXXXXX")
     trap 'rm -rf "$tmp"' EXIT
+    # shellcheck disable=SC2016 # for mmdebstrap's shell
     quietly "making a Debian system with Chromium in $BROWSER (once)" mmdebstrap --mode=root --variant=minbase \
       --aptopt='APT::Sandbox::User "root"' --include=chromium,chromium-driver,fonts-dejavu-core,fonts-inter \
       --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \

@@ -25,6 +25,22 @@ fn pem(body: &str) -> String {
     format!("-----BEGIN {LABEL}-----\n{body}\n-----END {LABEL}-----\n")
 }
 
+/// A certificate for alice, as the authority would make it.
+fn grant() -> MeshGrant {
+    let now = clock::now();
+    MeshGrant {
+        fleet: "demo".parse().unwrap(),
+        party: key(11).public(),
+        backend: "nebula".to_owned(),
+        key: "AAAA".to_owned(),
+        certificate: pem("DDDD"),
+        authority: Nebula::authority(&pem("CCCC")),
+        fingerprint: "0".repeat(64),
+        signed: now,
+        expires: now.plus(90 * 86_400),
+    }
+}
+
 /// The fleet of owners 1, 2 and 3, with alice, who has named the key `AAAA`.
 struct Fleet {
     world: World,
@@ -45,7 +61,7 @@ impl Fleet {
             owners: owners.to_vec(),
         };
         fleet.comes("alice", &key(11), "AAAA").await;
-        fleet.e3(1, &["fleet", "accept", "alice"]).await;
+        fleet.e3(1, &["fleet", "accept", "alice", "--yes"]).await;
         // The authority's certificate is there: its key makes certificates elsewhere.
         let folder = fleet.world.path().join("mesh/nebula");
         e3_client::files::private_folder(&folder).unwrap();
@@ -135,22 +151,6 @@ impl Fleet {
         told.unwrap();
     }
 
-    /// A certificate for alice, as the authority would make it.
-    fn grant(&self) -> MeshGrant {
-        let now = clock::now();
-        MeshGrant {
-            fleet: "demo".parse().unwrap(),
-            party: key(11).public(),
-            backend: "nebula".to_owned(),
-            key: "AAAA".to_owned(),
-            certificate: pem("DDDD"),
-            authority: Nebula::authority(&pem("CCCC")),
-            fingerprint: "0".repeat(64),
-            signed: now,
-            expires: now.plus(90 * 86_400),
-        }
-    }
-
     /// Whether alice has a certificate that she would believe.
     async fn is_in(&self) -> bool {
         let (fleet, alice) = (self.open().await, key(11).public());
@@ -173,7 +173,7 @@ fn put(path: &Path, envelope: &Envelope) {
 #[tokio::test]
 async fn the_second_of_two_signers_publishes_what_the_first_has_signed() {
     let fleet = Fleet::new().await;
-    put(&fleet.file(), &Envelope::sign(&fleet.grant(), &[]).unwrap());
+    put(&fleet.file(), &Envelope::sign(&grant(), &[]).unwrap());
     let first = fleet.e3(1, &["mesh", "sign"]).await;
     assert_eq!(first["signed"], json!([]));
     let waiting = &first["waiting"];
@@ -216,7 +216,7 @@ async fn the_second_of_two_signers_publishes_what_the_first_has_signed() {
 #[tokio::test]
 async fn copies_that_were_signed_side_by_side_are_merged() {
     let fleet = Fleet::new().await;
-    let grant = fleet.grant();
+    let grant = grant();
     let [one, two] = [1, 2].map(|n| {
         let path = fleet.world.folder.path().join(format!("copy-{n}"));
         put(&path, &Envelope::sign(&grant, &[&key(n)]).unwrap());
@@ -231,15 +231,15 @@ async fn copies_that_were_signed_side_by_side_are_merged() {
 async fn one_of_two_signatures_lets_nobody_in_however_often_it_is_there() {
     let fleet = Fleet::new().await;
     let (open, alice) = (fleet.open().await, key(11).public());
-    let once = Envelope::sign(&fleet.grant(), &[&key(1)]).unwrap();
+    let once = Envelope::sign(&grant(), &[&key(1)]).unwrap();
     let mut twice: serde_json::Value = serde_json::from_slice(&once.to_bytes()).unwrap();
     let signatures = twice["signatures"].as_array_mut().unwrap();
     let mut again = signatures[0].clone();
     // It claims to be another owner's.
     again["keyid"] = json!(key(2).public().to_string());
     signatures.push(again);
-    let strangers = Envelope::sign(&fleet.grant(), &[&key(1), &key(66)]).unwrap();
-    let party = Envelope::sign(&fleet.grant(), &[&key(1), &key(11)]).unwrap();
+    let strangers = Envelope::sign(&grant(), &[&key(1), &key(66)]).unwrap();
+    let party = Envelope::sign(&grant(), &[&key(1), &key(11)]).unwrap();
     for bytes in [
         once.to_bytes(),
         twice.to_string().into_bytes(),
@@ -283,7 +283,7 @@ async fn who_signs_second_signs_nothing_that_he_does_not_know_to_be_right() {
         },
     ];
     for change in wrong {
-        let mut grant = fleet.grant();
+        let mut grant = grant();
         change(&mut grant);
         let envelope = Envelope::sign(&grant, &[&key(1)]).unwrap();
         put(&fleet.file(), &envelope);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use e3_client::clock::{self, Clock};
 use e3_client::hub::{Hub, HubError};
+use e3_client::join::Join;
 use e3_core::checkup::Check;
 use e3_core::session::barrier::CLOCK_TOLERANCE;
 use e3_core::text::without_credentials;
@@ -12,7 +13,6 @@ use e3_core::text::without_credentials;
 use crate::address::{Place, addresses};
 use crate::boot::built;
 use crate::config::Settings;
-use crate::join::Join;
 use crate::text::chain;
 
 /// For a name to be looked up.
