@@ -48,6 +48,18 @@ in
       default = "[::]:8420";
       description = "Where to listen, as IP:PORT.";
     };
+    page = mkOption {
+      type = types.enum [
+        "everyone"
+        "owners"
+        "off"
+      ];
+      default = "everyone";
+      description = ''
+        Who sees the fleet's page: everyone a summary and owners everything, once they have signed in with `e3 login`; only
+        owners; or nobody, since there is none. What is signed can be read by everyone in any case.
+      '';
+    };
     openFirewall = mkOption {
       type = types.bool;
       default = true;
@@ -159,6 +171,7 @@ in
             "--fleet ${lib.escapeShellArg (toString cfg.fleet)}"
             "--dir /var/lib/e3-hub/store"
             "--listen ${lib.escapeShellArg cfg.listen}"
+            "--page ${cfg.page}"
           ]
           ++ map (name: "--tls ${lib.escapeShellArg name}") cfg.tls.names
           ++ lib.optional given "--tls-cert %d/certificate --tls-key %d/key"
