@@ -13,17 +13,19 @@
     }
     return;
   }
-  const status = document.getElementById("live");
-  if (!status || !window.EventSource) return;
+  // Looked for each time: it is in a part that is put in place of an old one.
+  const status = () => document.getElementById("live");
+  if (!status() || !window.EventSource) return;
   const parts = () => document.querySelectorAll("main > [id]");
   const shown = new Map(Array.from(parts(), (part) => [part.id, part.outerHTML]));
   let timer = 0;
   let stream = null;
 
   const say = (text, lost) => {
-    status.textContent = text;
-    status.classList.toggle("lost", lost);
-    status.hidden = false;
+    const here = status();
+    here.textContent = text;
+    here.classList.toggle("lost", lost);
+    here.hidden = false;
   };
 
   const replace = (part, fresh) => {
