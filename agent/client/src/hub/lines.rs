@@ -78,6 +78,11 @@ impl Lines {
 }
 
 impl Since {
+    /// Whether it has.
+    pub(super) fn has_moved(&self) -> bool {
+        self.0.has_changed().unwrap_or(false)
+    }
+
     /// What comes of `work`, unless the machine moves.
     pub(super) async fn unless_moved<T>(
         &mut self,
@@ -119,9 +124,34 @@ fn client(tls: rustls::ClientConfig, silence: Duration) -> Result<reqwest::Clien
 
 #[cfg(test)]
 mod tests {
+    use e3_core::digest::Blob;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use crate::hub::{Hub, HubError, Topic};
+
+    #[tokio::test]
+    async fn what_a_session_is_made_of_is_asked_for_again_when_the_machine_has_moved() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
+        let hub = Hub::open(&url, None).unwrap();
+        let serve = async {
+            // The answer to the first one goes to where nobody is any more; then nobody is reached for a moment.
+            let lost = server.accept().await.unwrap();
+            hub.moved();
+            drop(server.accept().await.unwrap());
+            let (mut stream, _) = server.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let answer =
+                b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nprogram";
+            stream.write_all(answer).await.unwrap();
+            lost
+        };
+        let blob = Blob::of(b"program");
+        let (bytes, _) = tokio::join!(hub.blob(&blob), serve);
+        assert_eq!(bytes.unwrap(), b"program");
+    }
 
     #[tokio::test]
     async fn a_machine_that_has_moved_waits_for_no_answer_and_begins_anew() {

@@ -1,15 +1,23 @@
 //! Reading from a hub.
 
 use std::path::Path;
+use std::time::Duration;
 
 use e3_core::digest::{Blob, Digest};
 use e3_core::key::PublicKey;
 use e3_core::limits;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
 
+use super::lines::Since;
 use super::{Hub, HubError, Way, blob_path};
 use crate::files;
+
+/// A machine that gets another address reaches nobody for so long at most.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Between two attempts then.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// A head as it was read, and the tag that tells whether it has changed since.
 #[derive(Debug, Clone)]
@@ -73,9 +81,27 @@ impl Hub {
     }
 
     /// An immutable object: exactly the bytes that `blob` names, or an error.
+    ///
+    /// If this machine moves meanwhile it is asked for again: a session that needs it is not to fail by a cable.
     pub async fn blob(&self, blob: &Blob) -> Result<Vec<u8>, HubError> {
         let what = blob_path(&blob.digest);
-        let bytes = self.optional(&what, blob.size).await?;
+        let since = match &self.way {
+            Way::Http { lines, .. } => Some(lines.since_now()),
+            Way::Folder(_) => None,
+        };
+        let mut until = None;
+        let bytes = loop {
+            match self.optional(&what, blob.size).await {
+                Err(HubError::Unreachable { .. })
+                    if since.as_ref().is_some_and(Since::has_moved)
+                        && Instant::now()
+                            < *until.get_or_insert_with(|| Instant::now() + SETTLE) =>
+                {
+                    sleep(AGAIN).await;
+                }
+                answer => break answer?,
+            }
+        };
         let bytes = bytes.ok_or_else(|| HubError::NotFound { what: what.clone() })?;
         if blob.names(&bytes) {
             Ok(bytes)
