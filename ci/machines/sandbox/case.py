@@ -72,7 +72,7 @@ class FleetCase(unittest.TestCase):
             units = [unit[0] for unit in self.units(machine) if unit[2] == "active"]
             return units and self.show(units[0], "IPAddressAllow", machine) and units[0]
 
-        return until("a session runs", look)
+        return until(lambda: f"a session runs; {self.status(machine)}; {self.lab[machine].journal('e3-agent')[-3000:]}", look)
 
     def show(self, unit, name, machine="p0"):
         """A property of a unit."""

@@ -9,7 +9,7 @@ PATIENCE = 60
 
 def until(what, look, seconds=PATIENCE):
     """Looks until there is something, and returns it; fails with `what` after `seconds`."""
-    return fleet.until(look, seconds, lambda: f"not within {seconds} s: {what}")
+    return fleet.until(look, seconds, lambda: f"not within {seconds} s: {what() if callable(what) else what}")
 
 
 class Sessions:
