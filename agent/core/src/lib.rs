@@ -16,6 +16,7 @@
 //! | [`degraded`] | why a party takes no new session (rule 11) |
 //! | [`checkup`] | what somebody found who looked for what is wrong with a machine |
 //! | [`pack`] | programs as bytes |
+//! | [`bucket`] | how often somebody may do something |
 //! | [`text`] | texts of strangers, fit for a terminal |
 //! | [`schema`] | JSON schemas of all documents |
 //! | [`journal`] | the hash chain of accepts and refusals (rule 13) |
@@ -102,6 +103,7 @@
 //! Histories that nobody thought of are generated in `agent/core/tests/properties.rs`, whole fleets in
 //! which agents, programs and links die in `agent/testkit/src/sim`.
 
+pub mod bucket;
 pub mod checkup;
 pub mod degraded;
 pub mod digest;

@@ -9,15 +9,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bucket::{Bucket, Rate};
 use crate::document::{AskRefusal, PartyRequest, Root};
 use crate::envelope::{EnvelopeError, Verified};
 use crate::key::PublicKey;
 use crate::time::Time;
 
-/// Answers in a row for one asker ...
-const BURST: u32 = 5;
-/// ... and seconds until there may be another one.
-const SECONDS: i64 = 10;
+/// Answers in a row for one asker, and until there may be another one.
+const RATE: Rate = Rate {
+    burst: 5,
+    more: 1,
+    seconds: 10,
+};
 
 /// Who may ask a machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,23 +58,13 @@ pub enum Unanswered {
 
 /// How often each owner may still ask. Forgotten with the process.
 #[derive(Debug, Default)]
-pub struct Pace(BTreeMap<PublicKey, (u32, Time)>);
+pub struct Pace(BTreeMap<PublicKey, Bucket>);
 
 impl Pace {
     /// Takes one of the owner's answers, if there is one left.
     fn take(&mut self, by: PublicKey, now: Time) -> bool {
-        let (left, filled) = self.0.entry(by).or_insert((BURST, now));
-        // A clock that was set back only delays the next ones.
-        let more = u32::try_from(now.since(*filled).max(0) / SECONDS).unwrap_or(u32::MAX);
-        if more > 0 {
-            *left = left.saturating_add(more).min(BURST);
-            *filled = now;
-        } else if now < *filled {
-            *filled = now;
-        }
-        let may = *left > 0;
-        *left = left.saturating_sub(1);
-        may
+        let bucket = self.0.entry(by).or_insert(Bucket::new(RATE, now));
+        bucket.take(RATE, now)
     }
 }
 
