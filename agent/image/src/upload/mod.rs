@@ -298,23 +298,19 @@ impl Job<'_> {
 
     /// Whether the Space has all of it, whatever the record says.
     async fn is_sent(&self) -> Result<bool, Fault> {
-        let key = self
-            .record
-            .held
-            .as_ref()
-            .map_or(&self.key, |held| &held.key);
-        Ok(self.store.look(key).await? == Some(self.image.size))
+        Ok(self.store.look(self.object()).await? == Some(self.image.size))
+    }
+
+    /// Where it is in the Space, or will be.
+    fn object(&self) -> &str {
+        let held = self.record.held.as_ref();
+        held.map_or(&self.key, |held| &held.key)
     }
 
     /// Brings it into the Space, and returns how many bytes that took.
     async fn send(&mut self) -> Result<u64, Fault> {
         if self.is_sent().await? {
-            let key = self
-                .record
-                .held
-                .as_ref()
-                .map_or(&self.key, |held| &held.key);
-            let key = key.clone();
+            let key = self.object().to_owned();
             self.record.keep(&key, Stage::Sent)?;
             return Ok(0);
         }
@@ -335,12 +331,7 @@ impl Job<'_> {
 
     /// Has the cloud fetch it.
     async fn import(&mut self) -> Result<CloudImage, Fault> {
-        let key = self
-            .record
-            .held
-            .as_ref()
-            .map_or(&self.key, |held| &held.key);
-        let key = key.clone();
+        let key = self.object().to_owned();
         let url = self.store.address(&key, LIFE).await?;
         let region = self.order.regions.first().map_or("", String::as_str);
         let new = NewImage {
