@@ -51,7 +51,16 @@ pub(super) struct Record {
     path: PathBuf,
     /// What is in the Space, as far as this computer knows.
     pub(super) held: Option<Held>,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Record {
+    /// A process that was being started meanwhile has the file open too until it runs its own program: closing it here
+    /// would not give it back.
+    fn drop(&mut self) {
+        // What cannot be given back ends with the process.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Record {
@@ -86,7 +95,7 @@ impl Record {
         Ok(Self {
             path,
             held,
-            _lock: file,
+            lock: file,
         })
     }
 
@@ -145,6 +154,17 @@ mod tests {
         record.forget().unwrap();
         drop(record);
         assert_eq!(open().unwrap().held, None);
+    }
+
+    #[test]
+    fn who_has_done_with_it_lets_go_though_a_child_still_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Record::open(folder.path(), "abcd", "https://host/bucket");
+        let record = open().unwrap();
+        let child = record.lock.try_clone().unwrap();
+        drop(record);
+        open().unwrap();
+        drop(child);
     }
 
     #[test]
