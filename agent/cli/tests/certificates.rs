@@ -12,7 +12,7 @@ use e3_client::hub::HubError;
 use e3_core::document::{Enrolment, Presence, Token};
 use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
-use e3_core::mesh::{MeshGrant, Nebula};
+use e3_core::mesh::{Backend, MeshGrant, Nebula};
 use e3_core::time::Time;
 use e3_hub::Tls;
 use serde_json::json;
@@ -36,6 +36,7 @@ fn grant() -> MeshGrant {
         certificate: pem("DDDD"),
         authority: Nebula::authority(&pem("CCCC")),
         fingerprint: "0".repeat(64),
+        earlier: Vec::new(),
         signed: now,
         expires: now.plus(90 * 86_400),
     }
@@ -49,6 +50,13 @@ struct Fleet {
 
 impl Fleet {
     async fn new() -> Self {
+        let fleet = Self::before_two().await;
+        fleet.wants_two().await;
+        fleet
+    }
+
+    /// The same while one signature is enough.
+    async fn before_two() -> Self {
         let others = [2, 3].map(|n| key(n).public());
         let world = World::with(|plan| plan.owners = others.to_vec(), Tls::None).await;
         let owners = [1, 2, 3].map(|n| {
@@ -68,7 +76,6 @@ impl Fleet {
         e3_client::files::write_atomic(&folder.join("ca.crt"), pem("CCCC").as_bytes()).unwrap();
         let anchor = "alice=203.0.113.1:4242";
         fleet.e3(1, &["mesh", "nebula", "--anchor", anchor]).await;
-        fleet.wants_two().await;
         fleet
     }
 
@@ -296,4 +303,76 @@ async fn who_signs_second_signs_nothing_that_he_does_not_know_to_be_right() {
         assert_eq!(line, [envelope.to_bytes(), b"\n".to_vec()].concat());
     }
     assert!(!fleet.is_in().await);
+}
+
+/// What the newest head says of revoked certificates.
+fn revoked(fleet: &OpenFleet) -> Vec<String> {
+    let mut plans = fleet.head().unwrap().meshes.iter();
+    let found = plans.find_map(|plan| match &plan.backend {
+        Backend::Nebula(nebula) => Some(nebula.revoked.clone()),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+/// An old certificate is as good as the newest for whoever has kept it.
+#[tokio::test]
+async fn who_is_revoked_keeps_none_of_the_certificates_that_he_ever_had() {
+    let [first, lost, renewed, newest] = [1, 2, 3, 4].map(|n| n.to_string().repeat(64));
+    // By an owner without the authority, who sees the newest; then by whoever has made them, of whom one was never published.
+    for (earlier, made) in [
+        (vec![first.clone(), lost.clone(), renewed.clone()], vec![]),
+        (vec![], vec![first.clone(), lost.clone(), renewed.clone()]),
+    ] {
+        let fleet = Fleet::new().await;
+        let grant = MeshGrant {
+            fingerprint: newest.clone(),
+            earlier,
+            ..grant()
+        };
+        let (open, alice) = (fleet.open().await, key(11).public());
+        let both = Envelope::sign(&grant, &[&key(1), &key(2)]).unwrap();
+        let put = open.hub.put_grant("nebula", &alice, both.to_bytes()).await;
+        put.unwrap();
+        let bob = (key(12).public(), "b".repeat(64));
+        let mut lines = Vec::new();
+        for (party, print) in made.into_iter().map(|print| (alice, print)).chain([bob]) {
+            let line = json!({"party": party, "fingerprint": print, "expires": grant.expires});
+            lines.extend_from_slice(format!("{line}\n").as_bytes());
+        }
+        let path = fleet.world.path().join("mesh/nebula/issued.jsonl");
+        e3_client::files::write_atomic(&path, &lines).unwrap();
+
+        let waits = fleet.try_e3(1, &["mesh", "revoke", "alice"]).await;
+        let Err(Error::MoreSignatures { path, .. }) = waits else {
+            panic!("{waits:?}")
+        };
+        let head = path.display().to_string();
+        fleet.e3(2, &["fleet", "sign", &head]).await;
+        fleet.e3(2, &["fleet", "push", &head]).await;
+        let mut said = revoked(&fleet.open().await);
+        said.sort();
+        assert_eq!(said, [&first, &lost, &renewed, &newest].map(String::clone));
+    }
+}
+
+/// Heads came to need two signatures after she was let in by one: she is in still, and must be got out.
+#[tokio::test]
+async fn who_was_let_in_by_fewer_signatures_than_are_needed_now_can_be_revoked() {
+    let fleet = Fleet::before_two().await;
+    let (open, alice) = (fleet.open().await, key(11).public());
+    let one = Envelope::sign(&grant(), &[&key(1)]).unwrap();
+    open.hub
+        .put_grant("nebula", &alice, one.to_bytes())
+        .await
+        .unwrap();
+    fleet.wants_two().await;
+    let waits = fleet.try_e3(1, &["mesh", "revoke", "alice"]).await;
+    let Err(Error::MoreSignatures { path, .. }) = waits else {
+        panic!("{waits:?}")
+    };
+    let head = path.display().to_string();
+    fleet.e3(2, &["fleet", "sign", &head]).await;
+    fleet.e3(2, &["fleet", "push", &head]).await;
+    assert_eq!(revoked(&fleet.open().await), [grant().fingerprint]);
 }

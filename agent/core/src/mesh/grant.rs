@@ -14,6 +14,8 @@ use crate::time::Time;
 
 /// Bytes of a certificate as text.
 const CERTIFICATE: usize = 16 * 1024;
+/// Certificates of a party that may be good beside its newest.
+pub const EARLIER: usize = 16;
 
 /// A certificate for the key that a party has named in its presence, signed by the keys that sign heads. Nothing in it is
 /// secret.
@@ -34,6 +36,9 @@ pub struct MeshGrant {
     pub authority: Digest,
     /// What names the certificate where it is revoked, in lower-case hexadecimal digits.
     pub fingerprint: String,
+    /// The same of the party's certificates before it, for whatever key, that have not ended: who revokes one revokes all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
     /// When it was signed: a newer one takes the place of an older one.
     pub signed: Time,
     /// When the certificate expires.
@@ -78,6 +83,12 @@ impl Document for MeshGrant {
             is_fingerprint(&self.fingerprint),
             "fingerprint",
             "is not 64 hexadecimal digits",
+        )?;
+        let are_prints = self.earlier.iter().all(|print| is_fingerprint(print));
+        ensure(
+            self.earlier.len() <= EARLIER && are_prints,
+            "earlier",
+            "is not a list of at most 16 fingerprints of 64 hexadecimal digits",
         )?;
         ensure(
             self.signed < self.expires,

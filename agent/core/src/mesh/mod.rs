@@ -30,7 +30,7 @@ pub mod wireguard;
 
 pub use address::{PREFIX_BITS, Prefix, local};
 pub use control::{Headscale, Tailscale, is_server};
-pub use grant::MeshGrant;
+pub use grant::{EARLIER, MeshGrant};
 pub use nebula::Nebula;
 pub use onion::{ClientKey, ClientSecret, OnionKey, OnionKeyError};
 pub(crate) use plan::check_all;

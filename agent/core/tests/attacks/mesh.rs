@@ -4,8 +4,8 @@ use e3_core::digest::Digest;
 use e3_core::document::{Document as _, DocumentError};
 use e3_core::envelope::{Envelope, EnvelopeError};
 use e3_core::mesh::{
-    Anchor, Backend, Headscale, MeshGrant, MeshKeyRequest, Nebula, Plan, Prefix, REQUEST_SECONDS,
-    Tailscale,
+    Anchor, Backend, EARLIER, Headscale, MeshGrant, MeshKeyRequest, Nebula, Plan, Prefix,
+    REQUEST_SECONDS, Tailscale,
 };
 
 use crate::fixture::*;
@@ -22,6 +22,7 @@ fn grant() -> MeshGrant {
         certificate: PEM.to_owned(),
         authority: Digest::of(b"authority"),
         fingerprint: "0".repeat(64),
+        earlier: Vec::new(),
         signed: at(0),
         expires: at(1),
     }
@@ -75,6 +76,19 @@ fn a_certificate_needs_as_many_keys_as_a_head_each_counted_once() {
                 threshold: 2
             })
         );
+    }
+}
+
+#[test]
+fn a_certificate_lists_no_more_of_its_predecessors_than_can_be_revoked() {
+    let of = |earlier: Vec<String>| MeshGrant { earlier, ..grant() }.check();
+    assert_eq!(of(vec!["1".repeat(64); EARLIER]), Ok(()));
+    for wrong in [
+        vec!["1".repeat(64); EARLIER + 1],
+        vec!["1".repeat(63)],
+        vec!["G".repeat(64)],
+    ] {
+        assert!(matches!(of(wrong), Err(DocumentError::Field { field, .. }) if field == "earlier"));
     }
 }
 

@@ -217,6 +217,7 @@ fn grant(party: u8, seconds: u64) -> MeshGrant {
         certificate: format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"),
         authority: Digest::of(b"authority"),
         fingerprint: "0".repeat(64),
+        earlier: Vec::new(),
         signed: now().plus(seconds),
         expires: now().plus(1000),
     }

@@ -19,7 +19,7 @@ use super::publish::{LIFETIME, publish};
 use super::{Enrolled, OpenFleet, Stale, enrolled, folder, invites};
 use crate::args::{FleetRevoke, Global};
 use crate::commands::key;
-use crate::commands::mesh::{certificate, take_out};
+use crate::commands::mesh::{certificates, take_out};
 use crate::error::Error;
 use crate::output::Answer;
 
@@ -123,13 +123,13 @@ async fn leave_meshes(
     }
     let mut out = Vec::new();
     for Enrolled { member, .. } in gone {
-        let certificate = certificate(fleet, &member.name, &member.key).await?;
-        out.push((member.key, certificate));
+        let certificates = certificates(fleet, &member.name, &member.key).await?;
+        out.push((member.key, certificates));
     }
     let published = publish(fleet, key, LIFETIME, |head| {
         let mut changed = false;
-        for (party, certificate) in &out {
-            changed |= take_out(head, party, certificate.as_deref());
+        for (party, certificates) in &out {
+            changed |= take_out(head, party, certificates);
         }
         Ok(changed)
     })

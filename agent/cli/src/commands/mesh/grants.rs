@@ -13,6 +13,7 @@ use e3_core::time::Time;
 
 use super::admit::{Admitted, Waits};
 use super::authority::Authority;
+use super::issued::Issued;
 use super::waiting::Waiting;
 use crate::commands::fleet::{Enrolled, OpenFleet, Standing};
 use crate::error::Error;
@@ -39,6 +40,7 @@ pub(super) async fn sign(
             remedy: "Put the one back that the head names, or have it name this one: `e3 mesh nebula` with the anchors, once more.",
         });
     }
+    let mut issued = Issued::of(&fleet.file)?;
     let mut waiting = Waiting::of(&fleet.file)?;
     let waited = waiting.take();
     let mut admitted = Admitted::default();
@@ -69,7 +71,17 @@ pub(super) async fn sign(
             envelope.clone()
         } else {
             let (name, member) = (&party.member.name, &party.member.key);
+            if !issued.has_room(member, now) {
+                admitted.refused.insert(format!(
+                    "{name}: it has lost its key too often, and all its certificates are good still; `e3 mesh revoke {name}` ends them"
+                ));
+                continue;
+            }
             let certified = authority.sign(name, member, public, seconds)?;
+            let earlier = issued.of_party(member);
+            // Before anybody can have it.
+            let (print, expires) = (certified.fingerprint.clone(), now.plus(seconds));
+            issued.add(*member, print, expires)?;
             let grant = MeshGrant {
                 fleet: fleet.file.name.clone(),
                 party: *member,
@@ -78,9 +90,10 @@ pub(super) async fn sign(
                 certificate: certified.certificate,
                 authority: its_name,
                 fingerprint: certified.fingerprint,
+                earlier,
                 signed: after(now, before),
                 // The certificate was made a moment ago.
-                expires: now.plus(seconds),
+                expires,
             };
             let unsigned = Envelope::sign(&grant, &[]);
             unsigned.map_err(|source| Error::Document {

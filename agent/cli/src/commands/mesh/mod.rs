@@ -5,12 +5,13 @@ mod authority;
 mod control;
 pub(super) mod default;
 mod grants;
+mod issued;
 mod link;
 mod set;
 mod sign;
 mod waiting;
 
-pub(super) use self::set::{certificate, take_out};
+pub(super) use self::set::{certificates, take_out};
 
 use e3_core::mesh::Backend;
 

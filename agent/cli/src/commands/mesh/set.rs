@@ -1,5 +1,6 @@
 //! What the next head says of the meshes: which there are, who has no place in them any more, or none.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use e3_core::name::Name;
 use serde_json::json;
 
 use super::authority::Authority;
+use super::issued::Issued;
 use crate::args::{AnchorAt, Global, MeshAnchored, MeshDrop, MeshOff, MeshRevoke, MeshTor};
 use crate::commands::fleet::publish::{LIFETIME, publish};
 use crate::commands::fleet::{OpenFleet, Stale, Standing, enrolled};
@@ -221,13 +223,13 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
     fleet.sync(Stale::Allow).await?;
     let member = member(&fleet, &args.name).ok_or_else(|| no_such(&fleet, &args.name))?;
     let party = member.key;
-    let certificate = certificate(&fleet, &args.name, &party).await?;
+    let certificates = certificates(&fleet, &args.name, &party).await?;
     let published = publish(&mut fleet, &key, LIFETIME, |head| {
-        Ok(take_out(head, &party, certificate.as_deref()))
+        Ok(take_out(head, &party, &certificates))
     })
     .await?;
     let head = fleet.head()?.counter;
-    if published.is_none() && certificate.is_none() {
+    if published.is_none() && certificates.is_empty() {
         return Err(Error::NoCertificate {
             name: args.name.to_string(),
         });
@@ -239,35 +241,31 @@ pub(super) async fn revoke(args: &MeshRevoke, global: &Global) -> Result<Answer,
     Ok(Answer::new(text, json!({"head": head, "party": party})))
 }
 
-/// Takes a party out of every mesh; `certificate` is its fingerprint where it has one. Whether that was news.
+/// Takes a party out of every mesh; `certificates` are the fingerprints of those that it has. Whether that was news.
 pub(in crate::commands) fn take_out(
     head: &mut Head,
     party: &PublicKey,
-    certificate: Option<&str>,
+    certificates: &BTreeSet<String>,
 ) -> bool {
     let mut is_new = false;
     for plan in &mut head.meshes {
-        is_new |= match (&mut plan.backend, certificate) {
-            (Backend::Nebula(nebula), Some(print)) => {
-                let is_new = !nebula.revoked.iter().any(|known| known == print);
-                if is_new {
-                    nebula.revoked.push(print.to_owned());
-                }
-                is_new
+        is_new |= match &mut plan.backend {
+            Backend::Nebula(Nebula { revoked, .. }) => {
+                let before = revoked.len();
+                let news = certificates.iter().filter(|it| !revoked.contains(it));
+                let news: Vec<String> = news.cloned().collect();
+                revoked.extend(news);
+                before < revoked.len()
             }
-            (Backend::Nebula(_), None) => false,
-            (
-                Backend::Headscale(Headscale { revoked, .. })
-                | Backend::Tailscale(Tailscale { revoked }),
-                _,
-            ) => {
+            Backend::Headscale(Headscale { revoked, .. })
+            | Backend::Tailscale(Tailscale { revoked }) => {
                 let is_new = !revoked.contains(party);
                 if is_new {
                     revoked.push(*party);
                 }
                 is_new
             }
-            (listed, _) => {
+            listed => {
                 let roster = listed.roster_mut();
                 roster.and_then(|roster| roster.revoke(party)).is_some()
             }
@@ -276,26 +274,38 @@ pub(in crate::commands) fn take_out(
     is_new
 }
 
-/// What names the certificate that a party has in a mesh with certificates.
-pub(in crate::commands) async fn certificate(
+/// What names the certificates that a party has in a mesh with certificates: its newest and those before it, as the hub shows
+/// them, and where the authority is, whatever it has made. A hub may show an older one than it has.
+pub(in crate::commands) async fn certificates(
     fleet: &OpenFleet,
     name: &Name,
     party: &PublicKey,
-) -> Result<Option<String>, Error> {
+) -> Result<BTreeSet<String>, Error> {
     let with = |plan: &&Plan| matches!(plan.backend, Backend::Nebula(_));
     let Some(plan) = fleet.head()?.meshes.iter().find(with) else {
-        return Ok(None);
+        return Ok(BTreeSet::new());
     };
+    let mut prints = BTreeSet::from_iter(Issued::of(&fleet.file)?.of_party(party));
     let backend = plan.backend.name();
     let Some(bytes) = fleet.hub.grant(backend, party).await? else {
-        return Ok(None);
+        return Ok(prints);
     };
-    let grant = MeshGrant::open(&bytes, &fleet.trust.root, party, backend);
-    let grant = grant.map_err(|source| Error::Envelope {
-        what: format!("the certificate of {name}"),
-        source,
-    })?;
-    Ok(Some(grant.fingerprint))
+    // Machines that were let in before heads needed more signatures are in still: that one has vouched for it is enough here.
+    let mut root = fleet.trust.root.clone();
+    root.head.threshold = 1;
+    match MeshGrant::open(&bytes, &root, party, backend) {
+        Ok(grant) => {
+            prints.insert(grant.fingerprint);
+            prints.extend(grant.earlier);
+        }
+        Err(source) if prints.is_empty() => {
+            let what = format!("the certificate of {name}");
+            return Err(Error::Envelope { what, source });
+        }
+        // The authority's own list is the longer one.
+        Err(_) => {}
+    }
+    Ok(prints)
 }
 
 /// The accepted parties that have been heard of, and not from inside this mesh.
