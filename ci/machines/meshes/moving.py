@@ -17,7 +17,7 @@ def moved(rig):
     rig.joined()
     running = rig.session("slow.py")
     rig.runs(running)
-    rig.backend = NEW
+    rig.goes_to(NEW)
     rig.choose()
     took = rig.joined()
     rig.must_be_good(running)

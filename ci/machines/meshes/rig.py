@@ -54,14 +54,18 @@ class Rig:
 
     def __init__(self, lab, backend, has_udp=True):
         self.lab = lab
-        self.backend = backend
-        # Of the anchor.
-        self.port = PORTS.get(backend) if has_udp else {**PORTS, **TCP_PORTS}.get(backend)
-        self.unit = f"e3-mesh-{backend}.service"
+        self.goes_to(backend, has_udp)
         self.fleet = Fleet(lab, need_binary())
         self._count = 0
         # Where `e3 eval` puts what it finds, if it is to be kept.
         self.report = None
+
+    def goes_to(self, backend, has_udp=True):
+        """From now on it is about this mesh."""
+        self.backend = backend
+        # Of the anchor.
+        self.port = PORTS.get(backend) if has_udp else {**PORTS, **TCP_PORTS}.get(backend)
+        self.unit = f"e3-mesh-{backend}.service"
 
     def place(self):
         """Where the parties are, for reports."""

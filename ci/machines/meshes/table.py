@@ -23,7 +23,7 @@ NATS = {"none": "lan", "cone/cone": "nat-anchor", "cone/symmetric": "mixed-ancho
 BAD_INPUT = "bad input"
 MOVING = "to another mesh"
 UNCHOSEN = {"nothing chosen": "symmetric", "nothing chosen, one LAN": "lan"}
-# By itself: whoever is revoked after it is not told so yet (a fault that is known and not understood).
+# Whoever is revoked afterwards has a certificate from before, and a newer one that it has never asked for.
 SIGNERS = "two signers"
 OTHERS = {BAD_INPUT: "lan", MOVING: "symmetric-anchor", SIGNERS: "lan", **UNCHOSEN}
 SHORT = ("symmetric/symmetric", "UDP blocked")
@@ -75,7 +75,7 @@ def todo(backend, nat):
     if nat == MOVING:
         return moving.CASES if backend == moving.OLD else ()
     if nat == SIGNERS:
-        return (cases.CASES[0], signers.signed_by_two) if backend == "nebula" else ()
+        return (cases.join, signers.signed_by_two, cases.revoked) if backend == "nebula" else ()
     if nat in UNCHOSEN:
         return unchosen.CASES[nat] if backend == unchosen.BACKEND else ()
     if backend == "none":
