@@ -31,7 +31,7 @@ SAID = {
         "headscale": ("it takes any port",), "tor": ("it has no anchor",),
     },
     causes.own_port_taken: {"link": "unable", "tor": "unable"},
-    causes.no_program: {"tor": "daemon-died"},
+    causes.no_program: {"tor": "unable"},
     causes.hub_unreachable: {
         "link": "needs-approval", "nebula": "hub", "wireguard": "needs-approval", "openvpn": "needs-approval", "tinc": "needs-approval",
         "headscale": "hub", "tor": "needs-approval",
