@@ -30,7 +30,7 @@ SAID = {
         "link": "unable", "nebula": "unable", "wireguard": "unable", "openvpn": "daemon-died", "tinc": "daemon-died",
         "headscale": ("it takes any port",), "tor": ("it has no anchor",),
     },
-    causes.own_port_taken: {"link": "unable", "tor": "unable"},
+    causes.own_port_taken: {"link": "unable", "tor": "unable", "wireguard": "joined"},
     causes.no_program: {"tor": "unable"},
     causes.hub_unreachable: {
         "link": "needs-approval", "nebula": "hub", "wireguard": "needs-approval", "openvpn": "needs-approval", "tinc": "needs-approval",

@@ -1,6 +1,7 @@
 """What goes wrong with a mesh, whatever daemon it has: each goes wrong when its block begins, is told to whom it happens, and is
 over when the block ends."""
 
+import re
 from contextlib import contextmanager
 from subprocess import PIPE
 
@@ -131,11 +132,19 @@ def port_taken(rig):
         holding.__exit__(None, None, None)
 
 
+def own_port(machine):
+    """Where wireguard-go is heard."""
+    (port,) = set(re.findall(r":(\d+) .*wireguard-go", machine.run(["ss", "-Huanp"]).out))
+    return port
+
+
 @contextmanager
 def own_port_taken(rig):
-    """The port where the built-in mesh stands for other machines' agents is a program's of this machine."""
+    """The port where the built-in mesh stands for other machines' agents is a program's of this machine; or the one where a member's
+    daemon is heard, which may be any."""
+    port = own_port(rig.lab[VICTIM]) if rig.backend == "wireguard" else LINK_PORT
     with stopped(rig, VICTIM) as machine:
-        holding = told(machine, HOLDER, str(LINK_PORT))
+        holding = told(machine, HOLDER, str(port))
         holding.__enter__()
     try:
         yield VICTIM
