@@ -21,6 +21,10 @@ KNOWS = {"none": {"direct"}, "link": {"direct", "relayed"}, "nebula": {"unknown"
          "openvpn": {"direct", "relayed"}, "tinc": {"unknown"}, "headscale": {"direct", "relayed"}}
 # Daemons that go on from another address by themselves, and the seconds until a machine with one is with its hub again.
 ROAMS = {"link", "nebula", "wireguard", "headscale"}
+# ... but for this one where a hole was punched between two routers, each of which lets in only who was called: nobody is called anew
+# before the silence is noticed, 15 seconds later (`timers.*` in Nebula's connection_manager.go; `listen.rebind_on_network_change`
+# would do it at once, and is for macOS).
+STAYS = {("nebula", "nat-anchor")}
 MOVED_SECONDS = 3
 # Networks in which a hole can be punched from anybody to anybody, and how long that may take.
 STRAIGHT, STRAIGHT_SECONDS = ("lan", "nat-anchor"), 60
@@ -129,6 +133,7 @@ def reserve(rig):
 def cable_moved(rig):
     """A party's cable gets another address while a session runs: it is with its hub and in the mesh again within seconds, and in a
     session that is started then. The one that runs goes on where the mesh's daemon can roam."""
+    roams = rig.backend in ROAMS and (rig.backend, rig.lab.network.kind) not in STAYS
     machine, node = rig.lab["p1"], rig.lab.network.node("p1")
     moved = f"{node.address.rsplit('.', 1)[0]}.211"
     took, words = [], []
@@ -143,7 +148,7 @@ def cable_moved(rig):
         took.append(time.monotonic() - begin)
         following = rig.session()
         verdict = rig.verdict(name)
-        if verdict != "good" and (rig.backend in ROAMS or {kind for kind, _ in verdict} != {"lost"}):
+        if verdict != "good" and (roams or {kind for kind, _ in verdict} != {"lost"}):
             raise Violated(f"the session that ran: {verdict}")
         words.append("went on" if verdict == "good" else "ended: lost")
         rig.must_be_good(following)
