@@ -4,10 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use e3_core::text;
-
-/// Characters of what a server says.
-const SAID: usize = 300;
+use super::answer::Way;
 
 /// Why an image is not in the cloud, and what there is of it now.
 #[derive(Debug)]
@@ -169,53 +166,6 @@ pub enum Fault {
     File(#[from] e3_client::files::FileError),
 }
 
-/// Why nobody answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// The name leads nowhere.
-    Name,
-    /// No connection.
-    Connection,
-    /// No answer in time.
-    Time,
-    /// A certificate that is not trusted.
-    Certificate,
-    /// The connection broke.
-    Broken,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Name => "its name leads to no address",
-            Self::Connection => "there is no connection",
-            Self::Time => "it does not answer in time",
-            Self::Certificate => "its certificate is not trusted",
-            Self::Broken => "the connection breaks off",
-        })
-    }
-}
-
-impl Way {
-    /// Reads it from what a library says, outermost first. They have no types for all of it, so their words have to do.
-    pub(super) fn of(error: &(dyn std::error::Error + 'static), is_timeout: bool) -> Self {
-        let mut way = if is_timeout { Self::Time } else { Self::Broken };
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if text.contains("dns error") || text.contains("failed to lookup address") {
-                return Self::Name;
-            } else if text.contains("certificate") || text.contains("UnknownIssuer") {
-                return Self::Certificate;
-            } else if way == Self::Broken && text.contains("tcp connect error") {
-                way = Self::Connection;
-            }
-            cause = error.source();
-        }
-        way
-    }
-}
-
 impl Fault {
     /// Whether the same command may succeed later, so that what was uploaded is kept for it.
     pub(super) const fn is_passing(&self) -> bool {
@@ -264,91 +214,6 @@ impl Fault {
             Self::Changed { .. } => "image-changed",
             Self::Io { .. } | Self::File(_) => "file",
         }
-    }
-
-    fn remedy(&self) -> Option<String> {
-        let remedy = match self {
-            Self::Format { remedy, .. } => remedy,
-            Self::SpaceAddress { .. } => {
-                "Write it as DigitalOcean shows it, NAME.REGION.digitaloceanspaces.com, or as http(s)://HOST/BUCKET for another object storage."
-            }
-            Self::ApiAddress { .. } => {
-                "It must begin with https://, or with http:// on this computer."
-            }
-            Self::Region { .. } => {
-                "Regions have names like ams3; https://docs.digitalocean.com/platform/regional-availability/ lists them."
-            }
-            Self::Name { .. } => "It has 1 to 200 characters on one line.",
-            Self::NoCredential {
-                name: "DIGITALOCEAN_TOKEN",
-            } => {
-                "Make a token with the scopes image and tag at https://cloud.digitalocean.com/account/api/tokens, and put it into that variable, or a line DIGITALOCEAN_TOKEN=… into a file for --credentials."
-            }
-            Self::NoCredential { .. } => {
-                "Make an access key for the Space at https://cloud.digitalocean.com/spaces/access_keys, and give both halves as SPACES_ACCESS_KEY_ID and SPACES_SECRET_ACCESS_KEY, in the environment or in a file for --credentials."
-            }
-            Self::Token => "Was it copied whole, and nothing else with it?",
-            Self::Credentials { .. } => "Correct that line; the rest of the file was not used.",
-            Self::Refused { status: 401, .. } => {
-                "The token is wrong, or has expired: make a new one at https://cloud.digitalocean.com/account/api/tokens"
-            }
-            Self::Refused { status: 403, .. } => {
-                "The token lacks a right: it needs the scopes image (create, read, update) and tag (create)."
-            }
-            Self::Refused { status: 404, .. } => {
-                "Has somebody deleted the image meanwhile? The same command begins anew."
-            }
-            Self::Refused {
-                status: 429, wait, ..
-            } => {
-                return Some(match wait {
-                    Some(wait) => format!(
-                        "Too many requests were made with this account. Run the command again in {}.",
-                        e3_client::human::time(*wait)
-                    ),
-                    None => "Too many requests were made with this account. Run the command again in an hour.".to_owned(),
-                });
-            }
-            Self::Refused { .. } => {
-                "Correct what it names (--name, --region, the image), then run the command again."
-            }
-            Self::Failed { .. } => {
-                "It was tried several times. https://status.digitalocean.com tells of larger troubles; run the command again later."
-            }
-            Self::Unreachable { why: Way::Name, .. } => {
-                "Is this computer online, and the address right?"
-            }
-            Self::Unreachable {
-                why: Way::Certificate,
-                ..
-            } => {
-                "Is this computer's clock right? Otherwise somebody stands between, perhaps a company's proxy."
-            }
-            Self::Unreachable { .. } => {
-                "It was tried several times. Check the network, then run the command again."
-            }
-            Self::NotTheApi { .. } => "Is there a proxy between, or is DIGITALOCEAN_API_URL set?",
-            Self::Space { status: 403, .. } => {
-                "Is it the right key, for this Space, with the right to read and write, and is this computer's clock right?"
-            }
-            Self::Space { status: 404, .. } => {
-                "Make a Space at https://cloud.digitalocean.com/spaces (e3 makes none), or correct --space."
-            }
-            Self::Space { .. } => {
-                "It was tried several times. Check the network and https://status.digitalocean.com, then run the command again."
-            }
-            Self::Import { .. } => {
-                "It takes disks for x86_64 in raw or qcow2 format, plain or packed with gzip or bzip2, of less than 100 GB."
-            }
-            Self::Slow { .. } => "The same command goes on waiting.",
-            Self::Transfer { .. } => {
-                "The same command tries it again; where the image is already, it can be used."
-            }
-            Self::Busy => "Wait for it to end.",
-            Self::Changed { .. } => "Run the command again when nobody writes to it any more.",
-            Self::Io { .. } | Self::File(_) => return None,
-        };
-        Some(remedy.to_owned())
     }
 }
 
@@ -402,28 +267,9 @@ fn told(said: &str) -> String {
     }
 }
 
-/// What a server says, for a terminal: without control characters, and without what signs an address.
-pub(super) fn said(words: &str) -> String {
-    let plain = text::clean(words.trim(), SAID);
-    let kept = plain.split(' ').map(|word| match word.split_once('?') {
-        Some((address, query)) if query.contains("X-Amz-") => address,
-        _ => word,
-    });
-    kept.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_servers_say_acts_on_no_terminal_and_gives_no_signature_away() {
-        let words = "cannot fetch https://s.ams3.digitaloceanspaces.com/x?X-Amz-Signature=abc&X-Amz-Date=1 \x1b[2Jnow";
-        assert_eq!(
-            said(words),
-            "cannot fetch https://s.ams3.digitaloceanspaces.com/x \u{fffd}[2Jnow"
-        );
-    }
 
     #[test]
     fn only_what_may_pass_keeps_what_was_uploaded() {

@@ -10,25 +10,31 @@
 //! gigabyte, and sent again only if it was thrown away.
 
 mod account;
+mod answer;
+mod api;
 mod cloud;
 mod error;
+mod job;
+mod leftover;
 mod outgoing;
 mod parts;
 mod record;
+mod remedy;
 mod space;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use e3_client::human;
+use std::time::Duration;
 
 pub use self::account::{Account, LIMIT as CREDENTIALS, read as credentials};
-use self::cloud::{Cloud, CloudImage, NewImage};
-pub use self::error::{Fault, UploadError, Way};
+pub use self::answer::Way;
+use self::api::Api;
+use self::cloud::Cloud;
+pub use self::error::{Fault, UploadError};
+use self::job::Job;
 use self::outgoing::Outgoing;
-use self::record::{Held, Record, Stage};
+use self::record::Record;
 pub use self::space::Space;
 use self::space::Store;
 use crate::error::ImageError;
@@ -40,13 +46,6 @@ pub const API: &str = "https://api.digitalocean.com";
 const TAG: &str = "e3-sha256-";
 /// The folder in the Space.
 const FOLDER: &str = "e3-upload";
-/// How long the address is good that the cloud fetches the image from, and how long an import is waited for: mostly it takes
-/// some minutes.
-const LIFE: Duration = Duration::from_hours(2);
-/// How often the cloud is asked how far it is: soon at first, then seldom.
-const ASKED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// Of three attempts to have it imported, two may get no clear answer.
-const IMPORTS: u32 = 3;
 /// How often somebody looks whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -166,7 +165,7 @@ pub fn run(
         .map_err(ImageError::io("read", &order.image))?;
     runtime.block_on(async {
         let store = Store::open(&order.space, &order.account, order.wait).map_err(failed)?;
-        let cloud = Cloud::open(&order.api, &order.account, order.wait, &tell).map_err(failed)?;
+        let api = Api::open(&order.api, &order.account, order.wait, &tell).map_err(failed)?;
         let record = Record::open(&order.records, &sha256, &order.space.to_string());
         let mut job = Job {
             order,
@@ -176,7 +175,7 @@ pub fn run(
             tag: format!("{TAG}{sha256}"),
             sha256,
             store,
-            cloud,
+            cloud: Cloud(api),
             record: record.map_err(failed)?,
             tell: &tell,
             warnings: Vec::new(),
@@ -231,272 +230,6 @@ fn title(name: &str) -> String {
         title = rest;
     }
     if title.is_empty() { "e3" } else { title }.to_owned()
-}
-
-/// One order on its way.
-struct Job<'a> {
-    order: &'a Order,
-    image: Arc<Outgoing>,
-    sha256: String,
-    name: String,
-    /// The object in the Space.
-    key: String,
-    tag: String,
-    store: Store,
-    cloud: Cloud<'a>,
-    record: Record,
-    tell: Tell<'a>,
-    warnings: Vec<String>,
-}
-
-impl Job<'_> {
-    async fn work(&mut self) -> Result<Uploaded, Fault> {
-        if self.order.mode == Mode::Discard {
-            self.clean().await?;
-            return Ok(self.done(None, 0, false));
-        }
-        // Before a gigabyte is sent: whether the token is good, and whether there is anything to do.
-        let found = self.find().await?;
-        if self.order.mode == Mode::DryRun {
-            return self.plan(found).await;
-        }
-        let mut sent = 0;
-        let was_there = found.is_some();
-        let image = if let Some(image) = found {
-            image
-        } else {
-            sent = self.send().await?;
-            self.import().await?
-        };
-        let image = self.wait(image).await?;
-        self.remove().await;
-        let image = self.spread(image).await?;
-        Ok(self.done(Some(&image), sent, was_there))
-    }
-
-    /// The image at the cloud, if it is there or on its way.
-    async fn find(&self) -> Result<Option<CloudImage>, Fault> {
-        let mut found = self.cloud.tagged(&self.tag).await?;
-        found.retain(|image| !image.is_gone());
-        found.sort_by_key(|image| (!image.is_available(), image.id));
-        Ok(found.into_iter().next())
-    }
-
-    async fn plan(&self, found: Option<CloudImage>) -> Result<Uploaded, Fault> {
-        let to_send = if found.is_some() || self.is_sent().await? {
-            0
-        } else {
-            self.image.size - parts::there(&self.record, &self.image)
-        };
-        let was_there = found.is_some();
-        let mut plan = self.done(found.as_ref(), to_send, was_there);
-        let regions = self.order.regions.iter();
-        let missing = regions.filter(|region| !plan.regions.contains(region));
-        plan.missing = missing.cloned().collect();
-        Ok(plan)
-    }
-
-    /// Whether the Space has all of it, whatever the record says.
-    async fn is_sent(&self) -> Result<bool, Fault> {
-        Ok(self.store.look(self.object()).await? == Some(self.image.size))
-    }
-
-    /// Where it is in the Space, or will be.
-    fn object(&self) -> &str {
-        let held = self.record.held.as_ref();
-        held.map_or(&self.key, |held| &held.key)
-    }
-
-    /// Brings it into the Space, and returns how many bytes that took.
-    async fn send(&mut self) -> Result<u64, Fault> {
-        if self.is_sent().await? {
-            let key = self.object().to_owned();
-            self.record.keep(&key, Stage::Sent)?;
-            return Ok(0);
-        }
-        if !matches!(
-            &self.record.held,
-            Some(Held {
-                stage: Stage::Sending { .. },
-                ..
-            })
-        ) {
-            self.record.forget()?;
-        }
-        let there = parts::there(&self.record, &self.image);
-        let key = self.key.clone();
-        parts::send(&self.store, &self.image, &key, &mut self.record, self.tell).await?;
-        Ok(self.image.size - there)
-    }
-
-    /// Has the cloud fetch it.
-    async fn import(&mut self) -> Result<CloudImage, Fault> {
-        let key = self.object().to_owned();
-        let url = self.store.address(&key, LIFE).await?;
-        let region = self.order.regions.first().map_or("", String::as_str);
-        let new = NewImage {
-            name: &self.name,
-            url: &url,
-            region,
-            description: &format!("An E3 appliance. SHA-256 of the file: {}", self.sha256),
-            tags: &["e3".to_owned(), self.tag.clone()],
-        };
-        let mut attempt = 1;
-        let image = loop {
-            match self.cloud.import(&new).await {
-                Ok(image) => break image,
-                Err(fault) if fault.is_unclear() => {
-                    // The answer may be what was lost, and the image be on its way.
-                    if let Some(image) = self.find().await? {
-                        break image;
-                    }
-                    if attempt == IMPORTS {
-                        return Err(fault);
-                    }
-                    attempt += 1;
-                }
-                Err(fault) => return Err(fault),
-            }
-        };
-        let stage = Stage::Importing { image: image.id };
-        self.record.keep(&key, stage)?;
-        Ok(image)
-    }
-
-    /// Waits until the cloud has made an image of it.
-    async fn wait(&self, mut image: CloudImage) -> Result<CloudImage, Fault> {
-        let began = Instant::now();
-        let mut pause = ASKED.0;
-        while !image.is_available() {
-            if image.is_gone() {
-                let said = image.problem();
-                return Err(Fault::Import { said });
-            }
-            if began.elapsed() > LIFE {
-                return Err(Fault::Slow {
-                    id: image.id,
-                    minutes: LIFE.as_secs() / 60,
-                });
-            }
-            (self.tell)(Progress::Importing {
-                status: &e3_core::text::clean(&image.status, 40),
-            });
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(ASKED.1);
-            image = self.cloud.image(image.id).await?;
-        }
-        Ok(image)
-    }
-
-    /// Has the cloud bring it to the other regions.
-    async fn spread(&self, mut image: CloudImage) -> Result<CloudImage, Fault> {
-        let regions = self.order.regions.iter();
-        let missing: Vec<_> = regions
-            .filter(|region| !image.regions.contains(region))
-            .collect();
-        let mut going = Vec::new();
-        for region in &missing {
-            going.push((*region, self.cloud.transfer(image.id, region).await?));
-        }
-        for (region, mut action) in going {
-            let began = Instant::now();
-            let mut pause = ASKED.0;
-            while action.status != "completed" {
-                let fault = |said: &str| Fault::Transfer {
-                    id: image.id,
-                    region: region.clone(),
-                    said: said.to_owned(),
-                };
-                if action.status == "errored" {
-                    return Err(fault(""));
-                }
-                if began.elapsed() > LIFE {
-                    return Err(fault("it takes too long"));
-                }
-                (self.tell)(Progress::Spreading {
-                    region,
-                    status: &e3_core::text::clean(&action.status, 40),
-                });
-                tokio::time::sleep(pause).await;
-                pause = (pause * 3 / 2).min(ASKED.1);
-                action = self.cloud.action(image.id, action.id).await?;
-            }
-        }
-        if !missing.is_empty() {
-            image = self.cloud.image(image.id).await?;
-        }
-        Ok(image)
-    }
-
-    /// Removes the copy; if that fails, somebody has to know, but the image is there.
-    async fn remove(&mut self) {
-        if let Err(fault) = self.clean().await {
-            let warning = format!("{fault}. {}", self.left());
-            self.warnings.push(warning);
-        }
-    }
-
-    /// Removes what is in the Space.
-    async fn clean(&mut self) -> Result<(), Fault> {
-        match &self.record.held {
-            Some(Held {
-                key,
-                stage: Stage::Sending { upload, .. },
-            }) => {
-                self.store.abort(key, upload).await?;
-            }
-            Some(Held { key, .. }) => self.store.delete(key).await?,
-            None => return Ok(()),
-        }
-        self.record.forget()
-    }
-
-    /// Cleans up after a failure, and says what is there now.
-    async fn after(&mut self, fault: &Fault) -> String {
-        if !fault.is_passing() {
-            if let Err(other) = self.clean().await {
-                return format!("The copy could not be removed: {other}. {}", self.left());
-            }
-            return String::new();
-        }
-        self.left()
-    }
-
-    /// What is in the Space, for people.
-    fn left(&self) -> String {
-        let (space, size) = (&self.order.space, human::size(self.image.size));
-        let key = self.record.held.as_ref().map_or("", |held| &held.key);
-        match self.record.held.as_ref().map(|held| &held.stage) {
-            None => "Nothing of it is in the Space.".to_owned(),
-            Some(Stage::Sending { .. }) => format!(
-                "{} of {size} are in {space}, as parts of {key}; the same command goes on from there, and --discard removes them.",
-                human::size(parts::there(&self.record, &self.image))
-            ),
-            Some(Stage::Sent) => format!(
-                "All of it is in {space}, as {key}; the same command goes on from there, and --discard removes it."
-            ),
-            Some(Stage::Importing { image }) => format!(
-                "DigitalOcean is fetching it from {space}, as the image {image}; the same command goes on waiting, and removes {key} afterwards."
-            ),
-        }
-    }
-
-    fn done(&self, image: Option<&CloudImage>, sent: u64, was_there: bool) -> Uploaded {
-        let clean = |text: &String| e3_core::text::clean(text, 200);
-        Uploaded {
-            id: image.map(|image| image.id),
-            name: image.map_or_else(|| self.name.clone(), |image| clean(&image.name)),
-            regions: image
-                .map(|image| image.regions.iter().map(clean).collect())
-                .unwrap_or_default(),
-            missing: Vec::new(),
-            sha256: self.sha256.clone(),
-            size: self.image.size,
-            sent,
-            was_there,
-            warnings: self.warnings.clone(),
-        }
-    }
 }
 
 #[cfg(test)]

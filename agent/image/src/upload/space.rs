@@ -18,7 +18,8 @@ use object_store::{
 };
 
 use super::account::Account;
-use super::error::{Fault, Way, said};
+use super::answer::{Way, said};
+use super::error::Fault;
 
 /// What Spaces are called.
 const SPACES: &str = ".digitaloceanspaces.com";
