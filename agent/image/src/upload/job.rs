@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cloud::{Cloud, CloudImage, NewImage};
+use super::cloud::{Action, Cloud, CloudImage, NewImage};
 use super::error::Fault;
+use super::hash::Sum;
 use super::outgoing::Outgoing;
 use super::record::{Held, Record, Stage};
 use super::space::Store;
@@ -23,7 +24,7 @@ const IMPORTS: u32 = 3;
 pub(super) struct Job<'a> {
     pub(super) order: &'a Order,
     pub(super) image: Arc<Outgoing>,
-    pub(super) sha256: String,
+    pub(super) sum: Sum,
     pub(super) name: String,
     /// The object in the Space.
     pub(super) key: String,
@@ -40,7 +41,7 @@ impl Job<'_> {
     pub(super) async fn work(&mut self) -> Result<Uploaded, Fault> {
         if self.order.mode == Mode::Discard {
             self.clean().await?;
-            return Ok(self.done(None, 0, false));
+            return self.done(None, 0, false).await;
         }
         // Before a gigabyte is sent: whether the token is good, and whether there is anything to do.
         let found = self.find().await?;
@@ -58,7 +59,7 @@ impl Job<'_> {
         let image = self.wait(image).await?;
         self.remove().await;
         let image = self.spread(image).await?;
-        Ok(self.done(Some(&image), sent, was_there))
+        self.done(Some(&image), sent, was_there).await
     }
 
     /// The image at the cloud, if it is there or on its way.
@@ -69,14 +70,14 @@ impl Job<'_> {
         Ok(found.into_iter().next())
     }
 
-    async fn plan(&self, found: Option<CloudImage>) -> Result<Uploaded, Fault> {
+    async fn plan(&mut self, found: Option<CloudImage>) -> Result<Uploaded, Fault> {
         let to_send = if found.is_some() || self.is_sent().await? {
             0
         } else {
             self.image.size - parts::there(&self.record, &self.image)
         };
         let was_there = found.is_some();
-        let mut plan = self.done(found.as_ref(), to_send, was_there);
+        let mut plan = self.done(found.as_ref(), to_send, was_there).await?;
         let regions = self.order.regions.iter();
         let missing = regions.filter(|region| !plan.regions.contains(region));
         plan.missing = missing.cloned().collect();
@@ -121,11 +122,12 @@ impl Job<'_> {
         let key = self.object().to_owned();
         let url = self.store.address(&key, LIFE).await?;
         let region = self.order.regions.first().map_or("", String::as_str);
+        let sha256 = self.sum.get(&self.image).await?;
         let new = NewImage {
             name: &self.name,
             url: &url,
             region,
-            description: &format!("An E3 appliance. SHA-256 of the file: {}", self.sha256),
+            description: &format!("An E3 appliance. SHA-256 of the file: {sha256}"),
             tags: &["e3".to_owned(), self.tag.clone()],
         };
         let mut attempt = 1;
@@ -151,32 +153,26 @@ impl Job<'_> {
     }
 
     /// Waits until the cloud has made an image of it.
-    async fn wait(&self, mut image: CloudImage) -> Result<CloudImage, Fault> {
-        let began = Instant::now();
-        let mut pause = ASKED.0;
-        while !image.is_available() {
+    async fn wait(&self, image: CloudImage) -> Result<CloudImage, Fault> {
+        let id = image.id;
+        let is_over = |image: &CloudImage| {
             if image.is_gone() {
                 let said = image.problem();
                 return Err(Fault::Import { said });
             }
-            if began.elapsed() > LIFE {
-                return Err(Fault::Slow {
-                    id: image.id,
-                    minutes: LIFE.as_secs() / 60,
-                });
+            let status = &e3_core::text::clean(&image.status, 40);
+            if !image.is_available() {
+                (self.tell)(Progress::Importing { status });
             }
-            (self.tell)(Progress::Importing {
-                status: &e3_core::text::clean(&image.status, 40),
-            });
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(ASKED.1);
-            image = self.cloud.image(image.id).await?;
-        }
-        Ok(image)
+            Ok(image.is_available())
+        };
+        let made = until(image, is_over, async || self.cloud.image(id).await).await?;
+        let minutes = LIFE.as_secs() / 60;
+        made.ok_or(Fault::Slow { id, minutes })
     }
 
     /// Has the cloud bring it to the other regions.
-    async fn spread(&self, mut image: CloudImage) -> Result<CloudImage, Fault> {
+    async fn spread(&self, image: CloudImage) -> Result<CloudImage, Fault> {
         let regions = self.order.regions.iter();
         let missing: Vec<_> = regions
             .filter(|region| !image.regions.contains(region))
@@ -185,50 +181,71 @@ impl Job<'_> {
         for region in &missing {
             going.push((*region, self.cloud.transfer(image.id, region).await?));
         }
-        for (region, mut action) in going {
-            let began = Instant::now();
-            let mut pause = ASKED.0;
-            while action.status != "completed" {
-                let fault = |said: &str| Fault::Transfer {
-                    id: image.id,
-                    region: region.clone(),
-                    said: said.to_owned(),
-                };
+        for (region, action) in going {
+            let fault = |said: &str| Fault::Transfer {
+                id: image.id,
+                region: region.clone(),
+                said: said.to_owned(),
+            };
+            let is_over = |action: &Action| {
                 if action.status == "errored" {
                     return Err(fault(""));
                 }
-                if began.elapsed() > LIFE {
-                    return Err(fault("it takes too long"));
+                let status = &e3_core::text::clean(&action.status, 40);
+                if status != "completed" {
+                    (self.tell)(Progress::Spreading { region, status });
                 }
-                (self.tell)(Progress::Spreading {
-                    region,
-                    status: &e3_core::text::clean(&action.status, 40),
-                });
-                tokio::time::sleep(pause).await;
-                pause = (pause * 3 / 2).min(ASKED.1);
-                action = self.cloud.action(image.id, action.id).await?;
-            }
+                Ok(status == "completed")
+            };
+            let id = action.id;
+            let look = async || self.cloud.action(image.id, id).await;
+            let brought = until(action, is_over, look).await?;
+            brought.ok_or_else(|| fault("it takes too long"))?;
         }
-        if !missing.is_empty() {
-            image = self.cloud.image(image.id).await?;
+        if missing.is_empty() {
+            return Ok(image);
         }
-        Ok(image)
+        self.cloud.image(image.id).await
     }
 
-    fn done(&self, image: Option<&CloudImage>, sent: u64, was_there: bool) -> Uploaded {
+    async fn done(
+        &mut self,
+        image: Option<&CloudImage>,
+        sent: u64,
+        was_there: bool,
+    ) -> Result<Uploaded, Fault> {
+        let sha256 = self.sum.get(&self.image).await?.to_owned();
         let clean = |text: &String| e3_core::text::clean(text, 200);
-        Uploaded {
+        Ok(Uploaded {
             id: image.map(|image| image.id),
             name: image.map_or_else(|| self.name.clone(), |image| clean(&image.name)),
             regions: image
                 .map(|image| image.regions.iter().map(clean).collect())
                 .unwrap_or_default(),
             missing: Vec::new(),
-            sha256: self.sha256.clone(),
+            sha256,
             size: self.image.size,
             sent,
             was_there,
             warnings: self.warnings.clone(),
-        }
+        })
     }
+}
+
+/// Looks again and again, soon at first, until it is over. Nothing if that takes longer than [`LIFE`].
+async fn until<T>(
+    mut seen: T,
+    is_over: impl Fn(&T) -> Result<bool, Fault>,
+    look: impl AsyncFn() -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let (began, mut pause) = (Instant::now(), ASKED.0);
+    while !is_over(&seen)? {
+        if began.elapsed() > LIFE {
+            return Ok(None);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(ASKED.1);
+        seen = look().await?;
+    }
+    Ok(Some(seen))
 }

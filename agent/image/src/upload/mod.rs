@@ -4,7 +4,8 @@
 //! the cloud needs to fetch it ([`cloud`]), by an address that is signed and ends. What has been done stands in a
 //! [`record`] on this computer, written before the next thing is begun: whatever ends the command, the same command goes on.
 //!
-//! An image carries its SHA-256 as a tag. One that is there already is not sent again, from whichever computer it came.
+//! An image carries its BLAKE3 as a tag ([`hash`]). One that is there already is not sent again, from whichever computer it
+//! came.
 //!
 //! What fails for good leaves nothing in the Space. What may pass leaves what was sent, and says so: it is paid for by the
 //! gigabyte, and sent again only if it was thrown away.
@@ -14,6 +15,7 @@ mod answer;
 mod api;
 mod cloud;
 mod error;
+mod hash;
 mod job;
 mod leftover;
 mod outgoing;
@@ -32,6 +34,7 @@ pub use self::answer::Way;
 use self::api::Api;
 use self::cloud::Cloud;
 pub use self::error::{Fault, UploadError};
+use self::hash::Sum;
 use self::job::Job;
 use self::outgoing::Outgoing;
 use self::record::Record;
@@ -42,8 +45,8 @@ use crate::stop::Stop;
 
 /// Where DigitalOcean's API is.
 pub const API: &str = "https://api.digitalocean.com";
-/// What the tag of an image begins with; its SHA-256 follows.
-const TAG: &str = "e3-sha256-";
+/// What the tag of an image begins with; its BLAKE3 follows.
+const TAG: &str = "e3-blake3-";
 /// The folder in the Space.
 const FOLDER: &str = "e3-upload";
 /// How often somebody looks whether Ctrl-C was pressed.
@@ -134,7 +137,7 @@ pub struct Uploaded {
     pub regions: Vec<String>,
     /// Where it is not yet: after a dry run alone.
     pub missing: Vec<String>,
-    /// The file's hash.
+    /// The file's SHA-256, in hexadecimal digits.
     pub sha256: String,
     /// The file's bytes.
     pub size: u64,
@@ -155,25 +158,26 @@ pub fn run(
     let image = Outgoing::open(&order.image)?;
     let name = order.name.clone().unwrap_or_else(|| title(&image.name));
     check(order, &name).map_err(failed)?;
-    let sha256 = image.hash(stop, progress)?;
+    let blake3 = hash::name(&image, stop, progress)?;
     let progress = RefCell::new(progress);
     let tell = |event: Progress<'_>| (progress.borrow_mut())(event);
     e3_client::tls::install();
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(ImageError::io("read", &order.image))?;
     runtime.block_on(async {
         let store = Store::open(&order.space, &order.account, order.wait).map_err(failed)?;
         let api = Api::open(&order.api, &order.account, order.wait, &tell).map_err(failed)?;
-        let record = Record::open(&order.records, &sha256, &order.space.to_string());
+        let record = Record::open(&order.records, &blake3, &order.space.to_string());
+        let image = Arc::new(image);
         let mut job = Job {
             order,
-            key: format!("{FOLDER}/{}/{}", &sha256[..16], image.name),
-            image: Arc::new(image),
+            key: format!("{FOLDER}/{}/{}", &blake3[..16], image.name),
+            sum: Sum::begin(&image),
+            image,
             name,
-            tag: format!("{TAG}{sha256}"),
-            sha256,
+            tag: format!("{TAG}{blake3}"),
             store,
             cloud: Cloud(api),
             record: record.map_err(failed)?,

@@ -1,21 +1,20 @@
-//! The image's side of an upload: whether the cloud can use it, its hash, and its pieces.
+//! The image's side of an upload: whether the cloud can use it, and its bytes.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use e3_core::digest::Hasher;
-
-use super::Progress;
 use super::error::Fault;
 use crate::error::ImageError;
 use crate::inject;
-use crate::source::{Image, Kind, PIECE, Packing};
+use crate::source::{Image, Kind, Packing};
 use crate::stop::Stop;
 
 /// DigitalOcean takes no larger disks.
 const DISK: u64 = 100_000_000_000;
+/// Bytes at a time: enough for several processors to hash.
+const PIECE: usize = 4 << 20;
 /// Characters of the name in the Space.
 const NAME: usize = 120;
 
@@ -73,44 +72,39 @@ impl Outgoing {
         })
     }
 
-    /// Its SHA-256, in hexadecimal digits.
-    pub(super) fn hash(
-        &self,
-        stop: &Stop,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<String, ImageError> {
-        let mut hasher = Hasher::default();
+    /// All its bytes in their order, piece by piece. `false` if somebody stopped it before the end.
+    pub(super) fn read(&self, stop: &Stop, take: &mut dyn FnMut(&[u8])) -> Result<bool, Fault> {
         let mut piece = vec![0; PIECE];
         let mut done = 0;
         while done < self.size {
             if stop.is_set() {
-                let left = "nothing was uploaded".to_owned();
-                return Err(ImageError::Stopped { left });
+                return Ok(false);
             }
-            let length = usize::try_from(self.size - done)
-                .unwrap_or(PIECE)
-                .min(PIECE);
-            self.file
-                .read_exact_at(&mut piece[..length], done)
-                .map_err(ImageError::io("read", &self.path))?;
-            hasher.update(&piece[..length]);
+            let length = usize::try_from(self.size - done).map_or(PIECE, |left| left.min(PIECE));
+            self.fill(&mut piece[..length], done)?;
+            take(&piece[..length]);
             done += length as u64;
-            progress(Progress::Reading {
-                done,
-                total: self.size,
-            });
         }
-        Ok(hasher.finish().hex())
+        Ok(true)
     }
 
     /// `length` bytes from `at`.
     pub(super) fn piece(&self, at: u64, length: usize) -> Result<Vec<u8>, Fault> {
         let mut piece = vec![0; length];
-        match self.file.read_exact_at(&mut piece, at) {
-            Ok(()) => Ok(piece),
+        self.fill(&mut piece, at)?;
+        Ok(piece)
+    }
+
+    fn fill(&self, piece: &mut [u8], at: u64) -> Result<(), Fault> {
+        match self.file.read_exact_at(piece, at) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.changed()),
-            Err(source) => Err(self.failed(source)),
+            read => read.map_err(|source| self.failed(source)),
         }
+    }
+
+    /// The fault of a thread that did not come to its end.
+    pub(super) fn thread(&self, error: tokio::task::JoinError) -> Fault {
+        self.failed(io::Error::other(error))
     }
 
     /// Fails if somebody has written to it since it was opened.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinSet;
 
 use super::error::Fault;
 use super::outgoing::Outgoing;
@@ -102,7 +101,7 @@ async fn rest(
     store: &Store,
     image: &Arc<Outgoing>,
     key: &str,
-    upload: &String,
+    upload: &str,
     part: u64,
     record: &mut Record,
     tell: Tell<'_>,
@@ -119,36 +118,52 @@ async fn rest(
     };
     let count = usize::try_from(total.div_ceil(part)).unwrap_or(usize::MAX);
     let mut missing = (0..count).filter(|number| !has.contains_key(number));
-    let mut flying = FuturesUnordered::new();
+    let mut flying = JoinSet::new();
+    let mut arrived = Vec::new();
     loop {
         while flying.len() < FLYING
             && let Some(number) = missing.next()
         {
-            flying.push(async move {
-                let (at, length) = (number as u64 * part, length(number as u64, part, total));
-                let from = Arc::clone(image);
-                let read = tokio::task::spawn_blocking(move || {
-                    from.piece(at, usize::try_from(length).unwrap_or(usize::MAX))
-                });
-                let bytes = read.await.map_err(|error| Fault::Io {
-                    action: "read",
-                    path: image.path.clone(),
-                    source: std::io::Error::other(error),
-                })??;
-                let sent = store.part(key, upload, number, bytes).await?;
-                Ok::<_, Fault>(sent.map(|id| (number, id, length)))
-            });
+            let at = number as u64 * part;
+            let length = length(number as u64, part, total);
+            flying.spawn(one(
+                (store.clone(), Arc::clone(image)),
+                (key.to_owned(), upload.to_owned()),
+                (number, at, length),
+            ));
         }
-        match flying.next().await.transpose()? {
-            None => return Ok(true),
-            Some(None) => return Ok(false),
-            Some(Some((number, id, length))) => {
-                record.keep_part(number, id)?;
-                done += length;
-                tell(Progress::Sending { done, total });
+        // Others are on their way while the disk is waited for.
+        if !arrived.is_empty() {
+            record.keep_parts(arrived.drain(..))?;
+            done = there(record, image);
+            tell(Progress::Sending { done, total });
+        }
+        let mut next = flying.join_next().await;
+        if next.is_none() {
+            return Ok(true);
+        }
+        while let Some(sent) = next {
+            match sent.map_err(|error| image.thread(error))?? {
+                Some(part) => arrived.push(part),
+                None => return Ok(false),
             }
+            next = flying.try_join_next();
         }
     }
+}
+
+/// Reads a part and sends it: its number, and what the store calls it.
+async fn one(
+    (store, image): (Store, Arc<Outgoing>),
+    (key, upload): (String, String),
+    (number, at, length): (usize, u64, u64),
+) -> Result<Option<(usize, String)>, Fault> {
+    let from = Arc::clone(&image);
+    let read = move || from.piece(at, usize::try_from(length).unwrap_or(usize::MAX));
+    let read = tokio::task::spawn_blocking(read).await;
+    let bytes = read.map_err(|error| image.thread(error))??;
+    let sent = store.part(&key, &upload, number, bytes).await?;
+    Ok(sent.map(|id| (number, id)))
 }
 
 const fn length(number: u64, part: u64, size: u64) -> u64 {

@@ -65,12 +65,12 @@ impl Drop for Record {
 
 impl Record {
     /// The record of one image's way to one Space.
-    pub(super) fn open(folder: &Path, sha256: &str, space: &str) -> Result<Self, Fault> {
+    pub(super) fn open(folder: &Path, blake3: &str, space: &str) -> Result<Self, Fault> {
         files::private_folder(folder)?;
         let to = e3_core::digest::Digest::of(space.as_bytes());
         let path = folder.join(format!(
             "{}-{}.json",
-            &sha256[..32.min(sha256.len())],
+            &blake3[..32.min(blake3.len())],
             to.short()
         ));
         let lock = path.with_extension("lock");
@@ -106,14 +106,17 @@ impl Record {
         self.save()
     }
 
-    /// Keeps that a part is there.
-    pub(super) fn keep_part(&mut self, number: usize, id: String) -> Result<(), Fault> {
+    /// Keeps that these parts are there: their numbers, and what the store calls them.
+    pub(super) fn keep_parts(
+        &mut self,
+        arrived: impl IntoIterator<Item = (usize, String)>,
+    ) -> Result<(), Fault> {
         if let Some(Held {
             stage: Stage::Sending { parts, .. },
             ..
         }) = &mut self.held
         {
-            parts.insert(number, id);
+            parts.extend(arrived);
         }
         self.save()
     }
@@ -146,7 +149,7 @@ mod tests {
             parts: BTreeMap::new(),
         };
         record.keep("key", stage).unwrap();
-        record.keep_part(3, "etag".to_owned()).unwrap();
+        record.keep_parts([(3, "etag".to_owned())]).unwrap();
         let kept = record.held.clone();
         drop(record);
         let mut record = open().unwrap();

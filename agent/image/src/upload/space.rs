@@ -91,8 +91,8 @@ impl fmt::Display for Space {
     }
 }
 
-/// A Space with its key.
-#[derive(Debug)]
+/// A Space with its key. Copies share their connections.
+#[derive(Debug, Clone)]
 pub(super) struct Store {
     inner: AmazonS3,
     space: Space,
