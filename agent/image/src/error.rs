@@ -134,6 +134,9 @@ pub enum ImageError {
     /// A device that was written to.
     #[error(transparent)]
     Flash(#[from] crate::flash::FlashError),
+    /// An image that could not be read to its end, and a disk that has the beginning.
+    #[error(transparent)]
+    HalfWritten(#[from] crate::flash::HalfWritten),
     /// An image that did not get to a cloud.
     #[error(transparent)]
     Upload(#[from] crate::upload::UploadError),
@@ -176,6 +179,7 @@ impl ImageError {
             Self::Stopped { .. } => "interrupted",
             Self::Device(error) => error.kind(),
             Self::Flash(error) => error.kind(),
+            Self::HalfWritten(half) => half.error.kind(),
             Self::Upload(error) => error.kind(),
         }
     }
@@ -229,6 +233,7 @@ impl ImageError {
             Self::NoRadio { .. } => "Leave --wifi out: this machine's network is its host's.",
             Self::Device(error) => return error.remedy(),
             Self::Flash(error) => return error.remedy(),
+            Self::HalfWritten(half) => return Some(half.remedy()),
             Self::Upload(error) => return error.remedy(),
             Self::Exists { .. } => "Name another file with --out, or move it away first.",
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::ImageError;
+use crate::table::{self, TableError};
 
 /// The largest window of zstd, as a power of two: 32 MiB. `zstd -19` needs 8; more would not fit into a small computer.
 const WINDOW: u32 = 25;
@@ -119,6 +120,30 @@ impl Image {
         } else {
             Kind::Other
         })
+    }
+
+    /// Refuses a disk that is shorter than its partition table says: a download that broke off. What is packed is noticed when
+    /// it is unpacked.
+    pub fn reaches_its_partitions(&self) -> Result<(), ImageError> {
+        if (self.kind, self.packing) != (Kind::Disk, Packing::None) {
+            return Ok(());
+        }
+        let is_short = match table::read(&mut &self.file, u64::MAX) {
+            Ok(partitions) => partitions
+                .iter()
+                .any(|partition| partition.start.saturating_add(partition.length) > self.length),
+            Err(TableError::Read(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
+            // Which tables there are in the world is not decided here.
+            Err(TableError::None | TableError::Broken(_)) => false,
+        };
+        if is_short {
+            let (path, what) = (
+                self.path.clone(),
+                "it ends before its partitions do".to_owned(),
+            );
+            return Err(ImageError::Broken { path, what });
+        }
+        Ok(())
     }
 
     /// Its bytes from the beginning, unpacked.

@@ -283,12 +283,71 @@ fn a_damaged_image_is_named_and_the_card_is_no_half_system() {
         let card = Card::new(folder.path().join("card"), 40 * MIB);
         let error = plainly(&folder.path().join(name), &card).unwrap_err();
         assert_eq!(error.kind(), "image-damaged", "{name}: {error}");
+        let remedy = error.remedy().unwrap();
+        assert!(
+            remedy.contains("Get the file again") && remedy.ends_with("and starts nothing."),
+            "{remedy}"
+        );
         assert!(
             fs::read(&card.file).unwrap()[..4 << 20]
                 .iter()
                 .all(|byte| *byte == 0)
         );
     }
+}
+
+#[test]
+fn a_download_that_broke_off_is_refused_before_the_card_is_touched() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path().join("card"), 40 * MIB);
+    for table in ["dos", "gpt"] {
+        let script = format!(
+            "truncate -s 32M whole.img; printf 'label: {table}\\n2048,8M\\n,16M\\n' | sfdisk -q whole.img; head -c 20M whole.img > short.img"
+        );
+        let made = Command::new("sh")
+            .args(["-euc", &script])
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir(folder.path())
+            .status();
+        assert!(made.unwrap().success());
+        let error = plainly(&folder.path().join("short.img"), &card).unwrap_err();
+        assert_eq!(error.kind(), "image-damaged", "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("it ends before its partitions do"),
+            "{error}"
+        );
+        assert!(
+            fs::read(&card.file).unwrap().iter().all(|byte| *byte == 0),
+            "{table}"
+        );
+        plainly(&folder.path().join("whole.img"), &card).unwrap();
+        File::options()
+            .write(true)
+            .open(&card.file)
+            .unwrap()
+            .write_all_at(&vec![0; 40 << 20], 0)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_card_that_cannot_be_read_may_be_written() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path(), 16);
+    let card = Card::new(folder.path().join("card"), 20 * MIB);
+    // Where the device's file ends, reading fails; writing makes it longer.
+    let file = File::options().write(true).open(&card.file).unwrap();
+    file.set_len(6 * MIB).unwrap();
+    assert_eq!(plainly(&image, &card).unwrap().resumed, 0);
+    assert!(is_on(&image, &card));
 }
 
 #[test]

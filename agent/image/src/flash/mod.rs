@@ -10,10 +10,9 @@
 //! that is older than the disk cannot exist.
 
 mod disk;
+mod error;
 mod read;
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -22,6 +21,7 @@ use e3_client::human;
 
 pub use self::disk::Device;
 use self::disk::{Buffer, CHUNK};
+pub use self::error::{FlashError, HalfWritten};
 use crate::error::ImageError;
 use crate::overlay::Changes;
 use crate::source::Image;
@@ -31,120 +31,6 @@ use crate::stop::Stop;
 const PIECES: usize = 5;
 /// Threads that read back.
 const READERS: usize = 2;
-
-/// Why a disk is not what the image is.
-#[derive(Debug, thiserror::Error)]
-pub enum FlashError {
-    /// It cannot be opened.
-    #[error("cannot open {path}")]
-    Open {
-        /// The disk.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Somebody else has it.
-    #[error("{path} is in use")]
-    Busy {
-        /// The disk.
-        path: PathBuf,
-    },
-    /// The image is longer.
-    #[error("{path} is too small: it has {}, and the image needs {}{}", human::size(*.has), if *.begun { "more than " } else { "" }, human::size(*.needs))]
-    TooSmall {
-        /// The disk.
-        path: PathBuf,
-        /// Its bytes.
-        has: u64,
-        /// The image's bytes, as far as they are known.
-        needs: u64,
-        /// Whether something was written already.
-        begun: bool,
-    },
-    /// It was pulled out.
-    #[error("{path} is gone, after {} were written", human::size(*.at))]
-    Gone {
-        /// The disk.
-        path: PathBuf,
-        /// How much was.
-        at: u64,
-    },
-    /// It does not take it.
-    #[error("{path} cannot be written to beyond {}", human::size(*.at))]
-    Write {
-        /// The disk.
-        path: PathBuf,
-        /// Where.
-        at: u64,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It does not give it back.
-    #[error("{path} cannot be read beyond {}", human::size(*.at))]
-    Read {
-        /// The disk.
-        path: PathBuf,
-        /// Where.
-        at: u64,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It gives back something else.
-    #[error("{path} does not keep what is written to it: there is something else at byte {at}")]
-    Mismatch {
-        /// The disk.
-        path: PathBuf,
-        /// The first piece that differs.
-        at: u64,
-    },
-}
-
-impl FlashError {
-    /// The word for scripts.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Open { .. } => "disk-open",
-            Self::Busy { .. } => "disk-busy",
-            Self::TooSmall { .. } => "disk-too-small",
-            Self::Gone { .. } => "disk-gone",
-            Self::Write { .. } => "disk-write",
-            Self::Read { .. } => "disk-read",
-            Self::Mismatch { .. } => "disk-mismatch",
-        }
-    }
-
-    /// What to do.
-    pub fn remedy(&self) -> Option<String> {
-        let remedy = match self {
-            Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "Run the command with sudo."
-            }
-            Self::Open { .. } => return None,
-            Self::Busy { .. } => {
-                "Close what uses it, a file manager for example, and run the command again."
-            }
-            Self::TooSmall { begun: false, .. } => {
-                "Take a larger card. Nothing was written to this one."
-            }
-            Self::TooSmall { .. } => {
-                "Take a larger card. This one was written over and starts nothing."
-            }
-            Self::Gone { .. } => {
-                "It was pulled out, or its reader failed; as it is, it starts nothing. Put it in again and run the same command: it goes on where it stopped."
-            }
-            Self::Write { .. } | Self::Read { .. } => {
-                "Try another reader or port first: the same command goes on where it stopped. If it fails at the same place, the card is worn out. As it is, it starts nothing."
-            }
-            Self::Mismatch { .. } => {
-                "The card is worn out, or smaller than it says: take another one."
-            }
-        };
-        Some(remedy.to_owned())
-    }
-}
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +86,7 @@ pub fn write(
     stop: &Stop,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Written, ImageError> {
+    image.reaches_its_partitions()?;
     if let Some(needs) = read::length(image).filter(|needs| *needs > device.size()) {
         return Err(device.too_small(needs, false).into());
     }
@@ -233,7 +120,7 @@ pub fn write(
         let mut hashes = Vec::new();
         // Taken, not borrowed: when this returns early, the threads before it end.
         for piece in pieces {
-            let piece = piece?;
+            let piece = piece.map_err(|error| state.broken_off(device, error))?;
             if stop.is_set() {
                 return Err(state.stopped(device));
             }
@@ -309,8 +196,16 @@ impl State {
             return Err(device.too_small(end, self.begun).into());
         }
         if self.resuming {
-            device.read(self.at, &mut self.scratch, piece.length)?;
-            if self.scratch.bytes()[..piece.length] == piece.buffer.bytes()[..piece.length] {
+            let read = device.read(self.at, &mut self.scratch, piece.length);
+            let is_there = match read {
+                Ok(()) => {
+                    self.scratch.bytes()[..piece.length] == piece.buffer.bytes()[..piece.length]
+                }
+                // What cannot be read can often be written: then it is good again.
+                Err(FlashError::Read { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if is_there {
                 self.resumed += piece.length as u64;
                 self.at = end;
                 return Ok(());
@@ -321,6 +216,17 @@ impl State {
         device.write(self.at, &piece.buffer, piece.length)?;
         self.at = end;
         Ok(())
+    }
+
+    /// The image came to no good end.
+    fn broken_off(&self, device: &Device, error: ImageError) -> ImageError {
+        if self.begun {
+            let path = device.path().to_owned();
+            let error = Box::new(error);
+            ImageError::HalfWritten(HalfWritten { path, error })
+        } else {
+            error
+        }
     }
 
     fn stopped(&self, device: &Device) -> ImageError {
