@@ -158,15 +158,13 @@ pub fn board(image: &Image, scratch: &Path) -> Result<Option<Board>, ImageError>
     }
 }
 
-fn on_card(
-    image: &Image,
-    disk: impl Read + Seek,
-    length: u64,
-    join: &JoinFile,
-    board: Option<Board>,
-) -> Result<(Changes, u32), ImageError> {
-    let (changes, number, names) = card(image, disk, length, join.text.as_bytes())?;
-    match (board, Board::of(&names)) {
+/// Refuses a card's image that is for other boards than this one.
+pub fn fits(image: &Image, wanted: Board, scratch: &Path) -> Result<(), ImageError> {
+    agree(image, Some(wanted), board(image, scratch)?)
+}
+
+fn agree(image: &Image, wanted: Option<Board>, has: Option<Board>) -> Result<(), ImageError> {
+    match (wanted, has) {
         (Some(board), Some(has)) if board != has => Err(ImageError::Board {
             path: image.path.clone(),
             has: has.image(),
@@ -175,8 +173,20 @@ fn on_card(
                 Board::Pi5 => "Raspberry Pi 5".to_owned(),
             },
         }),
-        _ => Ok((changes, number)),
+        _ => Ok(()),
     }
+}
+
+fn on_card(
+    image: &Image,
+    disk: impl Read + Seek,
+    length: u64,
+    join: &JoinFile,
+    board: Option<Board>,
+) -> Result<(Changes, u32), ImageError> {
+    let (changes, number, names) = card(image, disk, length, join.text.as_bytes())?;
+    agree(image, board, Board::of(&names))?;
+    Ok((changes, number))
 }
 
 /// The boot partition of a Raspberry Pi: what changes when the file is put there, the partition's number, and what lies there.

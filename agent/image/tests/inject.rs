@@ -14,7 +14,7 @@ use e3_core::envelope::Envelope;
 use e3_core::key::SecretKey;
 use e3_core::time::Time;
 use e3_image::copy::Copied;
-use e3_image::inject::{Board, Injected, Target, inject};
+use e3_image::inject::{Board, Injected, Target, fits, inject};
 use e3_image::join::{self, JoinFile};
 use e3_image::source::Image;
 use e3_image::{ImageError, Stop};
@@ -251,6 +251,10 @@ fn the_wrong_board_and_the_wrong_partition_are_named() {
         ),
         "{text}"
     );
+    // The same without a join file: a card that is only flashed.
+    let error = fits(&opened, Board::Pi4, folder).unwrap_err();
+    assert_eq!(error.kind(), "wrong-board");
+    fits(&opened, Board::Pi5, folder).unwrap();
     inject(
         &opened,
         &join(),

@@ -51,9 +51,14 @@ pub(super) async fn run(args: &ImageFlash, output: &Output) -> Result<Answer, Er
     }
     let device = disk.path.clone();
     let done = work::run(output, move |stop, meter| {
-        let changes = match &join {
-            Some(join) => inject::changes(&image, join, board, &std::env::temp_dir())?.0,
-            None => Changes::default(),
+        let scratch = std::env::temp_dir();
+        let changes = match (&join, board) {
+            (Some(join), board) => inject::changes(&image, join, board, &scratch)?.0,
+            (None, Some(board)) => {
+                inject::fits(&image, board, &scratch)?;
+                Changes::default()
+            }
+            (None, None) => Changes::default(),
         };
         write(&image, &changes, &device, stop, meter)
     })
