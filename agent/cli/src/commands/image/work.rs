@@ -1,5 +1,5 @@
 //! Work that takes long, in a thread: its progress is shown here, and Ctrl-C tells it to stop, so that it leaves behind
-//! what it says.
+//! what it says. So do `kill` and a terminal that is closed.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,10 @@ pub(super) async fn run<T: Send + 'static>(
     work: impl FnOnce(&Stop, &mut Meter) -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, Error> {
     // From here on Ctrl-C is the work's to end well.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+    let listen = |kind| signal(kind).map_err(Error::Runtime);
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let (send, mut events) = unbounded_channel();
     let stop = Stop::default();
     let mut meter = Meter::new(send, if output.is_live() { LIVE } else { PLAIN });
@@ -35,6 +38,8 @@ pub(super) async fn run<T: Send + 'static>(
             biased;
             Some(event) = events.recv() => renderer.show(&event),
             _ = interrupt.recv() => stop.set(),
+            _ = terminate.recv() => stop.set(),
+            _ = hangup.recv() => stop.set(),
             done = &mut running => {
                 while let Ok(event) = events.try_recv() {
                     renderer.show(&event);
