@@ -72,11 +72,15 @@ class Rig:
             port, self.folder)
         self.api = f"http://127.0.0.1:{port}"
         self.space = f"http://127.0.0.1:{self.relay.port}/{BUCKET}"
-        self.s3 = boto3.client(
-            "s3", endpoint_url=f"http://127.0.0.1:{self.moto.port}", aws_access_key_id=KEY, aws_secret_access_key=SECRET,
-            region_name="us-east-1", config=Config(retries={"max_attempts": 1}))
+        self.s3 = self.s3_client()
         self.s3.create_bucket(Bucket=BUCKET)
         self.image = self.make_image("e3-test-x86_64.qcow2", 44 * MIB)
+
+    def s3_client(self, **config):
+        """boto3, straight to the storage."""
+        return boto3.client(
+            "s3", endpoint_url=f"http://127.0.0.1:{self.moto.port}", aws_access_key_id=KEY, aws_secret_access_key=SECRET,
+            region_name="us-east-1", config=Config(retries={"max_attempts": 1}, **config))
 
     def close(self):
         self.fake.close()

@@ -130,12 +130,8 @@ fn main() {
         memory / 1024
     );
     if json {
-        // Measured by `ci/upload --bench`, where it can be; null where not.
-        let uploaded = std::env::var("E3_UPLOAD_VS_PARALLEL_PUT").ok();
-        let uploaded = uploaded.and_then(|text| text.parse::<f64>().ok());
-        let uploaded = uploaded.map_or_else(|| "null".to_owned(), |ratio| format!("{ratio:.3}"));
         println!(
-            "{{\"flash_vs_dd\": {:.3}, \"verify_vs_cmp\": {:.3}, \"inject_seconds\": {injected:.3}, \"upload_vs_parallel_put\": {uploaded}, \"memory_mib\": {}}}",
+            "{{\"flash_vs_dd\": {:.3}, \"verify_vs_cmp\": {:.3}, \"inject_seconds\": {injected:.3}, \"memory_mib\": {}}}",
             theirs / ours,
             compared / checked,
             memory / 1024
