@@ -60,6 +60,11 @@ class Upload(Case):
         self.assertEqual((answer["warnings"], answer["missing"]), ([], []))
         self.nothing_is_left()
 
+    def test_a_region_that_is_named_twice_is_one(self):
+        answer = self.works("--region", "ams3,fra1,ams3", "--region", "fra1")
+        self.assertEqual(answer["regions"], ["ams3", "fra1"])
+        self.assertEqual(self.rig.fake.count("POST", ACTIONS), 1)
+
     def test_an_image_that_is_there_is_not_sent_again_from_any_computer(self):
         first = self.works()
         self.rig.relay.reset()

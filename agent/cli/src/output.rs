@@ -195,5 +195,6 @@ fn error_text(error: &Error) -> String {
     if let Some(remedy) = error.remedy() {
         let _ = writeln!(text, "  remedy: {remedy}");
     }
-    text
+    // It may name a file, and files may be called anything.
+    e3_core::text::clean_lines(&text)
 }

@@ -308,6 +308,22 @@ fn ctrl_c_ends_a_command_that_waits() {
 }
 
 #[test]
+fn what_a_file_is_called_acts_on_no_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let name = "a\u{1b}[2J\u{202e}.img";
+    e3_client::files::write_private(&home.path().join(name), b"nothing").unwrap();
+    let refused = e3(home.path())
+        .args(["image", "flash", name, "--to", "/dev/null"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        text.contains("a\u{fffd}[2J\u{fffd}.img") && !text.contains('\u{1b}'),
+        "{text:?}"
+    );
+}
+
+#[test]
 fn manual_pages_come_with_every_command() {
     let home = tempfile::tempdir().unwrap();
     let pages = json(&run(home.path(), "man --json pages"));

@@ -142,6 +142,7 @@ fn stamp(metadata: &Metadata) -> (u64, u64, i64, i64) {
 
 fn judge(path: &Path) -> Result<(), ImageError> {
     let image = Image::open(path)?;
+    image.reaches_its_partitions()?;
     let what = match (image.kind, image.packing) {
         (Kind::Disk | Kind::Qcow2, Packing::Zstd) => {
             return Err(refused(
@@ -183,6 +184,12 @@ mod tests {
         qcow2.resize(0x9000, 0);
         let mut tar = vec![0; 0x9000];
         tar[257..262].copy_from_slice(b"ustar");
+        // One partition, from sector 1: 500 sectors.
+        let mut short = vec![0; 0x9000];
+        short[450] = 0x83;
+        short[454] = 1;
+        short[458..460].copy_from_slice(&[0xf4, 1]);
+        short[510..512].copy_from_slice(&[0x55, 0xaa]);
         let gz = |bytes: &[u8]| {
             let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             packer.write_all(bytes).unwrap();
@@ -200,6 +207,7 @@ mod tests {
             ),
             ("e3.wsl", gz(&tar), Some("archive")),
             ("empty", Vec::new(), Some("neither")),
+            ("short.img", short, Some("ends before its partitions do")),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();

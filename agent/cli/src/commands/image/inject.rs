@@ -50,7 +50,7 @@ pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, E
 }
 
 fn shown(done: &Injected) -> String {
-    let file = done.file.display();
+    let file = e3_core::text::clean_lines(&done.file.to_string_lossy());
     let place = &done.place;
     if done.beside {
         return format!(

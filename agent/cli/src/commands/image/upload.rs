@@ -18,7 +18,13 @@ use crate::output::{Answer, Output};
 
 pub(super) async fn run(args: &UploadDigitalocean, output: &Output) -> Result<Answer, Error> {
     let space: Space = args.space.parse().map_err(failed)?;
-    let mut regions = args.regions.clone();
+    let mut regions: Vec<String> = Vec::new();
+    for region in &args.regions {
+        // The cloud refuses to bring it to one region twice.
+        if !regions.contains(region) {
+            regions.push(region.clone());
+        }
+    }
     if let (true, Some(region)) = (regions.is_empty(), space.region()) {
         regions.push(region.to_owned());
     }
