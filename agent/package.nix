@@ -31,13 +31,15 @@ rustPlatform.buildRustPackage {
       ../Cargo.toml
       ../Cargo.lock
       (fs.fileFilter (file: file.name == "Cargo.toml" || file.hasExt "rs") ./.)
-      # Compiled in, or read while compiling.
+      # Compiled in, or read while compiling: ci/eval/compiled.py says what is missing.
       ./daemon/no-unwind.ld
       ./daemon/src/gate/gate.py
       ./daemon/src/dbus/org.e3.Agent1.xml
       ./cli/programs
+      (fs.fileFilter (file: file.hasExt "py" || file.hasExt "html") ./cli/src)
+      ./core/src/key/words.txt
+      ./hub/src/page
       ./image/src/windows.ps1
-      (fs.fileFilter (file: file.hasExt "py") ./cli/src)
       ./core/schemas
     ];
   };
