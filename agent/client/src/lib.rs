@@ -12,6 +12,7 @@ pub mod hub;
 pub mod human;
 pub mod index;
 pub mod join;
+pub mod looks;
 pub mod random;
 pub mod seal;
 pub mod tls;

@@ -12,6 +12,7 @@ mod programs;
 use std::path::Path;
 use std::time::Duration;
 
+use e3_client::looks;
 use e3_core::checkup::{self, Check, State};
 use serde_json::json;
 
@@ -60,10 +61,6 @@ pub async fn look(settings: &Settings, modules: &[String]) -> Vec<Check> {
 
 /// What is found in time, or that nothing was.
 async fn bounded(what: &'static str, look: impl Future<Output = Vec<Check>>) -> Vec<Check> {
-    let looked = tokio::time::timeout(DEADLINE, Box::pin(look)).await;
-    looked.unwrap_or_else(|_| {
-        let found = format!("nothing is heard within {} s", DEADLINE.as_secs());
-        let remedy = "Something hangs: `journalctl -b -p warning` may tell what.";
-        vec![Check::fail(what, found, remedy)]
-    })
+    let remedy = "Something hangs: `journalctl -b -p warning` may tell what.";
+    looks::bounded(what, DEADLINE, remedy, look).await
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use e3_client::clock::{self, Clock};
 use e3_client::hub::{Hub, HubError};
 use e3_client::join::Join;
+use e3_client::looks;
 use e3_core::checkup::Check;
 use e3_core::session::barrier::CLOCK_TOLERANCE;
-use e3_core::text::without_credentials;
 
 use crate::address::{Place, addresses};
 use crate::boot::built;
@@ -19,8 +19,6 @@ use crate::text::chain;
 const LOOKUP: Duration = Duration::from_secs(5);
 /// For the hub to answer.
 const ANSWER: Duration = Duration::from_secs(8);
-/// Seconds that two clocks may differ without a word.
-const CLOCK: i64 = 60;
 
 pub(super) async fn way(settings: &Settings) -> Vec<Check> {
     let mut checks = vec![network()];
@@ -87,7 +85,8 @@ fn network() -> Check {
 
 /// Name, hub, clock; `url` is as it stands in the join file.
 async fn reach(url: &str, hub: &Hub) -> Vec<Check> {
-    let mut checks: Vec<Check> = name(url).await.into_iter().collect();
+    let name = looks::name(url, "the join file", LOOKUP).await;
+    let mut checks: Vec<Check> = name.into_iter().collect();
     let asked = tokio::time::timeout(ANSWER, hub.head(None)).await;
     let asked = asked.unwrap_or_else(|_| {
         Err(HubError::Unreachable {
@@ -101,30 +100,6 @@ async fn reach(url: &str, hub: &Hub) -> Vec<Check> {
     });
     checks.push(time(hub.clock_ahead()));
     checks
-}
-
-/// The host's name, if it has one, is known to a name server.
-async fn name(url: &str) -> Option<Check> {
-    const WHAT: &str = "dns";
-    let url = without_credentials(url);
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let is_numeric =
-        authority.starts_with('[') || authority.split(':').next()?.parse::<IpAddr>().is_ok();
-    if !scheme.starts_with("http") || is_numeric {
-        return None;
-    }
-    let host = authority.split(':').next()?;
-    let remedy = "Check the name in the join file, and the name servers: `resolvectl status`, /etc/resolv.conf.";
-    let asked = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((host, 0))).await;
-    Some(match asked {
-        Ok(Ok(mut found)) => match found.next() {
-            Some(address) => Check::ok(WHAT, format!("{host} is {}", address.ip())),
-            None => Check::fail(WHAT, format!("{host} has no address"), remedy),
-        },
-        Ok(Err(error)) => Check::fail(WHAT, format!("{host} is not known: {error}"), remedy),
-        Err(_) => Check::fail(WHAT, format!("no name server answers about {host}"), remedy),
-    })
 }
 
 fn remedy(error: &HubError) -> &'static str {
@@ -159,18 +134,6 @@ fn time(ahead: Option<i64>) -> Check {
             remedy,
         );
     };
-    let off = ahead.saturating_abs();
-    let found = match ahead {
-        -2..=2 => format!("{now}, as the hub's"),
-        3.. => format!("{now}, {off} s behind the hub's"),
-        _ => format!("{now}, {off} s ahead of the hub's"),
-    };
-    if off <= CLOCK {
-        Check::ok(WHAT, found)
-    } else if off <= CLOCK_TOLERANCE {
-        Check::warn(WHAT, found, remedy)
-    } else {
-        // Parties with such a clock are named, and the session does not begin.
-        Check::fail(WHAT, found, remedy)
-    }
+    // Parties whose clock is further off are named, and the session does not begin.
+    looks::clock(WHAT, ahead, CLOCK_TOLERANCE, remedy)
 }

@@ -1,9 +1,11 @@
 //! What lies on this machine: Python, its modules, the agent, keys.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use e3_client::looks::{self, Needs, Room};
 use e3_core::checkup::Check;
 use serde::Deserialize;
 
@@ -110,53 +112,29 @@ async fn ask(program: &Path, modules: &[&str]) -> Result<Python, String> {
     serde_json::from_slice(&output.stdout).map_err(|_| "does not answer like Python 3".to_owned())
 }
 
-/// Less than this many MiB, and a program's bundle may not be written.
-const FULL: u64 = 32;
-/// Less than this many MiB, and a hub here or an image will not have room for long.
-const SCARCE: u64 = 1024;
+const NEEDS: Needs = Needs {
+    measure,
+    // With less, a hub here or an image will not have room for long.
+    scarce: 1024,
+    if_scarce: "Make room before images are built, or a hub is kept here.",
+    if_full: "Make room: nothing more can be signed or published here.",
+    if_many: "Remove what makes so many files: `df -i`.",
+    if_read_only: "Mount it for writing, or keep the fleet's folder elsewhere.",
+    if_unseen: "Check the disk, and whose the folder is.",
+};
 
 /// Room where the fleet's folder is, or else where one stands.
 pub(super) async fn disk(folder: Option<PathBuf>) -> Vec<Check> {
-    let path = folder.unwrap_or_else(|| PathBuf::from("."));
-    // In a thread of its own: a disk that hangs does not hold up the others.
-    let looked = tokio::task::spawn_blocking(move || room(&path)).await;
-    looked.into_iter().collect()
+    looks::disk(vec![folder.unwrap_or_else(|| ".".into())], NEEDS).await
 }
 
-fn room(path: &Path) -> Check {
-    const WHAT: &str = "disk";
-    let shown = path.display();
-    let found = match rustix::fs::statvfs(path) {
-        Ok(found) => found,
-        Err(error) => {
-            let remedy = "Check the disk, and whose the folder is.";
-            return Check::fail(
-                WHAT,
-                format!("{shown} cannot be looked at: {error}"),
-                remedy,
-            );
-        }
-    };
-    let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
-    let told = format!("{free} MiB free at {shown}");
-    if found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
-        let remedy = "Mount it for writing, or keep the fleet's folder elsewhere.";
-        Check::fail(WHAT, format!("{shown} is read-only"), remedy)
-    } else if free < FULL {
-        Check::fail(
-            WHAT,
-            told,
-            "Make room: nothing more can be signed or published here.",
-        )
-    } else if free < SCARCE {
-        Check::warn(
-            WHAT,
-            told,
-            "Make room before images are built, or a hub is kept here.",
-        )
-    } else {
-        Check::ok(WHAT, told)
-    }
+fn measure(path: &Path) -> io::Result<Room> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(Room {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        files: (found.f_files > 0).then_some(found.f_favail),
+        is_read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+    })
 }
 
 /// Whether the agent is there: the demo starts it, and machines need it.

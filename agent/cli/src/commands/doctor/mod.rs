@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use self::local::find_agent;
 pub(crate) use self::local::find_program;
 
+use e3_client::looks;
 use e3_core::checkup::{self, Check, State};
 use serde_json::json;
 
@@ -63,12 +64,8 @@ async fn way(fleet: Result<Fleet, Error>, global: &Global) -> Vec<Check> {
 
 /// What is found in time, or that nothing was.
 async fn bounded(what: &'static str, look: impl Future<Output = Vec<Check>>) -> Vec<Check> {
-    let looked = tokio::time::timeout(DEADLINE, Box::pin(look)).await;
-    looked.unwrap_or_else(|_| {
-        let found = format!("nothing is heard within {} s", DEADLINE.as_secs());
-        let remedy = "Something hangs: a disk, a name server, or a proxy.";
-        vec![Check::fail(what, found, remedy)]
-    })
+    let remedy = "Something hangs: a disk, a name server, or a proxy.";
+    looks::bounded(what, DEADLINE, remedy, look).await
 }
 
 fn fleet(global: &Global) -> Result<Fleet, Error> {

@@ -1,14 +1,12 @@
 //! What is reached over the network: the hub, its head, its clock, and the Python index.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use e3_client::clock;
-use e3_client::hub::HubError;
+use e3_client::hub::{Hub, HubError};
+use e3_client::looks;
 use e3_core::checkup::Check;
 use e3_core::document::FRESH;
 use e3_core::mesh::Backend;
-use reqwest::header::DATE;
 
 use super::of_error;
 use crate::commands::fleet::{OpenFleet, Stale};
@@ -19,13 +17,12 @@ use crate::output::table::seconds;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Seconds that two clocks may differ without a word.
-const CLOCK: i64 = 60;
 
 /// Whether the hub answers, its head holds and is fresh, and the clocks agree.
 pub(super) async fn hub(fleet: Fleet) -> Vec<Check> {
     let (url, ca) = (fleet.hub.clone(), fleet.hub_ca_pem());
-    let mut checks: Vec<Check> = name(&url).await.into_iter().collect();
+    let name = looks::name(&url, "fleet.toml", PATIENCE).await;
+    let mut checks: Vec<Check> = name.into_iter().collect();
     match synced(fleet).await {
         Ok(fleet) => {
             checks.push(Check::ok("hub", url.clone()));
@@ -38,38 +35,8 @@ pub(super) async fn hub(fleet: Fleet) -> Vec<Check> {
         }
         Err(error) => checks.push(of_error("hub", &error, false)),
     }
-    if url.starts_with("http") {
-        checks.extend(hub_clock(&url, ca.ok().flatten().as_deref()).await);
-    }
+    checks.extend(hub_clock(&url, ca.ok().flatten().as_deref()).await);
     checks
-}
-
-/// The hub's name, if it has one, is known to a name server.
-async fn name(url: &str) -> Option<Check> {
-    const WHAT: &str = "dns";
-    let parsed = reqwest::Url::parse(url).ok()?;
-    let host = parsed.host_str()?.to_owned();
-    if !parsed.scheme().starts_with("http")
-        || host.starts_with('[')
-        || host.parse::<IpAddr>().is_ok()
-    {
-        return None;
-    }
-    Some(match lookup(&host, 0).await {
-        Ok(address) => Check::ok(WHAT, format!("{host} is {}", address.ip())),
-        Err(problem) => {
-            let remedy = "Check the name in fleet.toml, and the name servers: `resolvectl status`, /etc/resolv.conf.";
-            Check::fail(WHAT, format!("{host} is not known: {problem}"), remedy)
-        }
-    })
-}
-
-async fn lookup(host: &str, port: u16) -> Result<SocketAddr, String> {
-    let asked = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
-    let mut found = asked
-        .map_err(|_| "no name server answers".to_owned())?
-        .map_err(|error| error.to_string())?;
-    found.next().ok_or_else(|| "it has no address".to_owned())
 }
 
 /// Whether the relays that the head names for the built-in mesh can be reached: machines that cannot reach each other meet there.
@@ -95,7 +62,7 @@ async fn relays(fleet: &OpenFleet) -> Vec<Check> {
             continue;
         };
         let connected = async {
-            let address = lookup(host, port).await?;
+            let address = looks::lookup(host, port, PATIENCE).await?;
             let stream = tokio::net::TcpStream::connect(address).await;
             stream.map_err(|error| error.to_string())
         };
@@ -151,38 +118,15 @@ fn head(fleet: &OpenFleet) -> Check {
     }
 }
 
-/// Compares this machine's clock with the `Date` that the hub's answers carry. Documents of a clock that
-/// runs ahead are refused, and those of one that is behind expire early.
+/// Compares this machine's clock with the hub's. Documents of a clock that runs ahead are refused, and those of one that is
+/// behind expire early.
 async fn hub_clock(url: &str, ca: Option<&[u8]>) -> Option<Check> {
-    const REMEDY: &str = "Set the clock or turn on time sync, here or on the hub.";
-    let mut builder = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = ca {
-        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem).ok()?);
-    }
-    let answer = builder
-        .build()
-        .ok()?
-        .get(format!("{}/head.json", url.trim_end_matches('/')))
-        .send()
-        .await
-        .ok()?;
-    let date = answer.headers().get(DATE)?.to_str().ok()?.to_owned();
-    let hub = jiff::fmt::rfc2822::parse(&date)
-        .ok()?
-        .timestamp()
-        .as_second();
-    let ahead = clock::now().unix() - hub;
-    let word = if ahead > 0 { "ahead of" } else { "behind" };
-    let found = format!("{} s {word} the hub's", ahead.abs());
-    Some(match ahead.abs() {
-        0..=2 => Check::ok("clock", "agrees with the hub's"),
-        3..=CLOCK => Check::ok("clock", found),
-        off if off <= FRESH => Check::warn("clock", found, REMEDY),
-        // What is asked of hub and machines is refused.
-        _ => Check::fail("clock", found, REMEDY),
-    })
+    let hub = Hub::open(url, ca).ok()?;
+    // Whatever it answers has a date.
+    let _ = tokio::time::timeout(PATIENCE, hub.head(None)).await;
+    let remedy = "Set the clock or turn on time sync, here or on the hub.";
+    // What is asked of hub and machines is refused when it is further off.
+    Some(looks::clock("clock", hub.clock_ahead()?, FRESH, remedy))
 }
 
 /// Whether the Python index answers: `e3 session sign` asks it for MPyC, once for each version.
