@@ -72,7 +72,7 @@ impl Hub {
         };
         let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
         let path = format!("v1/events?topics={}", topics.join(","));
-        let mut since = lines.since_now();
+        let since = lines.since_now();
         let sent = lines.events().get(format!("{base}/{path}")).send();
         let response = since.unless_moved(&self.url, sent).await?;
         self.note_date(&response);

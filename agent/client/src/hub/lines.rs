@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use super::{HubError, certificate};
 
@@ -17,6 +18,10 @@ const IDLE: Duration = Duration::from_secs(8);
 const SILENCE: Duration = Duration::from_secs(20);
 /// The same of an event stream, whose silence the hub breaks every 30 s.
 const STREAM: Duration = Duration::from_secs(65);
+/// A machine that gets another address reaches nobody for so long at most.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Between two attempts then.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The connections.
 #[derive(Debug)]
@@ -35,6 +40,14 @@ struct Clients {
 /// Whether the machine has moved since a request was sent.
 #[derive(Debug)]
 pub(super) struct Since(watch::Receiver<()>);
+
+/// Whether to ask once more for what did not come: a session or an update that needs it is not to fail by a cable. Only for what
+/// is immutable, where the same question has the same answer.
+#[derive(Debug)]
+pub(super) struct Again {
+    since: Since,
+    until: Option<Instant>,
+}
 
 impl Lines {
     /// None yet.
@@ -72,6 +85,14 @@ impl Lines {
         Since(self.moved.subscribe())
     }
 
+    /// For a request that is made again if this machine moves meanwhile.
+    pub(super) fn again_if_moved(&self) -> Again {
+        Again {
+            since: self.since_now(),
+            until: None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,18 +106,35 @@ impl Since {
 
     /// What comes of `work`, unless the machine moves.
     pub(super) async fn unless_moved<T>(
-        &mut self,
+        &self,
         url: &str,
         work: impl Future<Output = reqwest::Result<T>>,
     ) -> Result<T, HubError> {
+        // It stays known that the machine has moved.
+        let mut moved = self.0.clone();
         tokio::select! {
             done = work => done.map_err(|error| HubError::of_request(url, &error)),
             // The lines live as long as what is waited for on them.
-            Ok(()) = self.0.changed() => Err(HubError::Unreachable {
+            Ok(()) = moved.changed() => Err(HubError::Unreachable {
                 url: url.to_owned(),
                 detail: "this machine's addresses have changed".to_owned(),
             }),
         }
+    }
+}
+
+impl Again {
+    /// Whether the machine has moved, and not long ago. Waits a moment then.
+    pub(super) async fn may(&mut self) -> bool {
+        if !self.since.has_moved() {
+            return false;
+        }
+        let until = *self.until.get_or_insert_with(|| Instant::now() + SETTLE);
+        let may = Instant::now() < until;
+        if may {
+            sleep(AGAIN).await;
+        }
+        may
     }
 }
 

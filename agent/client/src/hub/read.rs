@@ -1,23 +1,15 @@
 //! Reading from a hub.
 
 use std::path::Path;
-use std::time::Duration;
 
 use e3_core::digest::{Blob, Digest};
 use e3_core::key::PublicKey;
 use e3_core::limits;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep};
 
-use super::lines::Since;
 use super::{Hub, HubError, Way, blob_path};
 use crate::files;
-
-/// A machine that gets another address reaches nobody for so long at most.
-const SETTLE: Duration = Duration::from_secs(10);
-/// Between two attempts then.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// A head as it was read, and the tag that tells whether it has changed since.
 #[derive(Debug, Clone)]
@@ -81,31 +73,15 @@ impl Hub {
     }
 
     /// An immutable object: exactly the bytes that `blob` names, or an error.
-    ///
-    /// If this machine moves meanwhile it is asked for again: a session that needs it is not to fail by a cable.
     pub async fn blob(&self, blob: &Blob) -> Result<Vec<u8>, HubError> {
-        let what = blob_path(&blob.digest);
-        let since = match &self.way {
-            Way::Http { lines, .. } => Some(lines.since_now()),
-            Way::Folder(_) => None,
-        };
-        let mut until = None;
-        let bytes = loop {
-            match self.optional(&what, blob.size).await {
-                Err(HubError::Unreachable { .. })
-                    if since.as_ref().is_some_and(Since::has_moved)
-                        && Instant::now()
-                            < *until.get_or_insert_with(|| Instant::now() + SETTLE) =>
-                {
-                    sleep(AGAIN).await;
-                }
-                answer => break answer?,
-            }
-        };
-        let bytes = bytes.ok_or_else(|| HubError::NotFound { what: what.clone() })?;
+        let (mut download, mut bytes) = (self.download(blob).await?, Vec::new());
+        while let Some(piece) = download.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
         if blob.names(&bytes) {
             Ok(bytes)
         } else {
+            let what = blob_path(&blob.digest);
             Err(HubError::NotAsNamed { what })
         }
     }
@@ -132,7 +108,7 @@ impl Hub {
             return Ok(Size::Missing);
         };
         let request = lines.requests().head(format!("{base}/{path}"));
-        let mut since = lines.since_now();
+        let since = lines.since_now();
         let response = since.unless_moved(&self.url, request.send()).await?;
         match response.status().as_u16() {
             // Not `content_length()`: that is the length of the body, and this answer has none.
@@ -246,7 +222,7 @@ impl Hub {
                 if let Some(etag) = known {
                     request = request.header(http::header::IF_NONE_MATCH, etag);
                 }
-                let mut since = lines.since_now();
+                let since = lines.since_now();
                 let response = since.unless_moved(&self.url, request.send()).await?;
                 self.note_date(&response);
                 let status = response.status().as_u16();
@@ -292,7 +268,7 @@ impl Hub {
         let Way::Http { lines, .. } = &self.way else {
             return Ok(bytes);
         };
-        let mut since = lines.since_now();
+        let since = lines.since_now();
         while let Some(chunk) = since.unless_moved(&self.url, response.chunk()).await? {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());

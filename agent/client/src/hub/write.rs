@@ -215,7 +215,7 @@ impl Hub {
         if let Some((name, value)) = condition {
             request = request.header(name, value);
         }
-        let mut since = lines.since_now();
+        let since = lines.since_now();
         let response = since.unless_moved(&self.url, request.send()).await?;
         let status = response.status().as_u16();
         if response.status().is_success() {
