@@ -9,7 +9,8 @@ import threading
 import unittest
 
 from .fake import TOKEN
-from .rig import BUCKET, KEY, MIB, SECRET, Rig, free_port, kept_parts, part_numbers, wait_until
+from .program import free_port, wait_until
+from .rig import BUCKET, KEY, MIB, SECRET, Rig, kept_parts, part_numbers
 
 IMAGES, ONE = "/v2/images", r"/v2/images/\d+"
 ACTIONS = r"/v2/images/\d+/actions"

@@ -62,11 +62,6 @@ resource "terraform_data" "invite" {
   }
 }
 
-data "local_sensitive_file" "join" {
-  for_each = local.machines
-  filename = terraform_data.invite[each.key].output.join
-}
-
 resource "digitalocean_droplet" "machine" {
   for_each = local.machines
 
@@ -75,7 +70,9 @@ resource "digitalocean_droplet" "machine" {
   size       = var.size
   image      = var.images == null ? digitalocean_custom_image.e3[each.value].image_id : var.images[each.value]
   ssh_keys   = var.ssh_keys
-  user_data  = data.local_sensitive_file.join[each.key].content
+  # Read in place: what a data source reads would stand in the state, and of user data the provider keeps a hash alone. A file
+  # that is gone is missed by a new machine only.
+  user_data  = fileexists(terraform_data.invite[each.key].output.join) ? sensitive(file(terraform_data.invite[each.key].output.join)) : null
   tags       = [digitalocean_tag.fleet.id]
   monitoring = false
 

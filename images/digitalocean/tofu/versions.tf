@@ -6,9 +6,5 @@ terraform {
       source  = "digitalocean/digitalocean"
       version = "~> 2.60"
     }
-    local = {
-      source  = "hashicorp/local"
-      version = "~> 2.5"
-    }
   }
 }
