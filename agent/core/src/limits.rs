@@ -23,6 +23,10 @@ pub const PROGRAM_FILES: usize = 4096;
 pub const MPYC: u64 = 16 * 1024 * 1024;
 /// A binary of the agent (the released one stays under 6 MiB).
 pub const AGENT: u64 = 64 * 1024 * 1024;
+/// Images in one published list: some ten kinds for two processors, and some versions of each.
+pub const IMAGES: usize = 128;
+/// An image file: the largest ones that are built have 3 GB.
+pub const IMAGE: u64 = 64 << 30;
 /// Seconds that a new agent has to work, and to verify a head in, before it is committed.
 pub const TRIAL: u64 = 600;
 /// What one party may print, unless its manifest asks for less.

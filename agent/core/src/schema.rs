@@ -7,8 +7,8 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use crate::document::{
-    Document, Enrolment, Head, Invite, Login, PartyAnswer, PartyRequest, Presence, Ready, Receipt,
-    Release, Root, Session, Withdrawal,
+    Document, Enrolment, Head, Images, Invite, Login, PartyAnswer, PartyRequest, Presence, Ready,
+    Receipt, Release, Root, Session, Withdrawal,
 };
 use crate::envelope;
 use crate::mesh::{MeshGrant, MeshKeyRequest};
@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ),
         document::<Enrolment>(),
         document::<Head>(),
+        document::<Images>(),
         document::<Invite>(),
         document::<Login>(),
         document::<MeshGrant>(),

@@ -26,6 +26,7 @@
 
 mod enrolment;
 mod head;
+mod images;
 mod login;
 mod presence;
 mod ready;
@@ -40,6 +41,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use enrolment::{Enrolment, Invite, Token, TokenError};
 pub use head::{Head, RootRef, SessionRef};
+pub use images::{Images, PublishedImage};
 pub use login::Login;
 pub use presence::{MESH_ENDPOINTS, Mesh, Presence, Progress, SessionPresence};
 pub use ready::{Machine, Ready};
