@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::inject::Board;
 use crate::sums::Sums;
 
-/// A picture that Imager has itself.
-const ICON: &str = "icons/cat_other_general_purpose.png";
+/// A picture that Imager has itself (`src/icons` in its repository).
+const ICON: &str = "icons/cat_other_general_purpose_operating_systems.png";
 
 /// An image for the list.
 #[derive(Debug, Clone)]
