@@ -52,7 +52,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The home folder is not known, so the default key file is not either.
-    #[error("the default key file cannot be told: neither E3_KEY nor HOME is set")]
+    #[error("the folder of your key and settings cannot be told: HOME is not set")]
     NoHome,
     /// Nor is the folder for what is kept between two commands.
     #[error("the cache folder cannot be told: neither XDG_CACHE_HOME nor HOME is set")]

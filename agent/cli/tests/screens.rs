@@ -12,6 +12,8 @@ fn screens_are_as_shown() {
         .env("XDG_CACHE_HOME", "");
     cases
         .env("E3_KEY", "key.pem")
+        .env("E3_IMAGES", "")
+        .env("E3_IMAGES_KEY", "")
         .env("COLUMNS", "100")
         .env("NO_COLOR", "1");
     cases.case("tests/screens/*.trycmd");

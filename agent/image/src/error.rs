@@ -140,6 +140,9 @@ pub enum ImageError {
     /// An image that did not get to a cloud.
     #[error(transparent)]
     Upload(#[from] crate::upload::UploadError),
+    /// A published list or image that is not taken.
+    #[error(transparent)]
+    Published(#[from] crate::published::PublishedError),
     /// Somebody pressed Ctrl-C.
     #[error("interrupted; {left}")]
     Stopped {
@@ -181,6 +184,7 @@ impl ImageError {
             Self::Flash(error) => error.kind(),
             Self::HalfWritten(half) => half.error.kind(),
             Self::Upload(error) => error.kind(),
+            Self::Published(error) => error.kind(),
         }
     }
 
@@ -235,6 +239,7 @@ impl ImageError {
             Self::Flash(error) => return error.remedy(),
             Self::HalfWritten(half) => return Some(half.remedy()),
             Self::Upload(error) => return error.remedy(),
+            Self::Published(error) => return error.remedy(),
             Self::Exists { .. } => "Name another file with --out, or move it away first.",
         };
         Some(remedy.to_owned())

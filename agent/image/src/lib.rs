@@ -10,6 +10,7 @@
 //! | [`device`] | which disks there are, and which may be written over |
 //! | [`flash`] | an image onto a disk, and back to compare |
 //! | [`shelf`], [`sums`], [`imager`] | which images there are, their hashes, the list for Raspberry Pi Imager |
+//! | [`published`] | lists of images that somebody has signed, and the files that they name |
 //! | [`upload`] | an image to DigitalOcean, through object storage |
 //! | [`windows`] | the script that installs E3 on Windows, keeps it running, and removes it |
 //! | [`copy`] | files that appear whole or not at all, copied without copying where the file system can |
@@ -28,6 +29,7 @@ pub mod imager;
 pub mod inject;
 pub mod join;
 pub mod overlay;
+pub mod published;
 pub mod seed;
 pub mod shelf;
 pub mod source;

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often somebody looks who waits for it.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether to stop.
 #[derive(Debug, Clone, Default)]
@@ -16,5 +20,12 @@ impl Stop {
     /// Whether somebody asked for it.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Waits until somebody asks for it.
+    pub async fn asked(&self) {
+        while !self.is_set() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }

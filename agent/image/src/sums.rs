@@ -1,7 +1,10 @@
 //! What others compare images by: SHA-256 of the file as it is downloaded, and of the image that comes out of it.
 
+use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::path::Path;
 
+use e3_core::digest::Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::ImageError;
@@ -32,6 +35,20 @@ pub fn packed(
     hash(&mut file.take(u64::MAX), stop, progress)
         .map(|(_, hash)| hash)
         .map_err(|error| failed(image, stop, 0, error))
+}
+
+/// SHA-256 of any file.
+pub fn of_file(
+    path: &Path,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Digest, ImageError> {
+    let mut file = File::open(path).map_err(ImageError::io("open", path))?;
+    match hash(&mut file, stop, progress) {
+        Ok((_, hex)) => Ok(Digest::from_hex(&hex).expect("64 digits")),
+        Err(_) if stop.is_set() => Err(stopped()),
+        Err(error) => Err(ImageError::io("read", path)(error)),
+    }
 }
 
 /// Both hashes and both lengths.
@@ -78,10 +95,14 @@ fn hash(
 
 fn failed(image: &Image, stop: &Stop, at: u64, error: std::io::Error) -> ImageError {
     if stop.is_set() {
-        ImageError::Stopped {
-            left: "nothing was written".to_owned(),
-        }
+        stopped()
     } else {
         image.damaged(at, error)
+    }
+}
+
+fn stopped() -> ImageError {
+    ImageError::Stopped {
+        left: "nothing was written".to_owned(),
     }
 }

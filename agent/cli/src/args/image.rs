@@ -5,15 +5,19 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use e3_image::inject::Board;
 
-/// Put join files into built images, and images onto cards
+/// Get images or publish them, put join files into them, and them onto cards
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// Put a join file into a built image: the card's FAT partition, WSL's archive, or a disk beside it
     Inject(ImageInject),
     /// Write an image to a card or USB stick and read it back; without --to, show where it could go
     Flash(ImageFlash),
-    /// Show the images that lie in a folder, with their sizes and hashes
+    /// Show the images that lie in a folder, with their sizes and hashes, and those that somebody publishes
     List(ImageList),
+    /// Get an image that somebody publishes, and compare its hash with the signed list
+    Fetch(ImageFetch),
+    /// Write and sign the list of the images in some folders
+    Publish(ImagePublish),
     /// Build an image with Nix
     Build(ImageBuild),
     /// Bring an image to a cloud, so that machines can be made of it
@@ -34,6 +38,63 @@ pub struct ImageList {
     /// Do not read the images for their hashes
     #[arg(long)]
     pub no_hash: bool,
+    /// The published ones.
+    #[command(flatten)]
+    pub published: PublishedArgs,
+}
+
+/// Which list of published images, and whose.
+#[derive(Debug, Args)]
+pub struct PublishedArgs {
+    /// The list of published images: https://host/images.json, or a file
+    #[arg(
+        long,
+        value_name = "URL|FILE",
+        env = "E3_IMAGES",
+        hide_env_values = true
+    )]
+    pub from: Option<String>,
+    /// Who must have signed the list: the key that its publisher tells by another way
+    #[arg(
+        long,
+        value_name = "DID",
+        env = "E3_IMAGES_KEY",
+        hide_env_values = true
+    )]
+    pub signed_by: Option<String>,
+}
+
+/// `e3 image fetch`
+#[derive(Debug, Args)]
+pub struct ImageFetch {
+    /// Which: an image's name, such as raspberrypi5, or a file's
+    pub name: String,
+    /// Of an image for several processors the one for this
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    /// Where to put it
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// The list.
+    #[command(flatten)]
+    pub published: PublishedArgs,
+}
+
+/// `e3 image publish`
+#[derive(Debug, Args)]
+pub struct ImagePublish {
+    /// Where the images lie
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Where the images will lie: https://host/folder [default: beside the list]
+    #[arg(long, value_name = "URL")]
+    pub url_base: Option<String>,
+    /// The file to write; a list of yours that is there is replaced by a newer one
+    #[arg(long, short, value_name = "FILE", default_value = "images.json")]
+    pub out: PathBuf,
+    /// Your secret key [default: ~/.config/e3/key.pem]
+    #[arg(long, value_name = "FILE", env = "E3_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
 }
 
 /// `e3 image build`

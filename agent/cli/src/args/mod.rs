@@ -24,8 +24,8 @@ pub use self::fleet::{
 };
 pub use self::hub::{HubCommand, HubRenew, HubServe, PageFor, RelayAt};
 pub use self::image::{
-    ImageBuild, ImageCommand, ImageFlash, ImageInject, ImageList, ImagePiImager, ImageUpload,
-    ImageWsl, JoinArgs, UploadDigitalocean,
+    ImageBuild, ImageCommand, ImageFetch, ImageFlash, ImageInject, ImageList, ImagePiImager,
+    ImagePublish, ImageUpload, ImageWsl, JoinArgs, PublishedArgs, UploadDigitalocean,
 };
 pub use self::key::{KeyCommand, KeyFile};
 pub use self::mesh::{
@@ -112,7 +112,7 @@ pub enum Command {
     /// Sign and publish new agents for the fleet's machines
     #[command(subcommand)]
     Release(ReleaseCommand),
-    /// Put join files into built images, and images onto cards
+    /// Get images or publish them, put join files into them, and them onto cards
     #[command(subcommand)]
     Image(ImageCommand),
     /// Measure computations over the fleet's meshes, and draw a report

@@ -22,13 +22,18 @@ pub fn path_of(named: Option<&Path>) -> Result<PathBuf, Error> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
+    Ok(settings()?.join("key.pem"))
+}
+
+/// The folder of what is a person's own, and not a fleet's.
+pub fn settings() -> Result<PathBuf, Error> {
     let set = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
     let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
-    Ok(config.ok_or(Error::NoHome)?.join("e3/key.pem"))
+    Ok(config.ok_or(Error::NoHome)?.join("e3"))
 }
 
 /// Reads the key, refusing one that others can read.

@@ -25,6 +25,10 @@ impl Error {
             | Self::NoAnswer { .. } => Exit::Unreachable,
             Self::Manifest(error) if error.is_unreachable() => Exit::Unreachable,
             Self::Image(ImageError::Upload(error)) => of_upload(&error.fault),
+            Self::Image(ImageError::Published(error)) if error.is_unreachable() => {
+                Exit::Unreachable
+            }
+            Self::Image(ImageError::Published(error)) if error.is_refusal() => Exit::Refused,
             Self::Hub(HubError::Address(_)) => Exit::Input,
             Self::Hub(_)
             | Self::Trust(_)
@@ -103,7 +107,7 @@ impl Error {
                 Some("Make one with `e3 key new`, or name yours with --key FILE or E3_KEY.")
             }
             Self::NoCache => Some("Set one of them."),
-            Self::NoHome => Some("Name the key file with --key FILE or E3_KEY."),
+            Self::NoHome => Some("Set HOME, or name the key file with --key FILE or E3_KEY."),
             Self::Exists { .. } => Some("Choose another name, or move it away first."),
             Self::TrustState { .. } | Self::TrustStateGone { .. } | Self::OtherRoot { .. } => Some(
                 "Restore it from a copy. Only if you know why it changed: remove the folder .e3, and e3 starts again from root/1.json.",

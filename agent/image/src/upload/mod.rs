@@ -49,8 +49,6 @@ pub const API: &str = "https://api.digitalocean.com";
 const TAG: &str = "e3-blake3-";
 /// The folder in the Space.
 const FOLDER: &str = "e3-upload";
-/// How often somebody looks whether Ctrl-C was pressed.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What is to be done.
 pub struct Order {
@@ -186,7 +184,7 @@ pub fn run(
         };
         let stopped = tokio::select! {
             done = job.work() => Some(done),
-            () = stopped(stop) => None,
+            () = stop.asked() => None,
         };
         match stopped {
             Some(Ok(done)) => Ok(done),
@@ -201,12 +199,6 @@ pub fn run(
 
 fn failed(fault: Fault) -> ImageError {
     ImageError::Upload(fault.into())
-}
-
-async fn stopped(stop: &Stop) {
-    while !stop.is_set() {
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// What can be told before anything is read or asked.

@@ -1,14 +1,17 @@
-//! `e3 image list`: which images lie here.
+//! `e3 image list`: which images lie here, and which somebody publishes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use e3_client::human;
+use e3_core::digest::Digest;
+use e3_core::key::PublicKey;
 use e3_core::text;
-use e3_image::source::Image;
+use e3_image::published::{Images, Published, PublishedImage};
+use e3_image::shelf::Found;
 use e3_image::{ImageError, shelf, sums};
 use serde_json::{Value, json};
 
-use super::work;
+use super::{published, work};
 use crate::args::ImageList;
 use crate::error::Error;
 use crate::output::table::table;
@@ -18,6 +21,7 @@ use crate::output::{Answer, Output};
 const NAME: usize = 200;
 
 pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Error> {
+    let list = published::list(&args.published, output).await?;
     let found = shelf::look(&args.folder)?;
     let hashes = if args.no_hash {
         vec![None; found.len()]
@@ -30,14 +34,10 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
                 let total = found.size.max(1);
                 let mut tell =
                     |done: u64| meter.show(&step, done, done.saturating_mul(1000) / total);
-                let hash = match Image::open(&found.path) {
-                    Ok(image) => sums::packed(&image, stop, &mut tell).map(Some),
-                    // Packed with what is not unpacked here, or broken: listed all the same.
-                    Err(_) => Ok(None),
-                };
-                hashes.push(match hash {
+                hashes.push(match sums::of_file(&found.path, stop, &mut tell) {
                     Err(error @ ImageError::Stopped { .. }) => return Err(error),
-                    other => other.ok().flatten(),
+                    // What cannot be read is listed all the same.
+                    other => other.ok(),
                 });
             }
             Ok(hashes)
@@ -48,15 +48,41 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
         .iter()
         .zip(&hashes)
         .map(|(found, hash)| {
-            json!({"file": found.path, "size": found.size, "image": found.image, "arch": found.arch, "sha256": hash})
+            json!({"file": found.path, "size": found.size, "image": found.image, "arch": found.arch, "sha256": hash.as_ref().map(Digest::hex)})
         })
         .collect();
-    if found.is_empty() {
+    let mut json = json!({"images": shown});
+    let mut text = if found.is_empty() {
         let folder = args.folder.display();
-        let text =
-            format!("There is no image in {folder}\nBuild one with `e3 image build NAME`.\n");
-        return Ok(Answer::new(text, json!({"images": shown})));
+        let how = if list.is_some() {
+            "Get one with `e3 image fetch NAME`."
+        } else {
+            "Build one with `e3 image build NAME`."
+        };
+        format!("There is no image in {folder}\n{how}\n")
+    } else {
+        here(&found, &hashes)
+    };
+    if let Some((list, key)) = list {
+        let place = |image: &PublishedImage| {
+            let same = |hash: &Option<Digest>| *hash == Some(image.content.digest);
+            Some(&found[hashes.iter().position(same)?].path)
+        };
+        text.push_str(&published_here(&list, &key, place));
+        json["published"] = json!({
+            "from": list.from.shown(), "number": list.list.number, "signed": list.list.signed, "signed_by": key,
+            "images": list.list.images.iter().map(|image| {
+                let mut json = serde_json::to_value(image).unwrap_or_default();
+                json["here"] = json!(place(image));
+                json
+            }).collect::<Vec<_>>(),
+        });
     }
+    Ok(Answer::new(text, json))
+}
+
+/// What lies here.
+fn here(found: &[Found], hashes: &[Option<Digest>]) -> String {
     let dash = || "-".to_owned();
     let rows: Vec<[String; 5]> = found
         .iter()
@@ -67,12 +93,39 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
                 human::size(found.size),
                 found.image.clone().unwrap_or_else(dash),
                 found.arch.map_or_else(dash, str::to_owned),
-                hash.unwrap_or_else(dash),
+                hash.as_ref().map_or_else(dash, Digest::hex),
             ]
         })
         .collect();
-    let text = table(["FILE", "SIZE", "IMAGE", "ARCH", "SHA-256"], &rows);
-    Ok(Answer::new(text, json!({"images": shown})))
+    table(["FILE", "SIZE", "IMAGE", "ARCH", "SHA-256"], &rows)
+}
+
+/// What is published, and where it lies here.
+fn published_here<'a>(
+    list: &Published,
+    key: &PublicKey,
+    place: impl Fn(&PublishedImage) -> Option<&'a PathBuf>,
+) -> String {
+    let dash = || "-".to_owned();
+    let Images { number, signed, .. } = list.list;
+    let from = list.from.shown();
+    let head = format!("\n{from}\nlist {number}, signed at {signed} by {key}\n\n");
+    let rows: Vec<[String; 6]> = list
+        .list
+        .images
+        .iter()
+        .map(|image| {
+            [
+                image.file.clone(),
+                human::size(image.content.size),
+                image.image.clone(),
+                image.arch.clone().unwrap_or_else(dash),
+                image.made.to_string(),
+                place(image).map_or_else(dash, |path| text::clean(plain(path), NAME)),
+            ]
+        })
+        .collect();
+    head + &table(["FILE", "SIZE", "IMAGE", "ARCH", "MADE", "HERE"], &rows)
 }
 
 /// `./result/x` as `result/x`.
