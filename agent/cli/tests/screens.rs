@@ -2,6 +2,18 @@
 //!
 //! `TRYCMD=overwrite cargo test -p e3-cli --test screens` writes them anew.
 
+use clap::CommandFactory as _;
+use e3_cli::args::Cli;
+use e3_testkit::documents;
+
+#[test]
+fn documents_tell_of_commands_and_options_that_there_are() {
+    let lines = documents::lines("e3");
+    assert!(lines.len() > 300, "only {} were found", lines.len());
+    let wrong = documents::wrong(&Cli::command(), &lines);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn screens_are_as_shown() {
     let cases = trycmd::TestCases::new();

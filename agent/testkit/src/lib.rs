@@ -1,4 +1,5 @@
 //! What tests and the demo share.
 
+pub mod documents;
 pub mod pages;
 pub mod sim;
