@@ -7,6 +7,26 @@ use e3_cli::args::Cli;
 use e3_testkit::documents;
 
 #[test]
+fn every_command_has_its_help_among_the_screens() {
+    fn walk(command: &clap::Command, name: &str, missing: &mut Vec<String>) {
+        let line = format!("$ {name} --help\n");
+        if !include_str!("screens/help.trycmd").contains(&line) {
+            missing.push(line);
+        }
+        for sub in command.get_subcommands() {
+            walk(sub, &format!("{name} {}", sub.get_name()), missing);
+        }
+    }
+    let mut missing = Vec::new();
+    walk(&Cli::command(), "e3", &mut missing);
+    assert!(
+        missing.is_empty(),
+        "add to tests/screens/help.trycmd:\n{}",
+        missing.concat()
+    );
+}
+
+#[test]
 fn documents_tell_of_commands_and_options_that_there_are() {
     let lines = documents::lines("e3");
     assert!(lines.len() > 300, "only {} were found", lines.len());
