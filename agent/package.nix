@@ -41,6 +41,8 @@ rustPlatform.buildRustPackage {
       ./hub/src/page
       ./image/src/windows.ps1
       ./core/schemas
+      # Installed with it.
+      ./dist/share/man
     ];
   };
 
@@ -60,17 +62,19 @@ rustPlatform.buildRustPackage {
   # Messages must not depend on where it was built.
   env.RUSTFLAGS = "--remap-path-prefix=/build=/e3";
 
-  nativeBuildInputs = lib.optional isCommand installShellFiles;
+  nativeBuildInputs = [ installShellFiles ];
   postInstall =
-    lib.optionalString (isCommand && stdenv.buildPlatform.canExecute stdenv.hostPlatform)
-      ''
-        $out/bin/e3 man man
-        installManPage man/*
-        for shell in bash fish zsh; do
-          $out/bin/e3 completions $shell > e3.$shell
-        done
-        installShellCompletion e3.{bash,fish,zsh}
-      '';
+    lib.optionalString (crate == "e3-agent") ''
+      installManPage agent/dist/share/man/man1/*
+    ''
+    + lib.optionalString (isCommand && stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+      $out/bin/e3 man man
+      installManPage man/*
+      for shell in bash fish zsh; do
+        $out/bin/e3 completions $shell > e3.$shell
+      done
+      installShellCompletion e3.{bash,fish,zsh}
+    '';
 
   meta = {
     description = descriptions.${crate};

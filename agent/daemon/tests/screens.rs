@@ -1,6 +1,13 @@
-//! What can be typed to `e3-agent`: its help, and that no document tells of anything else.
+//! What can be typed to `e3-agent`: its help, its manual pages, and that no document tells of anything else.
+//!
+//! `E3_BLESS=1 cargo test -p e3-agent --test screens` writes the manual pages anew. They are committed, since the agent is not
+//! to carry them and making them would need more than building it.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use clap::{Command, CommandFactory as _};
 use e3_agent::args::Args;
@@ -29,6 +36,37 @@ fn every_help_screen_is_as_shown() {
         let _ = writeln!(screens, "$ {name} --help\n{}", command.render_long_help());
     }
     insta::assert_snapshot!(screens);
+}
+
+#[test]
+fn committed_manual_pages_are_those_of_the_commands() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/share/man/man1");
+    let mut pages = BTreeMap::new();
+    for command in commands() {
+        let man = clap_mangen::Man::new(command);
+        let mut page = Vec::new();
+        man.render(&mut page).unwrap();
+        pages.insert(man.get_filename(), page);
+    }
+    if std::env::var_os("E3_BLESS").is_some_and(|value| value == "1") {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, page) in &pages {
+            fs::write(folder.join(name), page).unwrap();
+        }
+    }
+    let committed: BTreeMap<String, Vec<u8>> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            (name, fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    assert!(
+        committed == pages,
+        "agent/dist/share/man is not what the commands say any more; renew it with: E3_BLESS=1 cargo test -p e3-agent --test screens"
+    );
 }
 
 #[test]
