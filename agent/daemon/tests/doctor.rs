@@ -8,6 +8,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use e3_agent::config::Settings;
+use e3_agent::import::Folders;
+use e3_agent::import::report::Report;
 use e3_core::checkup::{self, Check, State};
 use e3_core::key::SecretKey;
 
@@ -91,6 +94,11 @@ fn screen(machine: &Machine, checks: &[Check]) -> String {
 
 /// A hub that answers everything with this date, or holds its tongue.
 fn hub(date: Option<String>) -> String {
+    answering("200 OK", date)
+}
+
+/// The same with another status.
+fn answering(status: &'static str, date: Option<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -104,7 +112,7 @@ fn hub(date: Option<String>) -> String {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request);
             let answer = format!(
-                "HTTP/1.1 200 OK\r\ndate: {date}\r\netag: \"x\"\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+                "HTTP/1.1 {status}\r\ndate: {date}\r\netag: \"x\"\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
             );
             let _ = stream.write_all(answer.as_bytes());
         }
@@ -220,6 +228,51 @@ fn a_disk_that_is_full_or_read_only_is_told() {
         look("size=4g,ro"),
     ];
     insta::assert_snapshot!(screen(&machine, &checks.concat()));
+}
+
+#[test]
+fn a_machine_without_a_network_or_without_a_way_out_is_told() {
+    let machine = Machine::new("http://127.0.0.1:1");
+    // In a network namespace of its own, where nothing is but what the script makes.
+    let own = if nix::unistd::geteuid().is_root() {
+        "-n"
+    } else {
+        "-rn"
+    };
+    let look = |script: &str| {
+        let script = format!("{script} exec \"$@\"");
+        let checks = machine.doctor(&["unshare", own, "sh", "-ec", &script, "sh"], &[]);
+        of(&checks, "network")
+    };
+    let link = "ip link add name e3a type veth peer name e3b; ip address add 192.0.2.7/24 dev e3a; ip link set e3a up; ip link set e3b up;";
+    insta::assert_snapshot!(screen(&machine, &[look(""), look(link)].concat()));
+}
+
+#[test]
+fn a_problem_of_the_importer_is_told() {
+    let machine = Machine::new("http://127.0.0.1:1");
+    let settings = Settings::load(&machine.path().join("agent.toml")).unwrap();
+    let folder = Folders::of(&settings).run;
+    fs::create_dir_all(&folder).unwrap();
+    let mut report = Report::default();
+    report.problem("there is no medium", "Put the card in.");
+    report.hint("this is no problem");
+    report.write(&folder).unwrap();
+    let checks = of(&machine.doctor(&[], &[]), "join file");
+    insta::assert_snapshot!(screen(&machine, &checks));
+}
+
+#[test]
+fn a_hub_that_has_no_fleet_is_told() {
+    let machine = Machine::new(&answering("404 Not Found", Some(date(0))));
+    let hub = &of(&machine.doctor(&[], &[]), "hub")[0];
+    assert_eq!(hub.state, State::Fail, "{hub:?}");
+    assert!(
+        hub.remedy
+            .as_ref()
+            .is_some_and(|remedy| remedy.contains("`e3 hub serve` once")),
+        "{hub:?}"
+    );
 }
 
 #[test]

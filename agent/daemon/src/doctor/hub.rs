@@ -137,3 +137,37 @@ fn time(ahead: Option<i64>) -> Check {
     // Parties whose clock is further off are named, and the session does not begin.
     looks::clock(WHAT, ahead, CLOCK_TOLERANCE, remedy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_does_not_serve_is_told_from_one_that_cannot_be_reached() {
+        let (url, detail) = (String::new(), String::new());
+        let what = String::new();
+        let told = [
+            remedy(&HubError::Unreachable {
+                url: url.clone(),
+                detail: detail.clone(),
+            }),
+            remedy(&HubError::Certificate { url, detail }),
+            remedy(&HubError::NotFound { what: what.clone() }),
+            remedy(&HubError::NotAsNamed { what }),
+        ];
+        for (words, remedy) in ["firewall", "clock", "once", "who runs"].iter().zip(told) {
+            assert!(remedy.contains(words), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_nothing_can_be_compared_with_is_told() {
+        let check = time(None);
+        assert!(
+            check.found.ends_with("no hub's clock to compare it with")
+                && check
+                    .remedy
+                    .is_some_and(|remedy| remedy.contains("set-ntp")),
+        );
+    }
+}

@@ -72,3 +72,39 @@ fn said(status: &Status) -> Vec<Check> {
     }
     checks
 }
+
+#[cfg(test)]
+mod tests {
+    use e3_core::checkup::screen;
+    use e3_core::degraded::Degraded;
+    use e3_core::mesh::NotJoined;
+    use e3_core::time::Time;
+    use e3_core::update::Trouble;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_thing_that_an_agent_says_is_wrong_has_its_remedy() {
+        let status = json!({
+            "agent": "0.1.0", "phase": Phase::Degraded { reason: Degraded::TrustStateMissing },
+            "name": null, "party": null, "fleet": null, "owner": null, "hub": null, "addresses": [],
+            "root": 1, "head": 17, "head_signed": null, "head_expires": Time::from_unix(1_795_341_600),
+            "now": Time::from_unix(1_795_341_600), "notes": {"hub_error": null, "sessions": []},
+        });
+        let mut status: Status = serde_json::from_value(status).unwrap();
+        let reason = NotJoined::NeedsApproval;
+        let kept_out = Mesh::NotJoined { reason };
+        status.known.meshes.insert("nebula".to_owned(), kept_out);
+        status.notes.update = Some(Trouble::Failed {
+            version: "0.2.0".to_owned(),
+            starts: 3,
+        });
+        let found = said(&status);
+        assert!(
+            found.iter().all(|check| check.remedy.is_some()),
+            "{found:?}"
+        );
+        insta::assert_snapshot!(screen(&found));
+    }
+}

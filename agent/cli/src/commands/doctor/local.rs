@@ -138,9 +138,9 @@ fn measure(path: &Path) -> io::Result<Room> {
 }
 
 /// Whether the agent is there: the demo starts it, and machines need it.
-pub(super) fn agent() -> Check {
+pub(super) fn agent(found: Option<&Path>) -> Check {
     const WHAT: &str = "e3-agent";
-    match find_agent() {
+    match found {
         Some(path) => Check::ok(WHAT, path.display().to_string()),
         None => Check::warn(
             WHAT,
@@ -217,6 +217,17 @@ mod tests {
         assert!(
             wrong[0].found.contains("does not answer like Python"),
             "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn an_agent_that_is_not_there_is_told() {
+        let check = agent(None);
+        assert_eq!(check.state, e3_core::checkup::State::Warn);
+        assert!(
+            check
+                .remedy
+                .is_some_and(|remedy| remedy.contains("cargo build -p e3-agent"))
         );
     }
 

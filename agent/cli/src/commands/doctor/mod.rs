@@ -42,7 +42,10 @@ pub(super) async fn run(args: &Doctor, global: &Global) -> Result<Answer, Error>
         bounded("hub", way(fleet, global)),
         bounded("python index", network::index(args.index.as_deref())),
     );
-    let own = vec![local::agent(), local::key(args.key.as_deref())];
+    let own = vec![
+        local::agent(find_agent().as_deref()),
+        local::key(args.key.as_deref()),
+    ];
     Ok(answer(&[python, own, disk, way, index].concat()))
 }
 
