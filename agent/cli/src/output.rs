@@ -7,10 +7,13 @@
 pub mod progress;
 pub mod table;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
+use e3_core::text;
 use serde_json::{Value, json};
 
 use crate::args::Global;
@@ -43,6 +46,19 @@ impl Answer {
         self.exit = exit;
         self
     }
+}
+
+/// Characters of a file's name on a screen.
+const NAME: usize = 200;
+
+/// A file on a screen: on one line, and without anything that acts on a terminal.
+pub fn shown(path: &Path) -> String {
+    text::clean(&path.to_string_lossy(), NAME)
+}
+
+/// A file in JSON, which has only Unicode: what is none is replaced.
+pub fn named(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
 }
 
 /// Where answers go, and in which form.
@@ -116,7 +132,8 @@ impl Output {
                 let text = if self.json {
                     format!("{}\n", answer.json)
                 } else {
-                    answer.text
+                    // Names of files can be anybody's, and a terminal would obey them.
+                    text::clean_lines(&answer.text)
                 };
                 print(&text);
                 answer.exit
@@ -125,7 +142,8 @@ impl Output {
                 if self.json {
                     print(&format!("{}\n", error_json(&error)));
                 } else {
-                    let _ = io::stderr().write_all(error_text(&error).as_bytes());
+                    let text = text::clean_lines(&error_text(&error));
+                    let _ = io::stderr().write_all(text.as_bytes());
                 }
                 error.exit()
             }

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         e3_client::tls::install();
         let report = import::run(&settings);
         if args.json {
-            println!("{}", serde_json::json!(report));
+            say(&serde_json::json!(report));
         }
         return ExitCode::SUCCESS;
     }
@@ -174,11 +174,18 @@ async fn stdin_ended(asked: bool) {
     let _ = told.await;
 }
 
+/// Prints JSON. A closed pipe is the reader's business.
+fn say(json: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout(), "{json}");
+}
+
 fn fail(args: &Args, error: &dyn std::error::Error) -> ExitCode {
     let message = text::chain(error);
     if args.json {
-        println!("{}", serde_json::json!({ "error": message }));
+        say(&serde_json::json!({ "error": message }));
     }
-    eprintln!("e3-agent: {message}");
+    // It may name files and what others said.
+    let message = e3_core::text::clean_lines(&message);
+    let _ = writeln!(std::io::stderr(), "e3-agent: {message}");
     ExitCode::FAILURE
 }

@@ -55,7 +55,7 @@ pub async fn bundle(config: &Path, file: &Path) -> Result<Answer, AgentError> {
     files::write_secret(file, &bytes)?;
     Ok(Answer {
         is_bad: false,
-        json: json!({ "file": file, "bytes": bytes.len(), "parts": names }),
+        json: json!({ "file": file.to_string_lossy(), "bytes": bytes.len(), "parts": names }),
         text: format!(
             "Wrote {} with {}. Secrets are redacted; look through it before you give it away.\n",
             file.display(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process;
 
 use clap::{Command, CommandFactory as _};
 use e3_agent::args::Args;
@@ -75,4 +76,38 @@ fn documents_tell_of_commands_and_options_that_there_are() {
     assert!(lines.len() > 30, "only {} were found", lines.len());
     let wrong = documents::wrong(&Args::command(), &lines);
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("agent.toml");
+    let text = format!("run = {:?}\nstate = {:?}\n", folder.path(), folder.path());
+    fs::write(&config, text).unwrap();
+    for command in [
+        "--help",
+        "status",
+        "status --json",
+        "policy show",
+        "policy show --json",
+    ] {
+        for is_output in [true, false] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut agent = process::Command::new(env!("CARGO_BIN_EXE_e3-agent"));
+            agent.arg("--config").arg(&config).args(command.split(' '));
+            let agent = if is_output {
+                agent.stdout(writer).stderr(process::Stdio::piped())
+            } else {
+                agent.stderr(writer).stdout(process::Stdio::piped())
+            };
+            let output = agent.spawn().unwrap().wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!said.contains("panicked"), "{command}: {said}");
+            assert!(
+                matches!(output.status.code(), Some(0 | 1)),
+                "{command}: {output:?}"
+            );
+        }
+    }
 }

@@ -64,7 +64,10 @@ fn new(path: &Path) -> Result<Answer, Error> {
         "{public}\n\nThe secret key is in {}\nKeep a copy of it offline: whoever has it can sign as you, and nobody can make it again.\n",
         path.display()
     );
-    Ok(Answer::new(text, json!({"key": public, "file": path})))
+    Ok(Answer::new(
+        text,
+        json!({"key": public, "file": crate::output::named(path)}),
+    ))
 }
 
 fn show(named: Option<&Path>) -> Result<Answer, Error> {
@@ -72,6 +75,6 @@ fn show(named: Option<&Path>) -> Result<Answer, Error> {
     let public = read(named)?.public();
     Ok(Answer::new(
         format!("{public}\n"),
-        json!({"key": public, "file": path}),
+        json!({"key": public, "file": crate::output::named(&path)}),
     ))
 }

@@ -27,7 +27,10 @@ pub(super) fn run(args: &Man) -> Result<Answer, Error> {
         pages.len(),
         folder.display()
     );
-    Ok(Answer::new(text, json!({"folder": folder, "pages": pages})))
+    Ok(Answer::new(
+        text,
+        json!({"folder": crate::output::named(folder), "pages": pages}),
+    ))
 }
 
 fn write(command: &clap::Command, folder: &Path, pages: &mut Vec<String>) -> Result<(), Error> {

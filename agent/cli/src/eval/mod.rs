@@ -81,7 +81,7 @@ fn answer(results: &Results, page: &Path, made: usize, failed: &[String]) -> Ans
     if !failed.is_empty() {
         text.push_str("What failed is tried again next time.\n");
     }
-    let json = json!({"made": made, "failed": failed, "report": page, "results": results.path()});
+    let json = json!({"made": made, "failed": failed, "report": crate::output::named(page), "results": crate::output::named(results.path())});
     let exit = if failed.is_empty() {
         Exit::Ok
     } else {

@@ -71,7 +71,11 @@ pub fn list<I: IntoIterator<Item = T>, T: std::fmt::Display>(items: I) -> String
 
 /// A path as it is typed into a shell.
 pub fn word(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
+    let mut text = path.display().to_string();
+    if text.starts_with('-') {
+        // Or a command would take it for an option.
+        text.insert_str(0, "./");
+    }
     let plain = |c: char| c.is_alphanumeric() || "._-+@/,:=".contains(c);
     if text.chars().all(plain) {
         text

@@ -111,7 +111,7 @@ fn own_settings(config: &Path, problem: Option<String>) -> String {
 /// Without token and policy, which are never written.
 fn join(settings: &Settings) -> String {
     match Join::find(&settings.join) {
-        Ok(Some((path, join))) => pretty(&json!({ "path": path, "join": join })),
+        Ok(Some((path, join))) => pretty(&json!({ "path": path.to_string_lossy(), "join": join })),
         Ok(None) => "there is no join file\n".to_owned(),
         Err(error) => format!("{}\n", chain(&error)),
     }
@@ -129,7 +129,9 @@ fn import(settings: &Settings) -> String {
 fn policy(settings: &Settings) -> String {
     let path = &settings.policy;
     match files::read_bounded(path, SMALL) {
-        Ok(bytes) => pretty(&json!({ "path": path, "digest": Digest::of(&bytes) })),
+        Ok(bytes) => {
+            pretty(&json!({ "path": path.to_string_lossy(), "digest": Digest::of(&bytes) }))
+        }
         Err(error) => format!("{}\n", chain(&error)),
     }
 }

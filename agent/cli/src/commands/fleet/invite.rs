@@ -143,7 +143,7 @@ pub(super) async fn run(args: &FleetInvite, global: &Global) -> Result<Answer, E
         invites::remember(&fleet.file.folder, &invited.token.invite)?;
         written.push((name, path, invited, text));
     }
-    let json = |(name, path, invited, _): &(&Name, &PathBuf, Invited, _)| json!({"name": name, "file": path, "owner": owner.public(), "expires": invited.invite.expires});
+    let json = |(name, path, invited, _): &(&Name, &PathBuf, Invited, _)| json!({"name": name, "file": crate::output::named(path), "owner": owner.public(), "expires": invited.invite.expires});
     let (first, rest) = written.split_first().expect("there is at least one");
     let expires = first.2.invite.expires;
     let (mut text, json) = if args.count.is_some() {

@@ -278,7 +278,7 @@ pub(super) fn run(args: &FleetNew) -> Result<Answer, Error> {
         key_file = key_file.display(),
     );
     let json = json!({
-        "fleet": name, "folder": folder, "hub": plan.hub, "root": created.root, "owner": key.public(),
+        "fleet": name, "folder": crate::output::named(&folder), "hub": plan.hub, "root": created.root, "owner": key.public(),
         "release": created.release, "expires": created.expires,
         "relay": plan.relay,
     });

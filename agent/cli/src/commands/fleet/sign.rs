@@ -191,7 +191,7 @@ impl Paper {
             .iter()
             .map(|it| json!({"of": it.of, "valid": it.valid, "threshold": it.threshold}));
         let json = json!({
-            "file": self.path, "document": self.name(), "digest": self.envelope.digest(),
+            "file": crate::output::named(&self.path), "document": self.name(), "digest": self.envelope.digest(),
             "complete": self.is_complete(), "signatures": signatures.collect::<Vec<_>>(),
         });
         Answer::new(text, json)

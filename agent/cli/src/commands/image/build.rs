@@ -11,8 +11,9 @@ use tokio::process::Command;
 
 use crate::args::ImageBuild;
 use crate::error::Error;
+use crate::manifest::text::word;
 use crate::output::progress::{Progress, Renderer};
-use crate::output::{Answer, Output};
+use crate::output::{self, Answer, Output};
 
 /// Lines of what Nix said that are shown when it fails.
 const LINES: usize = 20;
@@ -71,11 +72,11 @@ pub(super) async fn run(args: &ImageBuild, output: &Output) -> Result<Answer, Er
     let out = String::from_utf8_lossy(&ended.stdout).trim().to_owned();
     let text = format!(
         "{}\nNext:\n  e3 image list {}\n",
-        link.display(),
-        link.display()
+        output::shown(&link),
+        word(&link)
     );
     Ok(Answer::new(
         text,
-        json!({"image": name, "link": link, "path": out}),
+        json!({"image": name, "link": output::named(&link), "path": out}),
     ))
 }

@@ -19,7 +19,7 @@ use super::{join, work};
 use crate::args::ImageFlash;
 use crate::error::Error;
 use crate::output::table::table;
-use crate::output::{Answer, Output};
+use crate::output::{self, Answer, Output};
 
 pub(super) async fn run(args: &ImageFlash, output: &Output) -> Result<Answer, Error> {
     let disks = device::list(&System::default()).map_err(ImageError::from)?;
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &ImageFlash, output: &Output) -> Result<Answer, Er
     .await?;
     let ejected = !args.no_eject && eject(&disk.path);
     let json = json!({
-        "disk": disk.path, "model": disk.model, "size": done.size, "resumed": done.resumed,
+        "disk": output::named(&disk.path), "model": disk.model, "size": done.size, "resumed": done.resumed,
         "verified": true, "ejected": ejected, "name": name,
         "ssh_keys": keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
@@ -134,7 +134,7 @@ fn list(disks: &[Disk]) -> Answer {
     };
     let shown: Vec<Value> = usable
         .iter()
-        .map(|disk| json!({"disk": disk.path, "size": disk.size, "model": disk.model}))
+        .map(|disk| json!({"disk": output::named(&disk.path), "size": disk.size, "model": disk.model}))
         .collect();
     Answer::new(text, json!({"disks": shown}))
 }

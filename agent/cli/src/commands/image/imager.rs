@@ -8,7 +8,7 @@ use e3_image::{ImageError, inject, sums};
 use super::work;
 use crate::args::ImagePiImager;
 use crate::error::Error;
-use crate::output::{Answer, Output};
+use crate::output::{self, Answer, Output};
 
 pub(super) async fn run(args: &ImagePiImager, output: &Output) -> Result<Answer, Error> {
     let base = &args.url_base;
@@ -66,7 +66,7 @@ pub(super) async fn run(args: &ImagePiImager, output: &Output) -> Result<Answer,
     files::write_atomic(out, shown.as_bytes())?;
     let text = format!(
         "{}\nPublish it beside the images. Then, in Raspberry Pi Imager: App options, Content repository, Use custom URL.\n",
-        out.display()
+        output::shown(out)
     );
     Ok(Answer::new(text, list))
 }

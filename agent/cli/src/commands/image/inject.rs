@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{join, work};
 use crate::args::ImageInject;
 use crate::error::Error;
-use crate::output::{Answer, Output};
+use crate::output::{self, Answer, Output};
 
 pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, Error> {
     let image = Image::open(&args.image)?;
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, E
     })
     .await?;
     let json = json!({
-        "file": done.file, "place": done.place, "how": done.how, "beside": done.beside,
+        "file": output::named(&done.file), "place": done.place, "how": done.how, "beside": done.beside,
         "fleet": fleet, "name": name, "expires": expires,
         "ssh_keys": keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, E
 }
 
 fn shown(done: &Injected) -> String {
-    let file = e3_core::text::clean_lines(&done.file.to_string_lossy());
+    let file = output::shown(&done.file);
     let place = &done.place;
     if done.beside {
         return format!(

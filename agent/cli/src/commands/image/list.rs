@@ -1,11 +1,10 @@
 //! `e3 image list`: which images lie here, and which somebody publishes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use e3_client::human;
 use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
-use e3_core::text;
 use e3_image::published::{Images, Published, PublishedImage};
 use e3_image::shelf::Found;
 use e3_image::{ImageError, shelf, sums};
@@ -15,10 +14,7 @@ use super::{published, work};
 use crate::args::ImageList;
 use crate::error::Error;
 use crate::output::table::table;
-use crate::output::{Answer, Output};
-
-/// Characters of a file's name.
-const NAME: usize = 200;
+use crate::output::{self, Answer, Output};
 
 pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Error> {
     let list = published::list(&args.published, output).await?;
@@ -30,7 +26,7 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
         work::run(output, move |stop, meter| {
             let mut hashes = Vec::new();
             for found in images {
-                let step = text::clean(plain(&found.path), NAME);
+                let step = plain(&found.path);
                 let total = found.size.max(1);
                 let mut tell =
                     |done: u64| meter.show(&step, done, done.saturating_mul(1000) / total);
@@ -48,12 +44,12 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
         .iter()
         .zip(&hashes)
         .map(|(found, hash)| {
-            json!({"file": found.path, "size": found.size, "image": found.image, "arch": found.arch, "sha256": hash.as_ref().map(Digest::hex)})
+            json!({"file": output::named(&found.path), "size": found.size, "image": found.image, "arch": found.arch, "sha256": hash.as_ref().map(Digest::hex)})
         })
         .collect();
     let mut json = json!({"images": shown});
     let mut text = if found.is_empty() {
-        let folder = args.folder.display();
+        let folder = output::shown(&args.folder);
         let how = if list.is_some() {
             "Get one with `e3 image fetch NAME`."
         } else {
@@ -66,14 +62,14 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
     if let Some((list, key)) = list {
         let place = |image: &PublishedImage| {
             let same = |hash: &Option<Digest>| *hash == Some(image.content.digest);
-            Some(&found[hashes.iter().position(same)?].path)
+            Some(found[hashes.iter().position(same)?].path.as_path())
         };
         text.push_str(&published_here(&list, &key, place));
         json["published"] = json!({
             "from": list.from.shown(), "number": list.list.number, "signed": list.list.signed, "signed_by": key,
             "images": list.list.images.iter().map(|image| {
                 let mut json = serde_json::to_value(image).unwrap_or_default();
-                json["here"] = json!(place(image));
+                json["here"] = json!(place(image).map(output::named));
                 json
             }).collect::<Vec<_>>(),
         });
@@ -89,7 +85,7 @@ fn here(found: &[Found], hashes: &[Option<Digest>]) -> String {
         .zip(hashes)
         .map(|(found, hash)| {
             [
-                text::clean(plain(&found.path), NAME),
+                plain(&found.path),
                 human::size(found.size),
                 found.image.clone().unwrap_or_else(dash),
                 found.arch.map_or_else(dash, str::to_owned),
@@ -104,7 +100,7 @@ fn here(found: &[Found], hashes: &[Option<Digest>]) -> String {
 fn published_here<'a>(
     list: &Published,
     key: &PublicKey,
-    place: impl Fn(&PublishedImage) -> Option<&'a PathBuf>,
+    place: impl Fn(&PublishedImage) -> Option<&'a Path>,
 ) -> String {
     let dash = || "-".to_owned();
     let Images { number, signed, .. } = list.list;
@@ -121,7 +117,7 @@ fn published_here<'a>(
                 image.image.clone(),
                 image.arch.clone().unwrap_or_else(dash),
                 image.made.to_string(),
-                place(image).map_or_else(dash, |path| text::clean(plain(path), NAME)),
+                place(image).map_or_else(dash, plain),
             ]
         })
         .collect();
@@ -129,7 +125,6 @@ fn published_here<'a>(
 }
 
 /// `./result/x` as `result/x`.
-fn plain(path: &Path) -> &str {
-    let path = path.strip_prefix(".").unwrap_or(path);
-    path.to_str().unwrap_or("a name that is not text")
+fn plain(path: &Path) -> String {
+    output::shown(path.strip_prefix(".").unwrap_or(path))
 }

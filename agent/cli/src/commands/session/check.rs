@@ -58,7 +58,7 @@ pub fn run(path: &Path, fleet: &View, now: Time) -> Result<Answer, ManifestError
         text(&rows)
     );
     let json = json!({
-        "file": path,
+        "file": crate::output::named(path),
         "problems": [],
         "name": draft.name,
         "fleet": checked.fleet,

@@ -87,7 +87,10 @@ pub fn run(options: &Options, fleet: Option<&Fleet>) -> Result<Answer, ManifestE
     create(&file, &text)?;
     let shown = word(&file);
     let next = format!("Wrote {shown}. Edit it, then check it with `e3 session check {shown}`.\n");
-    Ok(Answer::new(next, json!({ "file": file })))
+    Ok(Answer::new(
+        next,
+        json!({ "file": crate::output::named(&file) }),
+    ))
 }
 
 /// Writes a file that must not exist: whole, or not at all.

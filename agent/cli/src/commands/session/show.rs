@@ -46,7 +46,7 @@ pub fn run(path: &Path, fleet: Option<&View>, now: Time) -> Result<Answer, Manif
         ));
     }
     let json = json!({
-        "bundle": bundle.path,
+        "bundle": crate::output::named(&bundle.path),
         "manifest": manifest,
         "session": session,
         "files": files.map(|files| files.into_iter().map(|(name, size)| json!({ "name": name, "size": size })).collect::<Vec<_>>()),

@@ -192,7 +192,7 @@ fn answer(bundle: &Bundle, fleet: &View, what: &str, merged: usize, notes: &[Str
         text(&rows)
     );
     let json = json!({
-        "bundle": bundle.path,
+        "bundle": crate::output::named(&bundle.path),
         "name": bundle.session.name,
         "counter": bundle.session.counter,
         "manifest": bundle.manifest(),
