@@ -13,8 +13,8 @@ use e3_core::digest::Blob;
 use e3_core::key::SecretKey;
 use e3_core::time::Time;
 use e3_image::published::{
-    Address, Fetched, Images, Order, Published, PublishedError, PublishedImage, fetch, list, read,
-    seen::Seen,
+    Address, Fetched, Images, Order, Progress, Published, PublishedError, PublishedImage, fetch,
+    list, read, seen::Seen,
 };
 use e3_image::{ImageError, Stop};
 use tempfile::TempDir;
@@ -29,7 +29,9 @@ struct Page {
     ranges: bool,
     /// The connection ends after so many bytes of an answer.
     cut: Option<usize>,
-    /// Answered with this status instead, so many times.
+    /// Or nothing more comes, and it stays.
+    stalls: Option<usize>,
+    /// Answered with a failure instead, so many times.
     fails: u32,
     redirect: Option<String>,
     /// It says no length, and does not end.
@@ -141,8 +143,13 @@ fn answer(
         body.len()
     );
     stream.write_all(text.as_bytes()).ok()?;
-    let sent = &body[..page.cut.unwrap_or(body.len()).min(body.len())];
-    stream.write_all(sent).ok()
+    let end = page.cut.or(page.stalls).unwrap_or(body.len());
+    stream.write_all(&body[..end.min(body.len())]).ok()?;
+    if page.stalls.is_some() {
+        // Until the other end has had enough.
+        let _ = stream.read(&mut [0]);
+    }
+    Some(())
 }
 
 /// A publisher, its site, and somebody's folder.
@@ -299,6 +306,47 @@ fn what_was_interrupted_goes_on_where_it_stopped() {
     let path = format!("/{FILE} bytes=300000-");
     assert_eq!(world.site.asked(), ["/images.json ", &path]);
     world.is_there(&fetched);
+}
+
+#[test]
+fn ctrl_c_keeps_what_has_come() {
+    let world = World::new();
+    let list = world.read().unwrap();
+    let (folder, stop) = (world.out(), Stop::default());
+    let order = Order {
+        list: &list,
+        image: &list.list.images[0],
+        folder: &folder,
+    };
+    // The rest never comes.
+    world.serve(&world.image, |page| page.stalls = Some(400_000));
+    let begin = fetch(&order, &stop, &mut |progress| {
+        if progress == Progress::Fetching(400_000) {
+            stop.set();
+        }
+    });
+    assert!(
+        matches!(begin, Err(ImageError::Stopped { .. })),
+        "{begin:?}"
+    );
+    assert_eq!(world.files().len(), 1);
+    world.serve(&world.image, |_| {});
+    let fetched = world.fetch().unwrap();
+    assert_eq!(fetched.had, 400_000);
+    world.is_there(&fetched);
+}
+
+#[test]
+fn a_link_that_lies_there_is_not_followed() {
+    let world = World::new();
+    let short = Blob::of(&world.image).digest.short();
+    let mine = world.folder.path().join("mine");
+    fs::write(&mine, b"mine").unwrap();
+    fs::create_dir(world.out()).unwrap();
+    let part = world.out().join(format!(".{FILE}.{short}.part"));
+    std::os::unix::fs::symlink(&mine, part).unwrap();
+    assert!(world.fetch().is_err());
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
 }
 
 #[test]

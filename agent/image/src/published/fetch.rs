@@ -5,18 +5,18 @@
 //! trusted. A file that turns out to be another one is removed; if an earlier command had begun it, it is got once more from
 //! its beginning.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use e3_core::digest::Hasher;
 use e3_core::document::PublishedImage;
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 
 use super::address::{Address, client, unreachable};
 use super::list::Published;
+use super::part::Part;
 use super::{PublishedError, wait_for};
 use crate::error::ImageError;
 use crate::source::PIECE;
@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How things are when it is interrupted.
-const KEPT: &str = "what was fetched is kept, and the same command goes on";
+pub(super) const KEPT: &str = "what was fetched is kept, and the same command goes on";
 
 /// What is to be fetched, and where to.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub enum Progress {
 }
 
 /// Who hears of progress.
-type Tell<'a> = &'a mut dyn FnMut(Progress);
+pub(super) type Tell<'a> = &'a mut dyn FnMut(Progress);
 
 /// What there is now.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -88,10 +88,10 @@ pub fn fetch(order: &Order<'_>, stop: &Stop, tell: Tell<'_>) -> Result<Fetched, 
     part.take_in(stop, tell)?;
     loop {
         match &from {
-            Address::File(source) => part.copy(source, stop, tell)?,
-            Address::Web(_) => wait_for(stop, KEPT, part.fetch(&from, tell))?,
+            Address::File(source) => copy(&mut part, source, stop, tell)?,
+            Address::Web(_) => wait_for(stop, KEPT, over_the_network(&mut part, &from, tell))?,
         }
-        let found = part.hasher.clone().finish();
+        let found = part.digest();
         if found == image.content.digest {
             break;
         }
@@ -115,269 +115,130 @@ pub fn fetch(order: &Order<'_>, stop: &Stop, tell: Tell<'_>) -> Result<Fetched, 
     })
 }
 
-/// What has come so far. Locked as long as a command works on it.
-struct Part<'a> {
-    image: &'a PublishedImage,
-    path: PathBuf,
-    file: File,
-    /// Bytes that are there.
-    length: u64,
-    /// Those of them that an earlier command has left.
-    had: u64,
-    hasher: Hasher,
+/// From another place on this computer.
+fn copy(part: &mut Part<'_>, source: &Path, stop: &Stop, tell: Tell<'_>) -> Result<(), ImageError> {
+    let failed = || ImageError::io("read", source);
+    let mut file = File::open(source).map_err(failed())?;
+    file.seek(SeekFrom::Start(part.length)).map_err(failed())?;
+    let from = Address::File(source.to_owned());
+    let mut piece = vec![0; PIECE];
+    loop {
+        if stop.is_set() {
+            let left = KEPT.to_owned();
+            return Err(ImageError::Stopped { left });
+        }
+        let length = file.read(&mut piece).map_err(failed())?;
+        if length == 0 {
+            break;
+        }
+        part.add(&from, &piece[..length])?;
+        tell(Progress::Fetching(part.length));
+    }
+    part.is_whole(&from)
 }
 
-impl<'a> Part<'a> {
-    fn open(folder: &Path, image: &'a PublishedImage) -> Result<Self, ImageError> {
-        let short = image.content.digest.short();
-        let path = folder.join(format!(".{}.{short}.part", image.file));
-        let failed = |error| ImageError::io("write", &path)(error);
-        let options = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path);
-        let file = options.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let file = image.file.clone();
-                return Err(PublishedError::Busy { file }.into());
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        Ok(Self {
-            image,
-            path,
-            file,
-            length: 0,
-            had: 0,
-            hasher: Hasher::default(),
-        })
-    }
-
-    fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> ImageError + use<> {
-        let path = self.path.clone();
-        move |source| ImageError::Io {
-            action,
-            path,
-            source,
-        }
-    }
-
-    /// Reads what an earlier command has left.
-    fn take_in(&mut self, stop: &Stop, tell: Tell<'_>) -> Result<(), ImageError> {
-        let mut piece = vec![0; PIECE];
-        loop {
-            if stop.is_set() {
-                let left = KEPT.to_owned();
-                return Err(ImageError::Stopped { left });
-            }
-            let length = self.file.read(&mut piece).map_err(self.failed("read"))?;
-            if length == 0 {
-                self.had = self.length;
-                return Ok(());
-            }
-            self.hasher.update(&piece[..length]);
-            self.length += length as u64;
-            if self.length > self.image.content.size {
-                // Not ours.
-                return self.begin_anew();
-            }
-            tell(Progress::Reading(self.length));
-        }
-    }
-
-    fn begin_anew(&mut self) -> Result<(), ImageError> {
-        self.file.set_len(0).map_err(self.failed("write"))?;
-        self.file
-            .seek(SeekFrom::Start(0))
-            .map_err(self.failed("write"))?;
-        (self.length, self.had, self.hasher) = (0, 0, Hasher::default());
-        Ok(())
-    }
-
-    /// Rule 3: not one byte more than the list says.
-    fn add(&mut self, from: &Address, bytes: &[u8]) -> Result<(), ImageError> {
-        let length = self.length + bytes.len() as u64;
-        if length > self.image.content.size {
-            self.discard();
-            return Err(self
-                .other_length(from, "more bytes than that".to_owned())
-                .into());
-        }
-        self.file.write_all(bytes).map_err(self.failed("write"))?;
-        self.hasher.update(bytes);
-        self.length = length;
-        Ok(())
-    }
-
-    fn other_length(&self, from: &Address, found: String) -> PublishedError {
-        PublishedError::Length {
-            from: from.shown(),
-            found,
-            expected: self.image.content.size,
-        }
-    }
-
-    /// From another place on this computer.
-    fn copy(&mut self, source: &Path, stop: &Stop, tell: Tell<'_>) -> Result<(), ImageError> {
-        let failed = || ImageError::io("read", source);
-        let mut file = File::open(source).map_err(failed())?;
-        file.seek(SeekFrom::Start(self.length)).map_err(failed())?;
-        let from = Address::File(source.to_owned());
-        let mut piece = vec![0; PIECE];
-        loop {
-            if stop.is_set() {
-                let left = KEPT.to_owned();
-                return Err(ImageError::Stopped { left });
-            }
-            let length = file.read(&mut piece).map_err(failed())?;
-            if length == 0 {
-                break;
-            }
-            self.add(&from, &piece[..length])?;
-            tell(Progress::Fetching(self.length));
-        }
-        self.is_whole(&from)
-    }
-
-    /// Over the network, going on when the connection breaks.
-    async fn fetch(&mut self, from: &Address, tell: Tell<'_>) -> Result<(), ImageError> {
-        let client = client().map_err(|error| unreachable(from, error))?;
-        let (mut attempt, mut pause) = (1, PAUSE);
-        while self.length < self.image.content.size {
-            let before = self.length;
-            let Err(error) = self.go_on(&client, from, &mut *tell).await else {
-                continue;
-            };
-            if self.length > before {
-                (attempt, pause) = (1, PAUSE);
-            } else {
-                attempt += 1;
-            }
-            let passes = match &error {
-                ImageError::Published(PublishedError::Unreachable { .. }) => true,
-                ImageError::Published(PublishedError::Status { status, .. }) => {
-                    *status >= 500 || *status == 429
-                }
-                _ => false,
-            };
-            if !passes || attempt > ATTEMPTS {
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        Ok(())
-    }
-
-    /// One answer, as far as it goes.
-    async fn go_on(
-        &mut self,
-        client: &Client,
-        from: &Address,
-        tell: Tell<'_>,
-    ) -> Result<(), ImageError> {
-        let Address::Web(url) = from else {
-            unreachable!("files are copied");
+/// Over the network, going on when the connection breaks.
+async fn over_the_network(
+    part: &mut Part<'_>,
+    from: &Address,
+    tell: Tell<'_>,
+) -> Result<(), ImageError> {
+    let client = client().map_err(|error| unreachable(from, error))?;
+    let (mut attempt, mut pause) = (1, PAUSE);
+    while part.length < part.image.content.size {
+        let before = part.length;
+        let Err(error) = go_on(part, &client, from, &mut *tell).await else {
+            continue;
         };
-        let failed = |error| ImageError::from(unreachable(from, error));
-        let mut request = client.get(url.clone());
-        if self.length > 0 {
-            request = request.header(RANGE, format!("bytes={}-", self.length));
+        if part.length > before {
+            (attempt, pause) = (1, PAUSE);
+        } else {
+            attempt += 1;
         }
-        let mut answer = request.send().await.map_err(failed)?;
-        self.is_the_rest(from, &answer)?;
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            self.add(from, &chunk)?;
-            tell(Progress::Fetching(self.length));
-        }
-        self.is_whole(from)
-    }
-
-    /// Whether what is about to come goes on where this ends; otherwise begins anew.
-    fn is_the_rest(&mut self, from: &Address, answer: &Response) -> Result<(), ImageError> {
-        let size = self.image.content.size;
-        let status = answer.status();
-        if status == StatusCode::RANGE_NOT_SATISFIABLE && self.length > 0 {
-            // It is shorter than what lies here: the next attempt gets it from its beginning.
-            self.begin_anew()?;
-            return Err(PublishedError::Unreachable {
-                from: from.shown(),
-                detail: "there is no such part of it".to_owned(),
+        let passes = match &error {
+            ImageError::Published(PublishedError::Unreachable { .. }) => true,
+            ImageError::Published(PublishedError::Status { status, .. }) => {
+                *status >= 500 || *status == 429
             }
-            .into());
+            _ => false,
+        };
+        if !passes || attempt > ATTEMPTS {
+            return Err(error);
         }
-        if !status.is_success() {
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(())
+}
+
+/// One answer, as far as it goes.
+async fn go_on(
+    part: &mut Part<'_>,
+    client: &Client,
+    from: &Address,
+    tell: Tell<'_>,
+) -> Result<(), ImageError> {
+    let Address::Web(url) = from else {
+        unreachable!("files are copied");
+    };
+    let failed = |error| ImageError::from(unreachable(from, error));
+    let mut request = client.get(url.clone());
+    if part.length > 0 {
+        request = request.header(RANGE, format!("bytes={}-", part.length));
+    }
+    let mut answer = request.send().await.map_err(failed)?;
+    is_the_rest(part, from, &answer)?;
+    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+        part.add(from, &chunk)?;
+        tell(Progress::Fetching(part.length));
+    }
+    part.is_whole(from)
+}
+
+/// Whether what is about to come goes on where this ends; otherwise begins anew.
+fn is_the_rest(part: &mut Part<'_>, from: &Address, answer: &Response) -> Result<(), ImageError> {
+    let size = part.image.content.size;
+    let status = answer.status();
+    if status == StatusCode::RANGE_NOT_SATISFIABLE && part.length > 0 {
+        // It is shorter than what lies here: the next attempt gets it from its beginning.
+        part.begin_anew()?;
+        return Err(PublishedError::Unreachable {
+            from: from.shown(),
+            detail: "there is no such part of it".to_owned(),
+        }
+        .into());
+    }
+    if !status.is_success() {
+        return Err(PublishedError::Status {
+            from: from.shown(),
+            status: status.as_u16(),
+        }
+        .into());
+    }
+    let range = answer
+        .headers()
+        .get(CONTENT_RANGE)
+        .and_then(|v| v.to_str().ok());
+    let begins = format!("bytes {}-", part.length);
+    if status != StatusCode::PARTIAL_CONTENT
+        || range.is_none_or(|range| !range.starts_with(&begins))
+    {
+        if status == StatusCode::PARTIAL_CONTENT {
+            // Another piece than was asked for.
             return Err(PublishedError::Status {
                 from: from.shown(),
                 status: status.as_u16(),
             }
             .into());
         }
-        let range = answer
-            .headers()
-            .get(CONTENT_RANGE)
-            .and_then(|v| v.to_str().ok());
-        let begins = format!("bytes {}-", self.length);
-        if status != StatusCode::PARTIAL_CONTENT
-            || range.is_none_or(|range| !range.starts_with(&begins))
-        {
-            if status == StatusCode::PARTIAL_CONTENT {
-                // Another piece than was asked for.
-                return Err(PublishedError::Status {
-                    from: from.shown(),
-                    status: status.as_u16(),
-                }
-                .into());
-            }
-            self.begin_anew()?;
-        }
-        match answer.content_length() {
-            Some(length) if self.length.saturating_add(length) != size => {
-                let whole = self.length.saturating_add(length);
-                self.discard();
-                Err(self.other_length(from, format!("{whole} bytes")).into())
-            }
-            _ => Ok(()),
-        }
+        part.begin_anew()?;
     }
-
-    /// An answer that ends too early is a broken connection.
-    fn is_whole(&self, from: &Address) -> Result<(), ImageError> {
-        if self.length == self.image.content.size {
-            return Ok(());
+    match answer.content_length() {
+        Some(length) if part.length.saturating_add(length) != size => {
+            let whole = part.length.saturating_add(length);
+            part.discard();
+            Err(part.other_length(from, format!("{whole} bytes")).into())
         }
-        Err(match from {
-            Address::File(_) => {
-                self.discard();
-                self.other_length(from, format!("{} bytes", self.length))
-            }
-            Address::Web(_) => PublishedError::Unreachable {
-                from: from.shown(),
-                detail: format!("the connection ended after {} bytes", self.length),
-            },
-        }
-        .into())
-    }
-
-    /// What is there is of no use to anybody.
-    fn discard(&self) {
-        // If it stays, it is read and found wrong the next time.
-        let _ = fs::remove_file(&self.path);
-    }
-
-    /// Its digest is right: it is the image now, and on the disk when this returns.
-    fn name_it(self, path: &Path) -> Result<(), ImageError> {
-        self.file.sync_all().map_err(self.failed("write"))?;
-        fs::rename(&self.path, path).map_err(ImageError::io("name", path))?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = File::open(folder.unwrap_or(Path::new(".")));
-        let synced = folder.and_then(|folder| folder.sync_all());
-        synced.map_err(ImageError::io("write", path))
+        _ => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ mod address;
 mod error;
 pub mod fetch;
 pub mod list;
+mod part;
 pub mod seen;
 
 use std::future::Future;
