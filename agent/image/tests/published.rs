@@ -470,6 +470,30 @@ fn an_old_list_is_refused_after_a_newer_one_from_wherever_it_comes() {
 }
 
 #[test]
+fn of_many_commands_at_once_the_newest_list_is_remembered() {
+    let world = World::new();
+    let newest = 40;
+    let file = |n: u64| world.folder.path().join(format!("{n}.json"));
+    for n in 1..=newest {
+        fs::write(file(n), World::sign(n, Vec::new(), &world.key)).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for n in 1..=newest {
+            let (world, file) = (&world, file(n));
+            scope.spawn(move || {
+                // Whether it was old by then is chance.
+                let _ = world.read_from(file.to_str().unwrap());
+            });
+        }
+    });
+    let error = failed(world.read_from(file(newest - 1).to_str().unwrap()));
+    assert!(
+        matches!(error, PublishedError::Old { seen, .. } if seen == newest),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_damaged_memory_is_no_first_time() {
     let world = World::new();
     world.read().unwrap();

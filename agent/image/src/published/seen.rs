@@ -3,9 +3,10 @@
 //! As everywhere (rule 12), a file that is damaged is suspicious, and not a first time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use e3_client::files;
+use e3_client::files::{self, FileError};
 use e3_core::digest::Digest;
 use e3_core::document::Images;
 use e3_core::envelope::Verified;
@@ -39,6 +40,23 @@ impl Seen {
         list: &Verified<Images>,
     ) -> Result<(), PublishedError> {
         let Self(path) = self;
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            files::private_folder(folder)?;
+        }
+        // Of two commands at once, the one with the older list must not have the last word.
+        let lock = lock(&path.with_extension("lock"))?;
+        let judged = Self::judge_alone(path, from, key, list);
+        // A child of ours may have the file, too, so closing it is not enough.
+        let _ = lock.unlock();
+        judged
+    }
+
+    fn judge_alone(
+        path: &Path,
+        from: &str,
+        key: &PublicKey,
+        list: &Verified<Images>,
+    ) -> Result<(), PublishedError> {
         let mut all = read(path)?;
         let now = Newest {
             number: list.document.number,
@@ -63,12 +81,21 @@ impl Seen {
             _ => {}
         }
         all.insert(key.to_string(), now);
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            files::private_folder(folder)?;
-        }
         let text = serde_json::to_vec_pretty(&all).expect("strings and numbers always serialise");
         Ok(files::write_private(path, &text)?)
     }
+}
+
+fn lock(path: &Path) -> Result<File, PublishedError> {
+    let file = File::options().create(true).append(true).open(path);
+    let locked = file.and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|source| {
+        PublishedError::File(FileError::Io {
+            action: "cannot lock",
+            path: path.to_owned(),
+            source,
+        })
+    })
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, Newest>, PublishedError> {
