@@ -84,6 +84,10 @@ pub(crate) fn presence(party: &PublicKey) -> Path {
     Path::from(format!("presence/{party}.json"))
 }
 
+pub(crate) fn presences() -> Path {
+    Path::from("presence")
+}
+
 /// What somebody asks the party.
 pub(crate) fn request(party: &PublicKey) -> Path {
     Path::from(format!("requests/{party}.json"))

@@ -1,6 +1,7 @@
 //! What needs many files at once: all parties, all receipts of a session.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -10,6 +11,8 @@ use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
 use e3_core::limits;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::ObjectMeta;
+use object_store::path::Path;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,6 +43,14 @@ pub(super) struct Cache {
     read: tokio::sync::Mutex<Option<(Instant, u64, Bytes)>>,
     /// Rises with each write.
     generation: watch::Sender<u64>,
+    /// The parties' files as they were read last, with their versions.
+    known: Mutex<HashMap<Path, (String, Bytes)>>,
+}
+
+impl Cache {
+    fn known(&self) -> MutexGuard<'_, HashMap<Path, (String, Bytes)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Hub {
@@ -63,33 +74,70 @@ impl Hub {
             .collect())
     }
 
-    /// All parties, in the order of their keys.
+    /// All parties, in the order of their keys. What the store lists as it was before is not read again.
     pub(crate) async fn list_parties(&self) -> Result<Vec<Listed>, StoreError> {
-        let mut paths = self.store.list(&names::parties(), PARTIES).await?;
-        paths.sort();
-        let keys = paths
-            .iter()
-            .filter_map(|path| Json::<PublicKey>::read(path.filename()?));
-        let read = |Json(key): Json<PublicKey>| async move {
-            let Some(party) = self.store.get(&names::party(&key), PAIR).await? else {
-                return Ok(None);
-            };
-            let presence = self
-                .store
-                .get(&names::presence(&key), limits::ENVELOPE)
-                .await?;
-            let pair = Pair::parse(&party.bytes).map(Arc::new);
-            Ok(pair.map(|pair| Listed {
-                key,
-                pair,
-                presence: presence.map(|object| object.bytes),
-            }))
+        let mut parties = self.store.list_stats(&names::parties(), PARTIES).await?;
+        parties.sort_by(|one, other| one.location.cmp(&other.location));
+        let presences = self.store.list_stats(&names::presences(), PARTIES).await?;
+        // Where not all of them fit into the list, what is not in it may be there.
+        let are_all = presences.len() < PARTIES;
+        let presences: HashMap<Path, ObjectMeta> = { presences.into_iter() }
+            .map(|meta| (meta.location.clone(), meta))
+            .collect();
+        let keys = parties.iter().filter_map(|meta| {
+            let Json(key) = Json::<PublicKey>::read(meta.location.filename()?)?;
+            Some((key, meta))
+        });
+        let read = |(key, party): (PublicKey, _)| {
+            let path = names::presence(&key);
+            let presence = presences.get(&path);
+            async move {
+                let Some(bytes) = self.contents(party, PAIR).await? else {
+                    return Ok(None);
+                };
+                let presence = match presence {
+                    Some(meta) => self.contents(meta, limits::ENVELOPE).await?,
+                    None if are_all => None,
+                    None => {
+                        let object = self.store.get(&path, limits::ENVELOPE).await?;
+                        object.map(|object| object.bytes)
+                    }
+                };
+                let pair = Pair::parse(&bytes).map(Arc::new);
+                Ok(pair.map(|pair| Listed {
+                    key,
+                    pair,
+                    presence,
+                }))
+            }
         };
         let listed = stream::iter(keys.map(read).collect::<Vec<_>>()).buffered(AT_A_TIME);
-        listed
-            .try_filter_map(|listed| async { Ok(listed) })
-            .try_collect()
-            .await
+        let listed = listed.try_filter_map(|listed| async { Ok(listed) });
+        let listed = listed.try_collect().await?;
+        let is_there: HashSet<&Path> = parties.iter().map(|meta| &meta.location).collect();
+        self.listing
+            .known()
+            .retain(|path, _| is_there.contains(path) || presences.contains_key(path));
+        Ok(listed)
+    }
+
+    /// What is in a file that was listed.
+    async fn contents(&self, meta: &ObjectMeta, limit: usize) -> Result<Option<Bytes>, StoreError> {
+        let version = meta.e_tag.as_ref();
+        if let (Some(version), Some((known, bytes))) =
+            (version, self.listing.known().get(&meta.location))
+            && version == known
+        {
+            return Ok(Some(bytes.clone()));
+        }
+        let object = self.store.get(&meta.location, limit).await?;
+        let bytes = object.map(|object| object.bytes);
+        // It may be newer than what was listed: then the next list says so, and it is read again.
+        if let (Some(version), Some(bytes)) = (version, &bytes) {
+            let kept = (version.clone(), bytes.clone());
+            self.listing.known().insert(meta.location.clone(), kept);
+        }
+        Ok(bytes)
     }
 
     /// The receipts of a session by place, as many as are there.

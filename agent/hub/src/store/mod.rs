@@ -245,11 +245,17 @@ impl Store {
 
     /// The objects under `prefix`, at most `limit` of them.
     pub(crate) async fn list(&self, prefix: &Path, limit: usize) -> Result<Vec<Path>, StoreError> {
-        let listed = self
-            .objects
-            .list(Some(prefix))
-            .take(limit)
-            .map_ok(|meta| meta.location);
+        let listed = self.list_stats(prefix, limit).await?.into_iter();
+        Ok(listed.map(|meta| meta.location).collect())
+    }
+
+    /// The same, each with a fingerprint that changes when it is replaced.
+    pub(crate) async fn list_stats(
+        &self,
+        prefix: &Path,
+        limit: usize,
+    ) -> Result<Vec<ObjectMeta>, StoreError> {
+        let listed = self.objects.list(Some(prefix)).take(limit);
         listed.try_collect().await.map_err(StoreError::of)
     }
 }

@@ -162,6 +162,38 @@ async fn presences_are_the_partys_own_and_only_rise() {
 }
 
 #[tokio::test]
+async fn a_hub_lists_what_another_one_has_written_since() {
+    let one = Fleet::start().await;
+    let two = Fleet::over(&one.folder, |_| {}).await;
+    let path = |party: u8| format!("presence/{}.json", key(party).public());
+    let say = async |hub: &Fleet, party, counter| {
+        let presence = sign(&presence(party, counter), &[party]);
+        assert_eq!(hub.put(&path(party), presence.clone()).await, yes(201));
+        presence
+    };
+    let listed = async || {
+        let parties = one.client().parties().await.unwrap();
+        let presences = parties.into_iter().map(|party| party.presence);
+        presences.collect::<Vec<_>>()
+    };
+    let (enrolment, invite) = crate::common::enrolment(20, 11, later());
+    assert_eq!(one.enrol(&enrolment, &invite).await, yes(201));
+    let first = say(&one, 11, 5).await;
+    assert_eq!(listed().await, [Some(first)]);
+    let second = say(&two, 11, 6).await;
+    // What is written here makes it read again; of what is there, only what has changed.
+    let (enrolment, other) = crate::common::enrolment(21, 12, later());
+    assert_eq!(one.enrol(&enrolment, &other).await, yes(201));
+    let there = listed().await;
+    assert!(there.contains(&Some(second)) && there.contains(&None));
+    let withdrawn = withdrawal(&invite, 3);
+    let gone = format!("withdrawn/{}.json", digest(&invite).hex());
+    assert_eq!(two.put(&gone, withdrawn).await, yes(201));
+    let only = say(&one, 12, 1).await;
+    assert_eq!(listed().await, [Some(only)]);
+}
+
+#[tokio::test]
 async fn a_party_whose_clock_was_ahead_goes_on_from_what_the_hub_holds() {
     let fleet = Fleet::start().await;
     let (enrolment, invite) = enrolment(20, 11, later());
