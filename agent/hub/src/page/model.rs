@@ -38,6 +38,8 @@ const SILENT: i64 = 15 * 60;
 /// For how long one reading serves everybody; longer where it takes long, so that a crowd cannot keep the hub reading.
 const FRESH: Duration = Duration::from_secs(1);
 const SHARE: u32 = 10;
+/// Parties that are parsed in one go: fewer are not worth another thread.
+const AT_ONCE: usize = 50;
 
 /// The fleet as it was read last.
 pub(crate) struct Model {
@@ -210,22 +212,59 @@ fn open<T: Document>(bytes: &[u8]) -> Option<T> {
 }
 
 impl Parsed {
-    fn new(listed: &Listed) -> Option<Self> {
-        let (enrolment, invite) = listed.pair.envelopes().ok()?;
-        Some(Self {
-            pair: Arc::clone(&listed.pair),
-            presence_bytes: listed.presence.clone(),
-            enrolment: enrolment.unverified().ok()?,
-            invite: invite.unverified().ok()?,
-            presence: listed.presence.as_deref().and_then(open).map(Arc::new),
-        })
+    /// What is in a party's documents, of which those that are as they were `before` are not parsed again.
+    fn new(listed: &Listed, before: Option<Self>) -> Option<Self> {
+        let same = |before: &Self| {
+            before.pair.enrolment.get() == listed.pair.enrolment.get()
+                && before.pair.invite.get() == listed.pair.invite.get()
+        };
+        let mut parsed = if let Some(before) = before.filter(same) {
+            if before.presence_bytes == listed.presence {
+                return Some(before);
+            }
+            before
+        } else {
+            let (enrolment, invite) = listed.pair.envelopes().ok()?;
+            Self {
+                pair: Arc::clone(&listed.pair),
+                presence_bytes: None,
+                enrolment: enrolment.unverified().ok()?,
+                invite: invite.unverified().ok()?,
+                presence: None,
+            }
+        };
+        parsed.presence_bytes.clone_from(&listed.presence);
+        parsed.presence = listed.presence.as_deref().and_then(open).map(Arc::new);
+        Some(parsed)
     }
+}
 
-    fn is_of(&self, listed: &Listed) -> bool {
-        self.presence_bytes == listed.presence
-            && self.pair.enrolment.get() == listed.pair.enrolment.get()
-            && self.pair.invite.get() == listed.pair.invite.get()
+/// Parses what is new, on all processors: most of it is reading keys, each of which has to be a point on a curve.
+async fn parse(
+    listed: Vec<Listed>,
+    mut before: HashMap<PublicKey, Parsed>,
+) -> HashMap<PublicKey, Parsed> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let many = listed.len().div_ceil(threads).max(AT_ONCE);
+    let mut listed = { listed.into_iter() }.map(|one| (before.remove(&one.key), one));
+    let mut running = Vec::new();
+    loop {
+        let some: Vec<_> = listed.by_ref().take(many).collect();
+        if some.is_empty() {
+            break;
+        }
+        running.push(tokio::task::spawn_blocking(move || {
+            let parsed = { some.into_iter() }
+                .filter_map(|(before, one)| Some((one.key, Parsed::new(&one, before)?)));
+            parsed.collect::<Vec<_>>()
+        }));
     }
+    let mut parsed = HashMap::new();
+    for some in running {
+        // One that panicked has none: they are parsed again the next time.
+        parsed.extend(some.await.unwrap_or_default());
+    }
+    parsed
 }
 
 impl Hub {
@@ -253,15 +292,7 @@ impl Hub {
         let head = self.store.get(&names::head(), limits::HEAD).await?;
         let head = head.and_then(|object| open_head(&object.bytes));
         let head = head.map(|(head, _)| head);
-        let mut before = std::mem::take(parsed);
-        for listed in self.list_parties().await? {
-            let same = before
-                .remove(&listed.key)
-                .filter(|same| same.is_of(&listed));
-            if let Some(one) = same.or_else(|| Parsed::new(&listed)) {
-                parsed.insert(listed.key, one);
-            }
-        }
+        *parsed = parse(self.list_parties().await?, std::mem::take(parsed)).await;
         let rosters: Vec<&Roster> = head
             .iter()
             .flat_map(|head| &head.meshes)
