@@ -106,7 +106,12 @@ pub fn result(settings: &Settings, session: &str) -> Result<Answer, AgentError> 
     let manifest = found.ok_or_else(|| AgentError::NoSession(session.to_owned()))?;
     let folder = Folder::of(&ledger, &manifest);
     let limit = usize::try_from(limits::OUTPUT).unwrap_or(usize::MAX);
-    let stdout = files::read_bounded(&folder.path("stdout"), limit)?;
+    let stdout = match files::read_bounded(&folder.path("stdout"), limit) {
+        Err(error) if error.is_not_found() => {
+            return Err(AgentError::NoOutput(session.to_owned()));
+        }
+        read => read?,
+    };
     let text = String::from_utf8_lossy(&stdout).into_owned();
     Ok(Answer {
         is_bad: false,
@@ -164,4 +169,33 @@ pub fn self_check() -> Result<Answer, AgentError> {
 /// What this binary was built for.
 fn target() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+#[cfg(test)]
+mod tests {
+    use e3_core::digest::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_session_that_has_printed_nothing_is_told_from_one_that_is_not_here() {
+        let state = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            state: state.path().to_owned(),
+            ..Settings::default()
+        };
+        let manifest = Digest::of(b"manifest");
+        let said = || {
+            let told = result(&settings, &manifest.to_string());
+            told.unwrap_err().to_string()
+        };
+        assert!(said().contains("there is no session"));
+        let folder = state.path().join("sessions").join(manifest.hex());
+        files::private_folder(&folder).unwrap();
+        let why = said();
+        assert!(
+            why.contains("has printed nothing here") && why.contains("`e3-agent status`"),
+            "{why}"
+        );
+    }
 }

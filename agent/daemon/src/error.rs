@@ -87,4 +87,8 @@ pub enum AgentError {
     SelfCheck(String),
     #[error("there is no session {0} here; `e3-agent status` lists them")]
     NoSession(String),
+    #[error(
+        "the session {0} has printed nothing here: it failed before, or has not begun; `e3-agent status` says which"
+    )]
+    NoOutput(String),
 }

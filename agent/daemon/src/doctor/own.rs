@@ -3,7 +3,7 @@
 use e3_core::checkup::Check;
 use e3_core::document::Mesh;
 
-use crate::config::Settings;
+use crate::config::{Settings, Supervisor};
 use crate::import::Folders;
 use crate::import::report::Report;
 use crate::phase::Phase;
@@ -25,8 +25,12 @@ pub(super) async fn agent(settings: &Settings) -> Vec<Check> {
                 "no agent answers on {}: {error}",
                 socket(&settings.run).display()
             );
-            let remedy =
-                "`systemctl start e3-agent` starts it; `journalctl -u e3-agent` says why it ended.";
+            let remedy = match settings.supervisor {
+                Supervisor::Systemd => {
+                    "`systemctl start e3-agent` starts it; `journalctl -u e3-agent` says why it ended."
+                }
+                Supervisor::Process => "`e3-agent run` starts it, and says why it ends.",
+            };
             vec![Check::fail("agent", found, remedy)]
         }
     };
