@@ -142,8 +142,7 @@ impl Output {
                 if self.json {
                     print(&format!("{}\n", error_json(&error)));
                 } else {
-                    let text = text::clean_lines(&error_text(&error));
-                    let _ = io::stderr().write_all(text.as_bytes());
+                    let _ = io::stderr().write_all(error_text(&error).as_bytes());
                 }
                 error.exit()
             }

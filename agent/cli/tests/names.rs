@@ -18,14 +18,19 @@ const NAMES: [&[u8]; 6] = [
     "f\u{202e}gmi.img".as_bytes(),
     b"g\x07\r.img",
 ];
+/// With the one that is published.
+const IMAGES: usize = NAMES.len() + 1;
 /// What takes a file, as FILE, in front of everything that it takes besides.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "image inject FILE --join FILE",
     "image inject FILE --join e3.toml --out FILE.out",
     "image flash FILE --to FILE",
     "image list FILE",
     "image upload digitalocean FILE --space http://127.0.0.1:1/bucket",
     "image pi-imager FILE --url-base https://images.example",
+    "image fetch FILE --from http://127.0.0.1:1/images.json --signed-by FILE --out FILE",
+    "image publish FILE --out FILE.json",
+    "image publish images --out FILE.json",
     "image wsl --out FILE.ps1",
     "key new FILE.pem",
     "key show FILE.pem",
@@ -50,6 +55,12 @@ fn folder() -> tempfile::TempDir {
     for name in NAMES {
         fs::write(folder.path().join(OsStr::from_bytes(name)), b"no image").unwrap();
     }
+    // What is published, and who publishes it.
+    fs::create_dir(folder.path().join("images")).unwrap();
+    let image = folder.path().join("images/e3-qemu-x86_64-linux.qcow2");
+    fs::write(image, b"no image").unwrap();
+    let made = e3(folder.path()).args(["key", "new"]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
     folder
 }
 
@@ -124,11 +135,11 @@ fn a_list_of_images_has_one_line_for_each_whatever_its_name() {
     let output = e3(folder.path()).args(["image", "list"]).output().unwrap();
     assert_harmless(&output, "image list");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.lines().count(), 1 + NAMES.len(), "{text}");
+    assert_eq!(text.lines().count(), 1 + IMAGES, "{text}");
     let output = e3(folder.path()).args(["image", "list", "--json"]).output();
     let json: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     let images = json["images"].as_array().unwrap();
-    assert_eq!(images.len(), NAMES.len());
+    assert_eq!(images.len(), IMAGES);
     let is_there = |image: &Value| image["file"] == "./-d.img";
     assert!(images.iter().any(is_there), "{images:?}");
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{published, work};
 use crate::args::ImageFetch;
 use crate::error::Error;
-use crate::output::{Answer, Output};
+use crate::output::{self, Answer, Output};
 
 pub(super) async fn run(args: &ImageFetch, output: &Output) -> Result<Answer, Error> {
     let Some((list, key)) = published::list(&args.published, output).await? else {
@@ -49,13 +49,13 @@ pub(super) async fn run(args: &ImageFetch, output: &Output) -> Result<Answer, Er
     let (size, digest) = (human::size(image.content.size), image.content.digest);
     let text = format!(
         "{} {how}, {size}, as {key} has signed it:\n{digest}\n{}",
-        plain.display(),
+        output::shown(plain),
         next(&image.image, plain)
     );
     Ok(Answer::new(
         text,
         json!({
-            "file": path, "image": image.image, "arch": image.arch, "size": image.content.size,
+            "file": output::named(&path), "image": image.image, "arch": image.arch, "size": image.content.size,
             "sha256": digest.hex(), "made": image.made, "signed_by": key, "had": had, "was_there": was_there,
         }),
     ))

@@ -16,7 +16,7 @@ use crate::args::ImagePublish;
 use crate::commands::key;
 use crate::error::Error;
 use crate::manifest::text::word;
-use crate::output::{Answer, Output};
+use crate::output::{self, Answer, Output};
 
 pub(super) async fn run(args: &ImagePublish, output: &Output) -> Result<Answer, Error> {
     let key = key::read(args.key.as_deref())?;
@@ -55,7 +55,7 @@ pub(super) async fn run(args: &ImagePublish, output: &Output) -> Result<Answer, 
     );
     Ok(Answer::new(
         text,
-        json!({"file": args.out, "number": number, "signed": list.signed, "signed_by": signer, "images": list.images}),
+        json!({"file": output::named(&args.out), "number": number, "signed": list.signed, "signed_by": signer, "images": list.images}),
     ))
 }
 
