@@ -297,6 +297,9 @@ need_tailscale() {
   )
 }
 
+# has_tofu: whether there is an OpenTofu that need not be compiled any more.
+has_tofu() { [[ -n ${E3_TOFU:-} || -x $CACHE/tofu-$TOFU_VERSION/tofu ]]; }
+
 # need_tofu: OpenTofu, compiled once (750 s of CPU time, and 3 GB meanwhile). Sets E3_TOFU to the program, unless it names one already.
 need_tofu() {
   local dir=$CACHE/tofu-$TOFU_VERSION
