@@ -71,8 +71,9 @@ resource "digitalocean_droplet" "machine" {
   image      = var.images == null ? digitalocean_custom_image.e3[each.value].image_id : var.images[each.value]
   ssh_keys   = var.ssh_keys
   # Read in place: what a data source reads would stand in the state, and of user data the provider keeps a hash alone. A file
-  # that is gone is missed by a new machine only.
-  user_data  = fileexists(terraform_data.invite[each.key].output.join) ? sensitive(file(terraform_data.invite[each.key].output.join)) : null
+  # that is gone is missed by a new machine only. A saved plan has more than the hash, if the file can be read by then: the time
+  # is known to no plan, and so the file is read by the apply only.
+  user_data  = timestamp() != "" && fileexists(terraform_data.invite[each.key].output.join) ? sensitive(file(terraform_data.invite[each.key].output.join)) : null
   tags       = [digitalocean_tag.fleet.id]
   monitoring = false
 
