@@ -1,6 +1,6 @@
 """The OpenTofu module with DigitalOcean left out: its resources become `terraform_data`, which OpenTofu has itself and which keeps
 what it is given. What is left is what the module decides: which machines, what they are called, whose join file each gets, what is
-made anew when, and what is done in the end. What DigitalOcean says to it is not in here; ci/checks/tofu has the provider's schema.
+made anew when, and what is done in the end. `real` has the provider, and ci/checks/tofu its schema. A firewall's rules are left out.
 
 The provider keeps of user data their SHA-1 (`HashStringStateFunc` in digitalocean/droplet/resource_droplet.go of
 terraform-provider-digitalocean, 401992a1), and so does this.
@@ -10,8 +10,6 @@ import re
 from pathlib import Path
 
 MODULE = Path(__file__).parents[2] / "images/digitalocean/tofu"
-# Nothing refers to it, and it decides nothing.
-LEFT_OUT = {"firewall"}
 BLOCK = re.compile(r'^resource "digitalocean_(\w+)" "(\w+)" \{\n(.*?)^\}\n', re.M | re.S)
 INNER = re.compile(r"^  (\w+) \{\n(.*?)^  \}\n", re.M | re.S)
 ARGUMENT = re.compile(r"^  (\w+)\s+= (.*)\n", re.M)
@@ -20,8 +18,6 @@ ARGUMENT = re.compile(r"^  (\w+)\s+= (.*)\n", re.M)
 def resource(match):
     """One resource, as its stand-in."""
     kind, name, body = match.groups()
-    if kind in LEFT_OUT:
-        return ""
     inner = {block[1]: block[2] for block in INNER.finditer(body)}
     arguments = dict(ARGUMENT.findall(INNER.sub("", body)))
     lines = [f'resource "terraform_data" "{kind}_{name}" {{']

@@ -30,6 +30,8 @@ resource "digitalocean_custom_image" "e3" {
 # start or the hour; nothing else of the fleet's keys leaves this computer.
 resource "terraform_data" "invite" {
   for_each = local.machines
+  # The image's import may take the hour for which an invite is good; and no machine boots before its firewall is there.
+  depends_on = [digitalocean_custom_image.e3, digitalocean_firewall.fleet]
 
   # What is done in the end is kept in here, since a provisioner can see nothing else then.
   input = {
