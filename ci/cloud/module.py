@@ -1,5 +1,5 @@
 """The OpenTofu module, planned, applied, changed and destroyed by OpenTofu itself, with the real `e3`, a real hub, and a stand-in
-for DigitalOcean. `ci/tofu [NAME...]` runs all tests or these."""
+for DigitalOcean; `real` has its provider."""
 
 import hashlib
 import json
@@ -23,14 +23,15 @@ INVITE = 'module.e3.terraform_data.invite["{}"]'
 class Bench:
     """A copy of the module with a fleet and its hub, in a folder of its own."""
 
-    def __init__(self):
+    def __init__(self, write=standin.write, **variables):
         self.folder = Path(tempfile.mkdtemp(prefix="e3-tofu-"))
         self.example = self.folder / "module/example"
-        standin.write(self.folder / "module")
+        write(self.folder / "module")
         self.environment = {
             "PATH": f"{Path(os.environ['E3_CLI']).parent}:{os.environ['PATH']}", "HOME": str(self.folder), "NO_COLOR": "1",
             "E3_KEY": str(self.folder / "key.pem"), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1",
             "TF_VAR_image_url": "https://images.example/e3.qcow2.bz2", "TF_VAR_ssh_keys": '["3b:16:e4:bf:8b:00:8b:b8:59:8c:a9:d3:f0:19:fa:45"]',
+            **variables,
         }
         self.hub = None
         self.port = free_port()
@@ -60,8 +61,8 @@ class Bench:
     def tofu(self, *arguments, fails=False):
         done = self.run(os.environ["E3_TOFU"], *arguments)
         said = done.stdout + done.stderr
-        for token in self.tokens():
-            assert token not in said, f"tofu {arguments} shows a token"
+        for secret in self.secrets():
+            assert secret not in said, f"tofu {arguments} shows a token"
         if (done.returncode != 0) != fails:
             raise AssertionError(f"tofu {arguments} ends with {done.returncode}: {said}")
         return said
@@ -83,6 +84,10 @@ class Bench:
     def tokens(self):
         files = sorted((self.example / ".e3-joins").glob("*.toml"))
         return [tomllib.loads(path.read_text())["token"] for path in files]
+
+    def secrets(self):
+        """What no screen and no file of OpenTofu may have."""
+        return self.tokens()
 
     def resources(self, name):
         """What the state says of all resources of that name, by key."""
@@ -278,7 +283,3 @@ class Enrolled(Case):
         bench.destroy()
         self.assertNotIn("ams3-1", toml.read_text())
         self.assertEqual(bench.e3("fleet", "status")["parties"], [])
-
-
-if __name__ == "__main__":
-    unittest.main(verbosity=2)
