@@ -95,7 +95,7 @@ class Rig:
         if "raspberrypi" in self.images:
             self.card = Card(self.lab.folder)
             # As `e3 image inject --ssh-key` writes it.
-            self.key = self.lab.folder / "owner"
+            self.key = self.lab.folder / "ssh-key"
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "owner", "-f", self.key], check=True)
             public = self.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
             self.join_files["raspberrypi"] = f'ssh_keys = ["{public}"]\n{self.join_files["raspberrypi"]}'
