@@ -167,7 +167,7 @@ lib.mapAttrs (
   '';
 
   bash = farm "bash" "5.2" {
-    shellPath = "/usr/bin/bash";
+    shellPath = "/bin/bash";
     interactive = true;
   } (link "bash sh");
   bashNonInteractive = final.bash;
