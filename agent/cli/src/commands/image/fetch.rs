@@ -33,10 +33,10 @@ pub(super) async fn run(args: &ImageFetch, output: &Output) -> Result<Answer, Er
             image: &wanted,
             folder: &folder,
         };
-        let share = |done: u64| done.saturating_mul(1000) / wanted.content.size.max(1);
+        let size = wanted.content.size;
         fetch(&order, stop, &mut |progress| match progress {
-            Progress::Reading(done) => meter.show("read", done, share(done)),
-            Progress::Fetching(done) => meter.show("fetch", done, share(done)),
+            Progress::Reading(done) => meter.show("read", done, size),
+            Progress::Fetching(done) => meter.show("fetch", done, size),
         })
     })
     .await?;

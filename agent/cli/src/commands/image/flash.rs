@@ -100,7 +100,7 @@ fn write(
             Step::Writing => "write",
             Step::Checking => "read back",
         };
-        meter.show(step, progress.done, progress.share);
+        meter.share(step, progress.done, progress.share);
     };
     let written = flash::write(image, changes, &device, stop, &mut show)?;
     flash::check(&written, &device, stop, &mut show)?;

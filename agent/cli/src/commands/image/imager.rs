@@ -45,8 +45,7 @@ pub(super) async fn run(args: &ImagePiImager, output: &Output) -> Result<Answer,
                 path: path.clone(),
                 why: "its boot partition has no device tree of a Raspberry Pi",
             })?;
-            let total = image.length.max(1);
-            let mut tell = |done: u64| meter.show(&name, done, done.saturating_mul(1000) / total);
+            let mut tell = |done| meter.show(&name, done, image.length);
             let sums = sums::both(&image, stop, &mut tell)?;
             entries.push(Entry {
                 name,

@@ -31,8 +31,7 @@ pub(super) async fn run(args: &ImageInject, output: &Output) -> Result<Answer, E
     let (fleet, name, expires) = (join.fleet.clone(), join.name.clone(), join.expires);
     let board = args.more.board;
     let done = work::run(output, move |stop, meter| {
-        let total = image.length.max(1);
-        let mut tell = |read: u64| meter.show("edit", read, read.saturating_mul(1000) / total);
+        let mut tell = |read| meter.show("edit", read, image.length);
         inject::inject(&image, &join, board, &target, stop, &mut tell)
     })
     .await?;

@@ -27,9 +27,7 @@ pub(super) async fn run(args: &ImageList, output: &Output) -> Result<Answer, Err
             let mut hashes = Vec::new();
             for found in images {
                 let step = plain(&found.path);
-                let total = found.size.max(1);
-                let mut tell =
-                    |done: u64| meter.show(&step, done, done.saturating_mul(1000) / total);
+                let mut tell = |done| meter.show(&step, done, found.size);
                 hashes.push(match sums::of_file(&found.path, stop, &mut tell) {
                     Err(error @ ImageError::Stopped { .. }) => return Err(error),
                     // What cannot be read is listed all the same.

@@ -24,9 +24,7 @@ pub(super) async fn run(args: &ImagePublish, output: &Output) -> Result<Answer, 
     let now = clock::now();
     let (folders, base) = (args.folders.clone(), args.url_base.clone());
     let images = work::run(output, move |stop: &Stop, meter| {
-        let mut tell = |step: &str, done: u64, total: u64| {
-            meter.show(step, done, done.saturating_mul(1000) / total.max(1));
-        };
+        let mut tell = |step: &str, done, total| meter.show(step, done, total);
         list::draft(&folders, base.as_deref(), now, stop, &mut tell)
     })
     .await?;

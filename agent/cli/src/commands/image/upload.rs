@@ -99,10 +99,9 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
 }
 
 fn show(meter: &mut Meter, progress: Progress<'_>) {
-    let share = |done: u64, total: u64| done.saturating_mul(1000) / total.max(1);
     match progress {
-        Progress::Reading { done, total } => meter.show("read", done, share(done, total)),
-        Progress::Sending { done, total } => meter.show("upload", done, share(done, total)),
+        Progress::Reading { done, total } => meter.show("read", done, total),
+        Progress::Sending { done, total } => meter.show("upload", done, total),
         Progress::Importing { status } => {
             meter.say("import", format!("DigitalOcean says {status}"));
         }

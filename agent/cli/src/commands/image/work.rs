@@ -74,8 +74,13 @@ impl Meter {
         }
     }
 
+    /// `done` of the step's `total` bytes are done.
+    pub(super) fn show(&mut self, step: &str, done: u64, total: u64) {
+        self.share(step, done, done.saturating_mul(1000) / total.max(1));
+    }
+
     /// `done` bytes of the step are done, which is `share` thousandths of it.
-    pub(super) fn show(&mut self, step: &str, done: u64, share: u64) {
+    pub(super) fn share(&mut self, step: &str, done: u64, share: u64) {
         let now = Instant::now();
         if self.step != step {
             self.end();
