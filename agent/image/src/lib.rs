@@ -28,6 +28,7 @@ pub mod flash;
 pub mod imager;
 pub mod inject;
 pub mod join;
+mod lock;
 pub mod overlay;
 pub mod published;
 pub mod seed;

@@ -1,6 +1,6 @@
 //! A published image on its way: the file `.NAME.<digest>.part`, which gets the image's name when its digest is right.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,15 @@ use super::PublishedError;
 use super::address::Address;
 use super::fetch::{KEPT, Progress, Tell};
 use crate::error::ImageError;
+use crate::lock::Locked;
 use crate::source::PIECE;
 use crate::stop::Stop;
 
-/// What has come so far. Locked as long as a command works on it.
+/// What has come so far.
 pub(super) struct Part<'a> {
     pub(super) image: &'a PublishedImage,
     path: PathBuf,
-    file: File,
+    file: Locked,
     /// Bytes that are there.
     pub(super) length: u64,
     /// Those of them that an earlier command has left.
@@ -47,14 +48,10 @@ impl<'a> Part<'a> {
         if !metadata.is_file() || metadata.uid() != geteuid().as_raw() {
             return Err(ImageError::Exists { path });
         }
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let file = image.file.clone();
-                return Err(PublishedError::Busy { file }.into());
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let file = Locked::take(file).map_err(failed)?;
+        let file = file.ok_or_else(|| PublishedError::Busy {
+            file: image.file.clone(),
+        })?;
         Ok(Self {
             image,
             path,

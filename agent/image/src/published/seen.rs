@@ -14,6 +14,7 @@ use e3_core::key::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::PublishedError;
+use crate::lock::Locked;
 
 /// The file's name, beside the key.
 pub const FILE: &str = "images-seen.json";
@@ -44,11 +45,8 @@ impl Seen {
             files::private_folder(folder)?;
         }
         // Of two commands at once, the one with the older list must not have the last word.
-        let lock = lock(&path.with_extension("lock"))?;
-        let judged = Self::judge_alone(path, from, key, list);
-        // A child of ours may have the file, too, so closing it is not enough.
-        let _ = lock.unlock();
-        judged
+        let _lock = lock(&path.with_extension("lock"))?;
+        Self::judge_alone(path, from, key, list)
     }
 
     fn judge_alone(
@@ -86,10 +84,9 @@ impl Seen {
     }
 }
 
-fn lock(path: &Path) -> Result<File, PublishedError> {
+fn lock(path: &Path) -> Result<Locked, PublishedError> {
     let file = File::options().create(true).append(true).open(path);
-    let locked = file.and_then(|file| file.lock().map(|()| file));
-    locked.map_err(|source| {
+    file.and_then(Locked::wait).map_err(|source| {
         PublishedError::File(FileError::Io {
             action: "cannot lock",
             path: path.to_owned(),

@@ -2,13 +2,14 @@
 //! are no secrets in it.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use e3_client::files;
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
+use crate::lock::Locked;
 
 /// An image of 100 GB has 9,000 parts of 80 bytes each.
 const LIMIT: usize = 4 << 20;
@@ -51,16 +52,7 @@ pub(super) struct Record {
     path: PathBuf,
     /// What is in the Space, as far as this computer knows.
     pub(super) held: Option<Held>,
-    lock: File,
-}
-
-impl Drop for Record {
-    /// A process that was being started meanwhile has the file open too until it runs its own program: closing it here
-    /// would not give it back.
-    fn drop(&mut self) {
-        // What cannot be given back ends with the process.
-        let _ = self.lock.unlock();
-    }
+    _lock: Locked,
 }
 
 impl Record {
@@ -80,12 +72,8 @@ impl Record {
             source,
         };
         let file = File::options().create(true).append(true).open(&lock);
-        let file = file.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Fault::Busy),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        let taken = Locked::take(file.map_err(failed)?).map_err(failed)?;
+        let taken = taken.ok_or(Fault::Busy)?;
         let held = match files::read_bounded(&path, LIMIT) {
             // One that makes no sense is none: the image is sent from its beginning.
             Ok(bytes) => serde_json::from_slice(&bytes).ok(),
@@ -95,7 +83,7 @@ impl Record {
         Ok(Self {
             path,
             held,
-            lock: file,
+            _lock: taken,
         })
     }
 
@@ -157,17 +145,6 @@ mod tests {
         record.forget().unwrap();
         drop(record);
         assert_eq!(open().unwrap().held, None);
-    }
-
-    #[test]
-    fn who_has_done_with_it_lets_go_though_a_child_still_has_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || Record::open(folder.path(), "abcd", "https://host/bucket");
-        let record = open().unwrap();
-        let child = record.lock.try_clone().unwrap();
-        drop(record);
-        open().unwrap();
-        drop(child);
     }
 
     #[test]
