@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
-use e3_core::digest::Digest;
-use sha2::{Digest as _, Sha256};
+use e3_core::digest::{Digest, Hasher};
 
 use crate::error::ImageError;
 use crate::source::{Image, PIECE, Packing, fill};
@@ -25,11 +24,7 @@ pub struct Sums {
 }
 
 /// SHA-256 of an image's file.
-pub fn packed(
-    image: &Image,
-    stop: &Stop,
-    progress: &mut dyn FnMut(u64),
-) -> Result<String, ImageError> {
+fn packed(image: &Image, stop: &Stop, progress: &mut dyn FnMut(u64)) -> Result<Digest, ImageError> {
     let mut file = image.file();
     file.rewind().map_err(ImageError::io("read", &image.path))?;
     hash(&mut file.take(u64::MAX), stop, progress)
@@ -45,7 +40,7 @@ pub fn of_file(
 ) -> Result<Digest, ImageError> {
     let mut file = File::open(path).map_err(ImageError::io("open", path))?;
     match hash(&mut file, stop, progress) {
-        Ok((_, hex)) => Ok(Digest::from_hex(&hex).expect("64 digits")),
+        Ok((_, digest)) => Ok(digest),
         Err(_) if stop.is_set() => Err(stopped()),
         Err(error) => Err(ImageError::io("read", path)(error)),
     }
@@ -55,7 +50,7 @@ pub fn of_file(
 pub fn both(image: &Image, stop: &Stop, progress: &mut dyn FnMut(u64)) -> Result<Sums, ImageError> {
     let sha256 = packed(image, stop, progress)?;
     let (unpacked_size, unpacked_sha256) = if image.packing == Packing::None {
-        (image.length, sha256.clone())
+        (image.length, sha256)
     } else {
         let mut stream = image.stream()?;
         let read = stream.progress();
@@ -64,9 +59,9 @@ pub fn both(image: &Image, stop: &Stop, progress: &mut dyn FnMut(u64)) -> Result
     };
     Ok(Sums {
         size: image.length,
-        sha256,
+        sha256: sha256.hex(),
         unpacked_size,
-        unpacked_sha256,
+        unpacked_sha256: unpacked_sha256.hex(),
     })
 }
 
@@ -74,9 +69,9 @@ fn hash(
     stream: &mut impl std::io::Read,
     stop: &Stop,
     progress: &mut dyn FnMut(u64),
-) -> std::io::Result<(u64, String)> {
+) -> std::io::Result<(u64, Digest)> {
     let mut piece = vec![0; PIECE];
-    let mut sum = Sha256::new();
+    let mut sum = Hasher::default();
     let mut at = 0;
     loop {
         if stop.is_set() {
@@ -84,8 +79,7 @@ fn hash(
         }
         let length = fill(stream, &mut piece)?;
         if length == 0 {
-            let hex = |byte: &u8| format!("{byte:02x}");
-            return Ok((at, sum.finalize().iter().map(hex).collect()));
+            return Ok((at, sum.finish()));
         }
         sum.update(&piece[..length]);
         at += length as u64;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use e3_core::document::PublishedImage;
 use reqwest::header::{CONTENT_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
 use super::address::{Address, client, unreachable};
 use super::list::Published;
@@ -89,7 +89,9 @@ pub fn fetch(order: &Order<'_>, stop: &Stop, tell: Tell<'_>) -> Result<Fetched, 
     loop {
         match &from {
             Address::File(source) => copy(&mut part, source, stop, tell)?,
-            Address::Web(_) => wait_for(stop, KEPT, over_the_network(&mut part, &from, tell))?,
+            Address::Web(url) => {
+                wait_for(stop, KEPT, over_the_network(&mut part, &from, url, tell))?;
+            }
         }
         let found = part.digest();
         if found == image.content.digest {
@@ -141,13 +143,14 @@ fn copy(part: &mut Part<'_>, source: &Path, stop: &Stop, tell: Tell<'_>) -> Resu
 async fn over_the_network(
     part: &mut Part<'_>,
     from: &Address,
+    url: &Url,
     tell: Tell<'_>,
 ) -> Result<(), ImageError> {
     let client = client().map_err(|error| unreachable(from, error))?;
     let (mut attempt, mut pause) = (1, PAUSE);
     while part.length < part.image.content.size {
         let before = part.length;
-        let Err(error) = go_on(part, &client, from, &mut *tell).await else {
+        let Err(error) = go_on(part, from, client.get(url.clone()), &mut *tell).await else {
             continue;
         };
         if part.length > before {
@@ -174,15 +177,11 @@ async fn over_the_network(
 /// One answer, as far as it goes.
 async fn go_on(
     part: &mut Part<'_>,
-    client: &Client,
     from: &Address,
+    mut request: RequestBuilder,
     tell: Tell<'_>,
 ) -> Result<(), ImageError> {
-    let Address::Web(url) = from else {
-        unreachable!("files are copied");
-    };
     let failed = |error| ImageError::from(unreachable(from, error));
-    let mut request = client.get(url.clone());
     if part.length > 0 {
         request = request.header(RANGE, format!("bytes={}-", part.length));
     }

@@ -11,6 +11,7 @@ use e3_core::key::{PublicKey, SecretKey};
 use e3_core::limits;
 use e3_core::text::clean;
 use e3_core::time::Time;
+use reqwest::Url;
 
 use super::address::{Address, SHOWN, client, unreachable};
 use super::seen::Seen;
@@ -75,7 +76,7 @@ pub fn read(
         Address::File(path) => {
             files::read_bounded(path, limits::ENVELOPE).map_err(PublishedError::File)?
         }
-        Address::Web(_) => wait_for(stop, "nothing was written", get(from))?,
+        Address::Web(url) => wait_for(stop, "nothing was written", get(from, url))?,
     };
     let refused = |source: EnvelopeError| PublishedError::List {
         from: from.shown(),
@@ -91,10 +92,7 @@ pub fn read(
 }
 
 /// Rule 3: stops before the first byte too many.
-async fn get(from: &Address) -> Result<Vec<u8>, ImageError> {
-    let Address::Web(url) = from else {
-        unreachable!("files are read by themselves");
-    };
+async fn get(from: &Address, url: &Url) -> Result<Vec<u8>, ImageError> {
     let failed = |error| ImageError::from(unreachable(from, error));
     let request = client().map_err(failed)?.get(url.clone()).timeout(TOTAL);
     let mut answer = request.send().await.map_err(failed)?;
