@@ -12,15 +12,16 @@ use e3_core::mesh::{Anchor, Member, PREFIX_BITS, Plan, Prefix, Roster, split};
 
 /// Letters in a line of PEM.
 const LINE: usize = 64;
-/// Whoever is silent for 10 s is asked, and is gone 5 s later; and a way is tried again every second. The digest's whole length
-/// is used, of which tinc would take 4 bytes.
+/// Whoever is silent for 2 s is asked, and is gone 5 s later; and a way is tried again every second. That also bounds how long
+/// packets go to where a peer was before it moved: what goes straight is not told that, and a session's barrier is patient for 20 s.
+/// The digest's whole length is used, of which tinc would take 4 bytes.
 const COMMON: &str = "\
 Mode = router
 Interface = e3tinc
 PrivateKeyFile = /run/credentials/e3-mesh-tinc.service/key
 StrictSubnets = yes
 LocalDiscovery = yes
-PingInterval = 10
+PingInterval = 2
 PingTimeout = 5
 MaxTimeout = 1
 Cipher = aes-256-cbc
