@@ -133,14 +133,28 @@ def column(backend, nat, tries, say, regions=(), report=None):
             if skip:
                 cells.append({**cell, "verdict": "skip", "reason": skip, "seconds": 0.0})
                 continue
-            begin = time.monotonic()
+            begin, since = time.monotonic(), time.time()
             try:
                 verdict, reason = "pass", case(rig)
             except (Violated, LabError) as error:
                 verdict, reason = "fail", str(error)
             cells.append({**cell, "verdict": verdict, "reason": reason, "seconds": round(time.monotonic() - begin, 1)})
             say(line(cells[-1]))
+            if verdict == "fail":
+                say(journals(lab, since))
     return cells
+
+
+def journals(lab, since):
+    """What the machines that are on have written since then: they go away, and nobody else will tell."""
+    told = []
+    for name, machine in lab.machines.items():
+        try:
+            text = machine.journal(None, f"--since=@{since:.0f}", "--output=short-precise")
+        except LabError as error:
+            text = f"{error}\n"
+        told.append(f"--- {name}\n{text}")
+    return "".join(told)
 
 
 def program(name):
