@@ -33,6 +33,9 @@ die() {
   exit 1
 }
 
+# Where a row of `side_by_side` leaves its steps and notes; empty outside of one.
+ROW=
+
 # quietly TITLE COMMAND...: the command's output only if it fails. On a terminal one line counts the seconds and shows the
 # newest line of output, and goes away again; elsewhere the title is printed, so that a log shows where it stands.
 quietly() {
@@ -47,7 +50,7 @@ attempt() {
   local title=$1 log ticker=
   shift
   log=$(mktemp)
-  if [[ -t 2 ]]; then
+  if [[ -t 2 && -z $ROW ]]; then
     (
       begin=$SECONDS
       # Not longer than the script itself, should that be killed.
@@ -83,13 +86,48 @@ STEPS=()
 NOTES=()
 step() {
   local name=$1 begin=$SECONDS
+  # What runs beside this has failed: nothing new begins.
+  if [[ -n $ROW && -e ${ROW%/*}/failed ]]; then exit 1; fi
   attempt "$@"
   if ((STATUS)); then
     STEPS+=("$(printf '%5d s  FAILED  %s' $((SECONDS - begin)) "$name")")
-    summary
+    if [[ -n $ROW ]]; then touch "${ROW%/*}/failed"; else summary; fi
     exit 1
   fi
   STEPS+=("$(printf '%5d s  ok      %s' $((SECONDS - begin)) "$name")")
+}
+
+# side_by_side FUNCTION...: rows of steps, each in a shell of its own, all at once; for what waits more than it computes. After
+# a step that failed each row ends the step that it is in, and the run is over.
+side_by_side() {
+  local row dir pids=() failed=0
+  dir=$(mktemp -d)
+  # Process groups of their own: what interrupts this can so be told to all that a row has started.
+  set -m
+  for row; do
+    # shellcheck disable=SC2030,SC2031 # each row has its own
+    (
+      ROW=$dir/$row STEPS=() NOTES=()
+      trap 'printf "%s\n" "${STEPS[@]}" >"$ROW.steps"; printf "%s\n" "${NOTES[@]}" >"$ROW.notes"' EXIT
+      "$row"
+    ) </dev/null &
+    pids+=($!)
+  done
+  set +m
+  trap 'kill -TERM -- "${pids[@]/#/-}" 2>/dev/null; wait; exit 130' INT TERM
+  for row in "${pids[@]}"; do wait "$row" || failed=1; done
+  trap - INT TERM
+  # In the order of the rows, not of their ends.
+  # shellcheck disable=SC2031
+  for row; do
+    mapfile -t -O "${#STEPS[@]}" STEPS < <(grep . "$dir/$row.steps")
+    mapfile -t -O "${#NOTES[@]}" NOTES < <(grep . "$dir/$row.notes")
+  done
+  rm -rf "$dir"
+  if ((failed)); then
+    summary
+    exit 1
+  fi
 }
 
 # note TEXT: something a reader of the summary must not miss.
