@@ -107,6 +107,13 @@ pub(super) async fn moved(
     told.map_err(|error| unable(&error))
 }
 
+/// The daemon runs with what was written for it, started anew or as it was.
+pub(super) fn runs(shared: &Shared, plan: &Plan, is_anew: bool) {
+    if matches!(plan.backend, Backend::Wireguard(_)) {
+        shared.direct.runs(is_anew);
+    }
+}
+
 /// Whether this machine is in, although there is nobody else to be asked.
 pub(super) async fn is_in_alone(plan: &Plan) -> bool {
     match Carrier::of(plan) {

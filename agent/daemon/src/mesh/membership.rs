@@ -105,6 +105,7 @@ impl<'a> Membership<'a> {
                 "the mesh's daemon is told something new"
             );
         }
+        let mut is_anew = false;
         let done = match (runs, change) {
             (true, Change::None) => Ok(()),
             (true, _) if backend::takes(self.shared, self.plan).await => Ok(()),
@@ -112,6 +113,7 @@ impl<'a> Membership<'a> {
             // One that has ended is forgotten first.
             (_, _) => match self.service.stop().await {
                 Ok(()) => {
+                    is_anew = true;
                     *started = Some(Instant::now());
                     self.service.start().await
                 }
@@ -119,6 +121,7 @@ impl<'a> Membership<'a> {
             },
         };
         done.map_err(|error| unable(&error))?;
+        backend::runs(self.shared, self.plan, is_anew);
         Ok(prepared)
     }
 

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +57,13 @@ const HUB: Duration = Duration::from_secs(5);
 
 /// What is known of straight ways.
 #[derive(Debug, Default)]
-pub struct Direct(Mutex<Known>);
+pub struct Direct {
+    known: Mutex<Known>,
+    /// Whether the device was made anew, and has met nobody yet.
+    is_anew: AtomicBool,
+    /// The device runs, with what stood in its files before.
+    runs: Notify,
+}
 
 /// See [`Direct`].
 #[derive(Debug, Clone, Default)]
@@ -81,8 +87,14 @@ impl Direct {
         self.lock().seen
     }
 
+    /// The device runs with what was written for it, which may be older than what is known by now.
+    pub(in crate::mesh) fn runs(&self, is_anew: bool) {
+        self.is_anew.fetch_or(is_anew, Ordering::Relaxed);
+        self.runs.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,6 +131,8 @@ struct Keeper {
     events: LinkEvents,
     /// Everybody who has been a member; places never change.
     parties: Vec<PublicKey>,
+    /// The members' keys.
+    keys: BTreeMap<PublicKey, String>,
     dialled: HashMap<PublicKey, Dialled>,
     /// The connections that are up.
     up: HashMap<PublicKey, mpsc::Sender<Frame>>,
@@ -142,6 +156,7 @@ impl Keeper {
             shared,
             events,
             parties: Vec::new(),
+            keys: BTreeMap::new(),
             dialled: HashMap::new(),
             up: HashMap::new(),
             tried: HashMap::new(),
@@ -153,11 +168,19 @@ impl Keeper {
     fn takes(&mut self, plan: Option<&Plan>) {
         let me = self.shared.me();
         let roster = plan.and_then(|plan| plan.backend.roster());
-        let members: BTreeSet<PublicKey> = { roster.iter() }
-            .flat_map(|roster| roster.members.iter().map(|member| member.party))
-            .filter(|party| *party != me)
+        let members: BTreeMap<PublicKey, String> = { roster.iter() }
+            .flat_map(|roster| &roster.members)
+            .filter(|member| member.party != me)
+            .map(|member| (member.party, member.key.clone()))
             .collect();
-        let gone = |party: &PublicKey| !members.contains(party);
+        let before = std::mem::replace(&mut self.keys, members.clone());
+        for (party, key) in before {
+            // The device meets them for the first time, whatever still seems to be up.
+            if members.get(&party).is_some_and(|new| *new != key) {
+                self.lose(party);
+            }
+        }
+        let gone = |party: &PublicKey| !members.contains_key(party);
         self.up.retain(|party, _| !gone(party));
         self.dialled.retain(|party, dialled| {
             if gone(party) {
@@ -174,13 +197,13 @@ impl Keeper {
             self.shared.board.mesh_endpoints(NAME, Vec::new());
             return;
         };
-        for party in &members {
+        for party in members.keys() {
             if !self.parties.contains(party) {
                 self.parties.push(*party);
             }
         }
         let places = self.parties.iter().enumerate();
-        let places = places.filter(|(_, party)| members.contains(party));
+        let places = places.filter(|(_, party)| members.contains_key(party));
         let (dialled, diallers): (Vec<_>, Vec<_>) = places.partition(|(_, party)| me < **party);
         let diallers = diallers.into_iter().map(|(place, party)| (*party, place));
         let diallers = diallers.collect();
@@ -238,6 +261,13 @@ impl Keeper {
                 () = tokio::time::sleep_until(next) => {
                     pause = (pause * 2).min(LOOK.1);
                     self.look().await;
+                }
+                () = self.shared.direct.runs.notified() => {
+                    if self.shared.direct.is_anew.swap(false, Ordering::Relaxed) {
+                        pause = LOOK.0;
+                        self.begin_anew();
+                    }
+                    self.is_new = true;
                 }
                 Ok(()) = moves.changed() => {
                     pause = LOOK.0;
@@ -322,6 +352,14 @@ impl Keeper {
         self.tried.clear();
     }
 
+    /// Nobody is heard by a device that was just made, and it is heard by nobody: with the connections that still wait the others
+    /// would let packets go where it does not take them.
+    fn begin_anew(&mut self) {
+        for party in self.up.keys().copied().collect::<Vec<_>>() {
+            self.lose(party);
+        }
+    }
+
     /// Tells everybody else that a party has moved.
     fn pass_on(&self, party: PublicKey) {
         for (_, other) in self.up.iter().filter(|(other, _)| **other != party) {
@@ -375,7 +413,7 @@ impl Keeper {
         known.endpoints = found;
     }
 
-    /// Has the device take what is known. One that does not run reads it when it starts.
+    /// Has the device take what is known. One that does not run is told as soon as it does ([`Direct::runs`]).
     async fn tell(&mut self, plan: &Plan) {
         let Some(roster) = plan.backend.roster() else {
             return;
