@@ -60,7 +60,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use e3_core::limits;
 use e3_core::time::Time;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -126,6 +126,10 @@ pub async fn serve(
     let failed = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    // Nothing depends on it.
+    let udp = UdpSocket::bind(address).await.inspect_err(|error| {
+        tracing::warn!(%address, %error, "no answers by UDP: machines cannot tell why a mesh that needs it does not work");
+    });
     let ca_pem = tls.as_ref().and_then(|tls| tls.ca_pem.clone());
     let (acceptor, renewal) = tls.map(tls::Certificates::run).unzip();
     let hub = api::Hub::new(
@@ -140,7 +144,7 @@ pub async fn serve(
     let serving = Arc::clone(&hub);
     let task = tokio::spawn(async move {
         let cleaning = tokio::spawn(api::clean(Arc::clone(&serving)));
-        server::run(serving, listener, acceptor, shutdown).await;
+        server::run(serving, listener, udp.ok(), acceptor, shutdown).await;
         cleaning.abort();
         drop(renewal);
     });

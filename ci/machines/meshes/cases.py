@@ -355,12 +355,12 @@ TOLD = (*CASES[:3], straight, reserve, *CASES[3:])
 
 
 def blocked(rig):
-    """Where UDP does not get out, a machine of a mesh that needs it says so."""
+    """Where UDP does not get out, a machine of a mesh that needs it says so: the hub knows from the others that UDP reaches it."""
     rig.choose()
     rig.joined(names=("p1", ANCHOR))
     for name in ("p0", "p2"):
-        rig.waits_for(name, "nobody-answers")
-    return "told: nobody-answers"
+        rig.waits_for(name, "udp-blocked")
+    return "told: udp-blocked"
 
 
 def plain(rig):

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod lines;
 mod read;
+mod udp;
 mod write;
 
 use std::path::PathBuf;

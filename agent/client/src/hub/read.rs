@@ -207,7 +207,11 @@ impl Hub {
         Ok(parties.parties.into_iter().map(record).collect())
     }
 
-    async fn optional(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, HubError> {
+    pub(super) async fn optional(
+        &self,
+        path: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, HubError> {
         match self.get(path, limit, None).await? {
             Answer::Body { bytes, .. } => Ok(Some(bytes)),
             Answer::NotModified | Answer::NotFound => Ok(None),

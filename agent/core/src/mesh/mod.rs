@@ -12,6 +12,8 @@
 //! Being in a mesh gives nobody a right to anything but packets: agents still prove their identity to each other (preflight),
 //! and sessions are open to their own parties alone.
 //!
+//! [`stun`] is how a machine finds out that its network lets no UDP out.
+//!
 //! [`link`] is what the agent and the daemon of the built-in mesh tell each other, and with few words more that of Tor.
 
 mod address;
@@ -23,6 +25,7 @@ mod onion;
 mod plan;
 mod request;
 mod roster;
+pub mod stun;
 mod text;
 mod trouble;
 mod way;

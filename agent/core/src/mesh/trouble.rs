@@ -51,6 +51,9 @@ pub enum NotJoined {
         /// How many were asked.
         asked: usize,
     },
+    /// Nobody answers, and this machine's network lets no UDP out, which the mesh needs: the hub does not answer by UDP either, and
+    /// says that others reach it so.
+    UdpBlocked,
     /// No relay of the mesh can be used, and nobody is reached without.
     NoRelay {
         /// Why.
@@ -90,6 +93,7 @@ impl fmt::Display for NotJoined {
             Self::NobodyAnswers { asked } => {
                 format!("none of {asked} other parties answers through it")
             }
+            Self::UdpBlocked => "its network lets no UDP out, which this mesh needs".to_owned(),
             Self::NoRelay { detail } => format!("no relay can be used: {detail}"),
             Self::ClockWrong { seconds } => {
                 format!(
@@ -129,6 +133,9 @@ impl NotJoined {
             Self::DaemonDied { .. } => "Look into its journal: journalctl -u 'e3-mesh-*'.",
             Self::NobodyAnswers { .. } => {
                 "Check that an anchor of the mesh runs and that its endpoint is reached from here: UDP may be blocked on the way."
+            }
+            Self::UdpBlocked => {
+                "Let the network's firewall pass UDP out, or have the fleet choose a mesh that does without: `e3 mesh link`, `e3 mesh headscale`."
             }
             Self::NoRelay { .. } => {
                 "Check that the relay is reached from here by HTTPS: that of `e3 hub serve`, the control server's (DERP), or those of the Tor network."

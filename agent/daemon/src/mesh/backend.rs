@@ -222,14 +222,26 @@ pub(super) async fn paths(
 }
 
 /// Why nobody of so many answers.
-pub(super) async fn why_nobody_answers(plan: &Plan, asked: usize) -> NotJoined {
+pub(super) async fn why_nobody_answers(shared: &Shared, plan: &Plan, asked: usize) -> NotJoined {
     let known = match plan.backend {
         Backend::Link(_) => link::trouble(Carrier::Link).await,
         Backend::Tor(_) => link::trouble(Carrier::Tor).await,
         Backend::Headscale(_) | Backend::Tailscale(_) if asked > 0 => tailscale::trouble().await,
+        _ if asked > 0 && needs_udp(plan) && shared.hub.is_udp_blocked().await => {
+            Some(NotJoined::UdpBlocked)
+        }
         _ => None,
     };
     known.unwrap_or(NotJoined::NobodyAnswers { asked })
+}
+
+/// Whether there is no way for its packets but UDP.
+fn needs_udp(plan: &Plan) -> bool {
+    match plan.backend {
+        Backend::Nebula(_) | Backend::Wireguard(_) => true,
+        Backend::Openvpn(_) => !plan.anchors.iter().any(openvpn::is_by_tcp),
+        _ => false,
+    }
 }
 
 /// Tells whoever must know that this machine leaves, while its daemon still runs.

@@ -185,7 +185,8 @@ impl<'a> Membership<'a> {
                 // One answer may be lost.
                 let since = *silent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > backend::patience(self.plan).silence {
-                    let why = backend::why_nobody_answers(self.plan, answers.asked).await;
+                    let why = backend::why_nobody_answers(self.shared, self.plan, answers.asked);
+                    let why = why.await;
                     self.is_out(&why);
                 }
                 pause = if pause == LOOK {

@@ -234,6 +234,7 @@ fn a_mesh_is_told_with_what_keeps_the_machine_out() {
         },
         NotJoined::NobodyAnswers { asked: 0 },
         NotJoined::NobodyAnswers { asked: 2 },
+        NotJoined::UdpBlocked,
         NotJoined::Hub {
             detail: text("the hub cannot be reached"),
         },

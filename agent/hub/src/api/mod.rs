@@ -23,6 +23,7 @@ mod withdraw;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -68,6 +69,8 @@ pub(crate) struct Hub {
     /// Who is shown the page.
     pub(crate) shows: Page,
     pace: pace::Pace,
+    /// Whether UDP from elsewhere has got here.
+    pub(crate) heard_by_udp: AtomicBool,
     /// Of questions to parties, by who asks.
     asking: pace::Pace,
     /// Bytes of request bodies that may still be taken into memory.
@@ -105,6 +108,7 @@ impl Hub {
             page: crate::page::Kept::default(),
             shows,
             pace: pace::Pace::default(),
+            heard_by_udp: AtomicBool::new(false),
             asking: pace::Pace::default(),
             copies: Mutex::default(),
         }
@@ -157,6 +161,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/v1/parties", get(listing::parties))
         .route("/v1/sessions/{manifest}/receipts", get(listing::receipts))
         .route("/v1/events", get(events))
+        .route("/v1/udp", get(udp))
         .route("/metrics", get(metrics))
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::Method)
@@ -221,6 +226,12 @@ async fn events(
         axum::body::Body::new(hub.subscribers.subscribe(topics)),
     )
         .into_response())
+}
+
+/// For a machine that gets no answer by UDP: whether that is because of its own network.
+async fn udp(State(hub): State<Arc<Hub>>) -> Response {
+    let text = format!("{{\"heard\":{}}}", hub.heard_by_udp.load(Ordering::Relaxed));
+    ([JSON, MUTABLE], text).into_response()
 }
 
 async fn metrics(State(hub): State<Arc<Hub>>) -> Response {

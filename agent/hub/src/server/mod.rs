@@ -4,6 +4,7 @@
 
 mod cap;
 mod io;
+mod udp;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -43,13 +44,17 @@ const HEADER: usize = 16 * 1024;
 pub(crate) async fn run(
     hub: Arc<Hub>,
     listener: TcpListener,
+    udp: Option<UdpSocket>,
     tls: Option<TlsAcceptor>,
     shutdown: impl Future<Output = ()>,
 ) {
     let router = router(Arc::clone(&hub));
     let cap = Cap::new(hub.limits.connections, hub.limits.connections_per_address);
     let (stop, stopping) = watch::channel(false);
-    let background = tokio::spawn(tick(Arc::clone(&hub)));
+    let background = [
+        Some(tokio::spawn(tick(Arc::clone(&hub)))),
+        udp.map(|socket| tokio::spawn(udp::answer(Arc::clone(&hub), socket))),
+    ];
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -90,7 +95,9 @@ pub(crate) async fn run(
     if timeout(hub.limits.drain, stop.closed()).await.is_err() {
         tracing::warn!("some answers were cut off because they took too long");
     }
-    background.abort();
+    for task in background.into_iter().flatten() {
+        task.abort();
+    }
 }
 
 /// Keeps idle streams open, and looks for what other hubs have published.

@@ -17,3 +17,4 @@ mod stored;
 mod survive;
 mod tailnet;
 mod tls;
+mod udp;
