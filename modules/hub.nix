@@ -12,7 +12,7 @@ let
   port = lib.toInt (lib.last (lib.splitString ":" cfg.listen));
   given = cfg.tls.certificate != null || cfg.tls.key != null;
   relay = cfg.relay.enable;
-  low = relay && cfg.relay.port < 1024;
+  low = port < 1024 || relay && cfg.relay.port < 1024;
   host = if lib.hasInfix ":" cfg.relay.host then "[${cfg.relay.host}]" else cfg.relay.host;
   place = "${host}:${toString cfg.relay.port}";
   # As `e3 fleet new` chooses it: by the port of the hub's address, which is this one unless a proxy stands in front.
@@ -148,7 +148,8 @@ in
 
     networking.firewall = lib.mkIf cfg.openFirewall {
       allowedTCPPorts = [ port ] ++ lib.optional relay cfg.relay.port;
-      allowedUDPPorts = lib.optional relay cfg.relay.discoveryPort;
+      # The hub tells machines by UDP whether their networks let it out.
+      allowedUDPPorts = [ port ] ++ lib.optional relay cfg.relay.discoveryPort;
     };
 
     systemd.services.e3-hub = {
@@ -187,7 +188,7 @@ in
         RestartSec = 1;
         Slice = "e3.slice";
         UMask = "0077";
-        # For a relay at a port below 1024.
+        # For a port below 1024.
         AmbientCapabilities = lib.mkIf low "CAP_NET_BIND_SERVICE";
         CapabilityBoundingSet = lib.optionalString low "CAP_NET_BIND_SERVICE";
         NoNewPrivileges = true;
