@@ -8,76 +8,63 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use e3_core::mesh::stun::{self, Transaction};
-use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::{Hub, HubError, Way};
+use super::{Hub, Way};
 
 /// A question may be lost, or its answer.
 const TRIES: usize = 3;
 /// For each answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What a hub says that others have reached by UDP since it was started, and how long what it says may be.
+const HEARD: &[u8] = br#"{"heard":true}"#;
+const SAYS: usize = 64;
 /// More addresses than this a name of a hub does not have.
 const ADDRESSES: usize = 2;
 
 impl Hub {
-    /// Has the hub know that UDP gets to it, if it does. Nothing is waited for.
-    pub fn greet_by_udp(&self) {
-        if let Some(url) = self.parsed() {
-            spawn_blocking(move || {
-                // Who hears nothing is told nothing.
-                let _ = ask(&url, 1, Duration::ZERO);
-            });
-        }
+    /// Has the hub know that UDP gets to it, if it does. No answer is waited for.
+    pub async fn greet_by_udp(&self) {
+        self.ask_by_udp(1, Duration::ZERO).await;
     }
 
     /// Whether the hub does not answer by UDP, although others reach it so. Takes some seconds.
     pub async fn is_udp_blocked(&self) -> bool {
-        let Some(url) = self.parsed() else {
-            return false;
-        };
-        let asked = spawn_blocking(move || ask(&url, TRIES, PATIENCE)).await;
         // Whoever cannot ask knows nothing.
-        matches!(asked, Ok(Ok(false))) && self.is_heard_by_udp().await.unwrap_or(false)
-    }
-
-    /// Whether UDP of others has got to the hub since it was started.
-    async fn is_heard_by_udp(&self) -> Result<bool, HubError> {
-        #[derive(Deserialize)]
-        struct Udp {
-            heard: bool,
+        if self.ask_by_udp(TRIES, PATIENCE).await != Some(false) {
+            return false;
         }
-        let bytes = self.optional("v1/udp", 1024).await?;
-        let said = bytes.and_then(|bytes| serde_json::from_slice::<Udp>(&bytes).ok());
-        Ok(said.is_some_and(|udp| udp.heard))
+        let says = self.optional("v1/udp", SAYS as u64).await;
+        matches!(says, Ok(Some(says)) if says == HEARD)
     }
 
-    fn parsed(&self) -> Option<reqwest::Url> {
+    /// Asks so often, and waits so long for each answer; whether there was one, if it could be asked at all.
+    async fn ask_by_udp(&self, tries: usize, patience: Duration) -> Option<bool> {
         let Way::Http { base, .. } = &self.way else {
             return None;
         };
-        reqwest::Url::parse(base).ok()
+        let url = reqwest::Url::parse(base).ok()?;
+        let asked = spawn_blocking(move || ask(&url, tries, patience)).await;
+        asked.ok().flatten()
     }
 }
 
-/// Asks so often, and waits so long for each answer; whether there was one.
-fn ask(url: &reqwest::Url, tries: usize, patience: Duration) -> io::Result<bool> {
-    let addresses = url.socket_addrs(|| None)?;
+fn ask(url: &reqwest::Url, tries: usize, patience: Duration) -> Option<bool> {
+    let addresses = url.socket_addrs(|| None).ok()?;
     let random = crate::random::bytes32();
     let transaction: Transaction = *random.first_chunk().expect("32 bytes");
-    let mut sent = Err(io::ErrorKind::NotFound.into());
+    let mut asked = None;
     for _ in 0..tries {
         for address in addresses.iter().take(ADDRESSES) {
             match ask_at(*address, transaction, patience) {
-                Ok(true) => return Ok(true),
+                Ok(true) => return Some(true),
+                Ok(false) => asked = Some(false),
                 // A machine may have no IPv6.
-                Err(error) if sent.is_err() => sent = Err(error),
                 Err(_) => {}
-                Ok(false) => sent = Ok(false),
             }
         }
     }
-    sent
+    asked
 }
 
 fn ask_at(to: SocketAddr, transaction: Transaction, patience: Duration) -> io::Result<bool> {

@@ -131,8 +131,8 @@ struct Keeper {
     events: LinkEvents,
     /// Everybody who has been a member; places never change.
     parties: Vec<PublicKey>,
-    /// The members' keys.
-    keys: BTreeMap<PublicKey, String>,
+    /// As the device knows them.
+    roster: Roster,
     dialled: HashMap<PublicKey, Dialled>,
     /// The connections that are up.
     up: HashMap<PublicKey, mpsc::Sender<Frame>>,
@@ -156,7 +156,7 @@ impl Keeper {
             shared,
             events,
             parties: Vec::new(),
-            keys: BTreeMap::new(),
+            roster: Roster::default(),
             dialled: HashMap::new(),
             up: HashMap::new(),
             tried: HashMap::new(),
@@ -168,19 +168,18 @@ impl Keeper {
     fn takes(&mut self, plan: Option<&Plan>) {
         let me = self.shared.me();
         let roster = plan.and_then(|plan| plan.backend.roster());
-        let members: BTreeMap<PublicKey, String> = { roster.iter() }
-            .flat_map(|roster| &roster.members)
-            .filter(|member| member.party != me)
-            .map(|member| (member.party, member.key.clone()))
+        let members: BTreeSet<PublicKey> = { roster.iter() }
+            .flat_map(|roster| roster.members.iter().map(|member| member.party))
+            .filter(|party| *party != me)
             .collect();
-        let before = std::mem::replace(&mut self.keys, members.clone());
-        for (party, key) in before {
-            // The device meets them for the first time, whatever still seems to be up.
-            if members.get(&party).is_some_and(|new| *new != key) {
-                self.lose(party);
+        let before = std::mem::replace(&mut self.roster, roster.cloned().unwrap_or_default());
+        for member in before.members {
+            // The device meets whoever has another key for the first time, whatever still seems to be up.
+            if self.roster.key(&member.party) != Some(&member.key) {
+                self.lose(member.party);
             }
         }
-        let gone = |party: &PublicKey| !members.contains_key(party);
+        let gone = |party: &PublicKey| !members.contains(party);
         self.up.retain(|party, _| !gone(party));
         self.dialled.retain(|party, dialled| {
             if gone(party) {
@@ -197,13 +196,13 @@ impl Keeper {
             self.shared.board.mesh_endpoints(NAME, Vec::new());
             return;
         };
-        for party in members.keys() {
+        for party in &members {
             if !self.parties.contains(party) {
                 self.parties.push(*party);
             }
         }
         let places = self.parties.iter().enumerate();
-        let places = places.filter(|(_, party)| members.contains_key(party));
+        let places = places.filter(|(_, party)| members.contains(party));
         let (dialled, diallers): (Vec<_>, Vec<_>) = places.partition(|(_, party)| me < **party);
         let diallers = diallers.into_iter().map(|(place, party)| (*party, place));
         let diallers = diallers.collect();
