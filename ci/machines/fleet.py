@@ -141,7 +141,7 @@ class Fleet:
         manifest = "\n".join([
             f'name = "{name}"', f"parties = {json.dumps(parties or self.parties)}", f"program = {json.dumps(str(program))}",
             'equal = ["stdout"]', top, "[inputs]", *inputs, "[mpyc]", 'version = "0.11"',
-            "[deadlines]", f'preflight = "{preflight}s"', ""])
+            "[deadlines]", f'preflight = "{preflight}s"', f'connect = "{max(preflight, 30)}s"', ""])
         (self.folder / f"{name}.toml").write_text(manifest)
         self.e3("session", "sign", f"{name}.toml", at_hub=False)
 

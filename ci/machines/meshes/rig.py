@@ -12,7 +12,7 @@ from ..plan import HUB
 
 JOIN_SECONDS = 30
 # What the agents' own deadlines add when something fails.
-VERDICT_SECONDS = 90
+VERDICT_SECONDS = 150
 PREFLIGHT_SECONDS = 20
 # For a reason: an agent has its daemon 10 seconds of silence, of which the last probe may take three.
 REASON_SECONDS = 20

@@ -29,7 +29,8 @@ pub(super) const SIGN: &str = "Run `e3 mesh sign --watch` here: each machine wai
 /// was measured by `ci/lab meshes --backend tor` (modules/mesh/README.md).
 const SLOW: &str = "It is slow: a message goes by six relays. A round takes about 50 ms where all of them are on one computer, and on\n\
      the public network some hundred milliseconds up to a second: a program with 1000 rounds takes minutes.\n\
-     Choose programs with few rounds, and give sessions time to meet: `preflight = \"2m\"` in the session's file.";
+     Choose programs with few rounds, and give sessions time to meet and to connect:\n\
+     `preflight = \"2m\"` and `connect = \"2m\"` under [deadlines] in the session's file.";
 
 /// `e3 mesh nebula`
 pub(super) async fn nebula(args: &MeshAnchored, global: &Global) -> Result<Answer, Error> {
