@@ -55,8 +55,9 @@ async fn follow(shared: &Shared, heads: &mpsc::Sender<Vec<u8>>, etag: &mut Optio
     shared.board.hub(None);
     // What was asked while nobody listened.
     shared.asked.notify_one();
-    // A hub that was started anew does not know yet whether UDP reaches it.
-    shared.hub.greet_by_udp().await;
+    // A hub that was started anew does not know yet whether UDP reaches it. Its name may take long to be looked up.
+    let hub = shared.hub.clone();
+    tokio::spawn(async move { hub.greet_by_udp().await });
     // A stream that is up may still hold something back: poll now and then all the same.
     let mut polls = Timetable::new(&shared.board, shared.settings.poll);
     loop {
