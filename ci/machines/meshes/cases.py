@@ -26,6 +26,9 @@ ROAMS = {"link", "nebula", "wireguard", "headscale"}
 # would do it at once, and is for macOS).
 STAYS = {("nebula", "nat-anchor")}
 MOVED_SECONDS = 3
+# Who was just restarted may fall silent again for some seconds where packets go by an anchor: Nebula's others still have a tunnel to
+# what it was before (seen in two of some forty runs, on a busy computer).
+FORGETS = {("nebula", kind) for kind in ("mixed-anchor", "symmetric-anchor", "cgnat-anchor")}
 # Networks in which a hole can be punched from anybody to anybody, and how long that may take.
 STRAIGHT, STRAIGHT_SECONDS = ("lan", "nat-anchor"), 60
 NOT_STRAIGHT = """
@@ -194,8 +197,13 @@ def restarted(rig):
     rig.waits_for("p0", "joined")
     if signed := rig.sign():
         raise Violated(f"{signed} asked for a certificate again")
+    verdict = rig.verdict(rig.session())
+    if verdict == "good":
+        return "good"
+    if (rig.backend, rig.lab.network.kind) not in FORGETS or {kind for kind, _ in verdict} != {"lost"}:
+        raise Violated(f"the session failed: {verdict}")
     rig.must_be_good(rig.session())
-    return "good"
+    return "ended: lost; good again"
 
 
 def daemon_killed(rig):
