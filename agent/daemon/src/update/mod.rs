@@ -2,6 +2,7 @@
 //!
 //! - [`stage0`]: the first thing that `e3-agent run` does: chooses what runs, and becomes it.
 //! - [`worker`]: in the running agent: follows the head's release, proves a new agent or gives it up.
+//! - `errand`: when it follows: at once, and again after a failure.
 //! - [`fetch`]: brings a binary to its place with `self_update`, checked by the trust rules.
 //! - [`check`]: lets a binary check itself before it is ever tried.
 //! - [`effect`]: which agent runs, and which one is to follow, for whoever asks.
@@ -20,6 +21,7 @@ use e3_core::update::Image;
 pub mod check;
 pub mod disk;
 pub mod effect;
+mod errand;
 pub mod fetch;
 pub mod stage0;
 pub mod worker;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::check::{Failed, check};
 use super::disk::Disk;
+use super::errand::{Errand, RETRY, Seen};
 use super::stage0::Entered;
 use super::{InEffect, VERSION, fetch, target};
 use crate::keeper::KeeperError;
@@ -21,8 +22,6 @@ use crate::ledger::LedgerError;
 use crate::shared::Shared;
 use crate::sync::jitter;
 
-/// After a failure, at first; it doubles up to the poll interval.
-const RETRY: Duration = Duration::from_secs(1);
 /// A trial without a verified head is given up after so many times its length: an hour.
 const PATIENCE: u32 = 6;
 
@@ -43,17 +42,6 @@ struct Parts {
     head: watch::Sender<Seen>,
     /// Whether stage 0 should choose anew as soon as no session runs.
     wish: watch::Sender<bool>,
-}
-
-/// What has been seen of releases since the agent started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// No head was verified yet.
-    Nothing,
-    /// A head that names no release.
-    NoRelease,
-    /// A head that names this one.
-    Release(Blob),
 }
 
 impl Updater {
@@ -187,12 +175,11 @@ impl Updater {
 
     /// Follows the release that the head names.
     async fn follow(&self, shared: &Shared) {
-        let mut head = self.0.head.subscribe();
-        let (mut pause, mut done) = (RETRY, false);
+        let mut errand = Errand::new(self.0.head.subscribe());
         loop {
-            let seen = *head.borrow_and_update();
-            if !done {
-                done = match seen {
+            let seen = errand.look();
+            if !errand.is_done {
+                errand.is_done = match seen {
                     Seen::Nothing => true,
                     Seen::NoRelease => self.advance(shared, Event::Withdrawn).is_ok(),
                     Seen::Release(blob) => self.pursue(shared, &blob).await,
@@ -203,16 +190,8 @@ impl Updater {
             self.0
                 .wish
                 .send_replace(self.is_set_aside() || seen != Seen::Nothing && has_more);
-            tokio::select! {
-                changed = head.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    (pause, done) = (RETRY, false);
-                }
-                () = tokio::time::sleep(jitter(pause)) => {
-                    pause = (pause * 2).min(shared.settings.poll.max(RETRY));
-                }
+            if !errand.wait(shared.settings.poll).await {
+                return;
             }
         }
     }
