@@ -113,15 +113,15 @@ impl Hub {
 
     /// Scheme, host and port as browsers write them; nothing for a folder.
     pub fn origin(&self) -> Option<String> {
+        Some(self.address()?.origin().ascii_serialization())
+    }
+
+    /// Its address as its parts; nothing for a folder.
+    fn address(&self) -> Option<reqwest::Url> {
         let Way::Http { base, .. } = &self.way else {
             return None;
         };
-        Some(
-            reqwest::Url::parse(base)
-                .ok()?
-                .origin()
-                .ascii_serialization(),
-        )
+        reqwest::Url::parse(base).ok()
     }
 
     /// How many seconds the hub's clock is ahead of this machine's, by its latest answer; negative if it is behind.

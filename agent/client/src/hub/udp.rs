@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use e3_core::mesh::stun::{self, Transaction};
 use tokio::task::spawn_blocking;
 
-use super::{Hub, Way};
+use super::Hub;
 
 /// A question may be lost, or its answer.
 const TRIES: usize = 3;
 /// For each answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What a hub says that others have reached by UDP since it was started, and how long what it says may be.
-const HEARD: &[u8] = br#"{"heard":true}"#;
-const SAYS: usize = 64;
+/// Bytes that a hub may say about it.
+const SAYS: u64 = 64;
 /// More addresses than this a name of a hub does not have.
 const ADDRESSES: usize = 2;
 
@@ -34,16 +33,13 @@ impl Hub {
         if self.ask_by_udp(TRIES, PATIENCE).await != Some(false) {
             return false;
         }
-        let says = self.optional("v1/udp", SAYS as u64).await;
-        matches!(says, Ok(Some(says)) if says == HEARD)
+        let says = self.optional("v1/udp", SAYS).await;
+        matches!(says, Ok(Some(says)) if says == stun::heard(true).as_bytes())
     }
 
     /// Asks so often, and waits so long for each answer; whether there was one, if it could be asked at all.
     async fn ask_by_udp(&self, tries: usize, patience: Duration) -> Option<bool> {
-        let Way::Http { base, .. } = &self.way else {
-            return None;
-        };
-        let url = reqwest::Url::parse(base).ok()?;
+        let url = self.address()?;
         let asked = spawn_blocking(move || ask(&url, tries, patience)).await;
         asked.ok().flatten()
     }

@@ -51,6 +51,15 @@ pub fn is_answer(message: &[u8], transaction: Transaction) -> bool {
         && message.get(8..HEADER) == Some(&transaction)
 }
 
+/// What the hub says at `/v1/udp`: whether others' questions have got to it since it was started.
+pub const fn heard(is_heard: bool) -> &'static str {
+    if is_heard {
+        r#"{"heard":true}"#
+    } else {
+        r#"{"heard":false}"#
+    }
+}
+
 /// A message with one attribute, whose `value` needs no padding.
 fn message(kind: [u8; 2], transaction: Transaction, attribute: [u8; 2], value: &[u8]) -> Vec<u8> {
     let length = |bytes: usize| u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes();

@@ -34,6 +34,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use e3_core::digest::Digest;
+use e3_core::mesh::stun;
 use e3_core::time::Time;
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore};
@@ -230,7 +231,7 @@ async fn events(
 
 /// For a machine that gets no answer by UDP: whether that is because of its own network.
 async fn udp(State(hub): State<Arc<Hub>>) -> Response {
-    let text = format!("{{\"heard\":{}}}", hub.heard_by_udp.load(Ordering::Relaxed));
+    let text = stun::heard(hub.heard_by_udp.load(Ordering::Relaxed));
     ([JSON, MUTABLE], text).into_response()
 }
 

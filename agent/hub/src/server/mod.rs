@@ -52,8 +52,8 @@ pub(crate) async fn run(
     let cap = Cap::new(hub.limits.connections, hub.limits.connections_per_address);
     let (stop, stopping) = watch::channel(false);
     let background = [
-        Some(tokio::spawn(tick(Arc::clone(&hub)))),
-        udp.map(|socket| tokio::spawn(udp::answer(Arc::clone(&hub), socket))),
+        tokio::spawn(tick(Arc::clone(&hub))),
+        tokio::spawn(udp::answer(Arc::clone(&hub), udp)),
     ];
     let mut shutdown = pin!(shutdown);
     loop {
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     if timeout(hub.limits.drain, stop.closed()).await.is_err() {
         tracing::warn!("some answers were cut off because they took too long");
     }
-    for task in background.into_iter().flatten() {
+    for task in background {
         task.abort();
     }
 }

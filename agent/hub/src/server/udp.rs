@@ -12,8 +12,9 @@ use tokio::time::sleep;
 use super::BREATH;
 use crate::api::Hub;
 
-/// Answers each question. For ever.
-pub(super) async fn answer(hub: Arc<Hub>, socket: UdpSocket) {
+/// Answers each question, for ever; none without a socket.
+pub(super) async fn answer(hub: Arc<Hub>, socket: Option<UdpSocket>) {
+    let Some(socket) = socket else { return };
     // Longer than a question, so that what is cut is none.
     let mut bytes = [0; stun::LENGTH + 1];
     loop {
