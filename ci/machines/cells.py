@@ -21,6 +21,11 @@ def outcome(parties, receipts, seconds):
             for said in outcomes]
 
 
+def is_lost(verdict):
+    """Whether a session ended on every party because one could not be heard any more. Two who have lost each other are both right."""
+    return verdict != "good" and {kind for kind, _ in verdict} == {"lost"}
+
+
 def show(cells, args, line, markdown):
     """Prints all cells, as the command line asks for; True if none has failed."""
     if args.json:
