@@ -100,7 +100,7 @@ step() {
 # side_by_side FUNCTION...: rows of steps, each in a shell of its own, all at once; for what waits more than it computes. After
 # a step that failed each row ends the step that it is in, and the run is over.
 side_by_side() {
-  local row dir pids=() failed=0
+  local row pid dir pids=() failed=0
   dir=$(mktemp -d)
   # Process groups of their own: what interrupts this can so be told to all that a row has started.
   set -m
@@ -115,7 +115,7 @@ side_by_side() {
   done
   set +m
   trap 'kill -TERM -- "${pids[@]/#/-}" 2>/dev/null; wait; exit 130' INT TERM
-  for row in "${pids[@]}"; do wait "$row" || failed=1; done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
   trap - INT TERM
   # In the order of the rows, not of their ends.
   # shellcheck disable=SC2031
