@@ -166,6 +166,7 @@ async fn attempt(
     let plans = keeper.head().map(|head| head.meshes.clone());
     let plans = plans.unwrap_or_default();
     board.addresses(mesh::first_addresses(&plans, &addresses));
+    let me = key.public();
     let shared = Shared::new(Parts {
         identity: Identity::new(&key)?,
         blobs: BlobStore::open(&settings.state, settings.stores.clone())?,
@@ -189,7 +190,7 @@ async fn attempt(
         moves: watch::Sender::new(0),
         plans: watch::Sender::new(plans),
         ways: Ways::default(),
-        direct: Direct::default(),
+        direct: Direct::new(me),
     });
     Ok((shared, listener))
 }

@@ -8,11 +8,9 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e3_core::key::PublicKey;
-use e3_core::mesh::wireguard::routes;
+use e3_core::mesh::wireguard::{Known, routes};
 use e3_core::mesh::{PREFIX_BITS, Plan, Prefix, Roster};
 use zeroize::Zeroizing;
-
-use super::direct::Known;
 
 /// Seconds between two packets to whoever has an endpoint, when there is nothing to say: that keeps a way open, or opens it from both
 /// sides; routers forget who talks to whom after 30.

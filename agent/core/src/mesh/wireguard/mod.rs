@@ -2,11 +2,14 @@
 //!
 //! WireGuard takes a peer's packets only from the addresses that stand with it, and an address stands with one peer: so two
 //! parties must agree whether they speak straight or by an anchor. They find out with addresses of their own for that ([`DIRECT`]),
-//! which never stand with an anchor: whoever answers there is reached straight, and knows it in the same moment.
+//! which never stand with an anchor: whoever answers there is reached straight, and knows it in the same moment ([`Straight`]).
+
+mod straight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+pub use self::straight::{Action, Event, Known, Straight, TRY};
 use super::Plan;
 use crate::digest::Digest;
 use crate::key::PublicKey;
