@@ -4,8 +4,8 @@
 //! Whoever keeps the connections says here what becomes of them, drops those of parties that are not in [`Known::heard`] any
 //! more, and carries out the [`Action`]s.
 //!
-//! 1. The device is told of every change of what is known, and whenever it starts: until then it has what stood in its files,
-//!    which may be older.
+//! 1. The device is told of every plan, of every change of what is known, and whenever it starts: until then it has what stood
+//!    in its files, which may be older.
 //! 2. A device meets whoever has another key for the first time, and everybody if it was made anew: they are not heard until
 //!    they are heard again, whatever still seems to be up.
 //! 3. A machine that moves says so to its anchors, and they to the others, who let packets to it go by an anchor at once.
@@ -173,11 +173,9 @@ impl Straight {
         }
         let (me, roster) = (self.me, plan.and_then(|plan| plan.backend.roster()));
         let stays = |party: &PublicKey| is_other(roster, &me, party);
-        let count = self.known.endpoints.len();
         self.known.endpoints.retain(|party, _| stays(party));
-        if self.known.endpoints.len() < count {
-            actions.push(Action::Tell);
-        }
+        // Also if nothing else has changed: what stands in the files may be of the plan before.
+        actions.push(Action::Tell);
     }
 
     fn moved(&mut self, by: PublicKey, party: PublicKey, actions: &mut Vec<Action>) {

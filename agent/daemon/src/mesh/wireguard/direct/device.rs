@@ -22,12 +22,13 @@ pub(super) async fn runs() -> bool {
     Files::of(NAME).are_there() && service(NAME).is_active().await.unwrap_or(false)
 }
 
-/// Has it take what is known; false if it has to be tried again.
-pub(super) async fn tell(shared: &Shared, plan: &Plan, roster: &Roster) -> bool {
+/// Has it take what is known; false if it has to be tried again. If it `was_told` what stands in its file, only what is not there yet
+/// has it take it again.
+pub(super) async fn tell(shared: &Shared, plan: &Plan, roster: &Roster, was_told: bool) -> bool {
     let files = Files::of(NAME).with_open("peers.conf", peers(shared, plan, roster));
     let told = match files.write() {
         // An anchor is asked where the others are.
-        Ok(Change::None) if plan.anchor(&shared.me()).is_none() => Ok(()),
+        Ok(Change::None) if was_told && plan.anchor(&shared.me()).is_none() => Ok(()),
         Ok(_) => service(NAME)
             .reload()
             .await

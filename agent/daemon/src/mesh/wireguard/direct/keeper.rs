@@ -22,6 +22,7 @@ use crate::mesh::others;
 use crate::peer::frame::Frame;
 use crate::peer::link::{self, LinkEvent, LinkEvents, Pace};
 use crate::shared::Shared;
+use crate::sync::jitter;
 
 /// Both must notice silence at about the same time; a machine that is idle is woken no more often than this.
 const PACE: Pace = Pace {
@@ -47,7 +48,10 @@ pub(super) struct Keeper {
     peers: Vec<Peer>,
     /// Whether the device has to be told what is known.
     is_new: bool,
-    /// Until the next look.
+    /// Whether it has for certain taken what stands in its file: not if whoever told it was interrupted.
+    is_told: bool,
+    /// When to look again, and how long after that.
+    next: Instant,
     pause: Duration,
     begin: Instant,
 }
@@ -76,6 +80,8 @@ impl Keeper {
             plan: None,
             peers: Vec::new(),
             is_new: false,
+            is_told: false,
+            next: Instant::now(),
             pause: LOOK.0,
             begin: Instant::now(),
         }
@@ -97,7 +103,7 @@ impl Keeper {
                 dialled.task.abort();
             }
         }
-        self.plan = plan;
+        (self.plan, self.is_told) = (plan, false);
         let Some(plan) = &self.plan else {
             self.shared.sessions.close(&self.id);
             self.shared.board.mesh_endpoints(NAME, Vec::new());
@@ -143,8 +149,7 @@ impl Keeper {
             return std::future::pending().await;
         }
         let mut moves = self.shared.moves.subscribe();
-        self.pause = LOOK.0;
-        self.look().await;
+        (self.next, self.pause) = (Instant::now(), LOOK.0);
         loop {
             if self.is_new {
                 tokio::time::sleep(GATHER).await;
@@ -153,13 +158,9 @@ impl Keeper {
                 }
                 self.tell().await;
             }
-            let next = Instant::now() + crate::sync::jitter(self.pause);
             tokio::select! {
                 Some((place, event)) = coming.recv() => self.hear(place, event),
-                () = tokio::time::sleep_until(next) => {
-                    self.pause = (self.pause * 2).min(LOOK.1);
-                    self.look().await;
-                }
+                () = tokio::time::sleep_until(self.next) => self.look().await,
                 () = self.shared.direct.runs.notified() => {
                     let is_anew = self.shared.direct.is_anew.swap(false, Ordering::Relaxed);
                     self.step(Event::Started { is_anew });
@@ -167,7 +168,7 @@ impl Keeper {
                 Ok(()) = moves.changed() => {
                     self.step(Event::OwnMove);
                     self.tell().await;
-                    self.look().await;
+                    self.next = Instant::now();
                 }
             }
         }
@@ -229,7 +230,10 @@ impl Keeper {
                         tell_endpoints(&self.shared, plan);
                     }
                 }
-                Action::Look => self.pause = LOOK.0,
+                Action::Look => {
+                    self.next = self.next.min(Instant::now() + jitter(LOOK.0));
+                    self.pause = LOOK.0;
+                }
                 Action::Dial(party) => {
                     if let Some(dialled) = self.peer(&party).and_then(|p| p.dialled.as_ref()) {
                         dialled.attempts.again();
@@ -254,6 +258,8 @@ impl Keeper {
     /// Looks where the others say that they are.
     async fn look(&mut self) {
         let asked = timeout(HUB, others::presences(&self.shared)).await;
+        self.next = Instant::now() + jitter(self.pause);
+        self.pause = (self.pause * 2).min(LOOK.1);
         let Ok(Ok(presences)) = asked else {
             return;
         };
@@ -280,7 +286,9 @@ impl Keeper {
             self.is_new = false;
             return;
         }
-        self.is_new = !device::tell(&self.shared, plan, roster).await;
+        let was_told = std::mem::take(&mut self.is_told);
+        self.is_told = device::tell(&self.shared, plan, roster, was_told).await;
+        self.is_new = !self.is_told;
         if plan.anchor(&self.shared.me()).is_none() {
             return;
         }
