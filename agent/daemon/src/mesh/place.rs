@@ -58,14 +58,18 @@ pub async fn host(shared: &Shared, session: &Session) -> Result<String, Reason> 
     Ok(common.unwrap_or(last))
 }
 
-/// How long the parties of a session are silent before they are given up: where they may meet by Tor, as long as that may take.
+/// How long the parties of a session are silent before they are given up: as long as that may take in the most patient mesh in which
+/// they may meet.
 pub fn pace(plans: &[Plan], session: &Session) -> Pace {
-    let by_tor = plans.iter().any(|plan| {
-        let mesh = session.mesh.as_deref();
-        matches!(plan.backend, Backend::Tor(_))
-            && mesh.is_none_or(|mesh| mesh == plan.backend.name())
+    let mesh = session.mesh.as_deref();
+    let names = |plan: &&Plan| mesh.is_none_or(|mesh| mesh == plan.backend.name());
+    let paces = plans.iter().filter(names).map(|plan| match plan.backend {
+        Backend::Tor(_) => link::BY_TOR,
+        Backend::Tailscale(_) | Backend::Headscale(_) => link::BY_TAILSCALE,
+        _ => link::SESSION,
     });
-    if by_tor { link::BY_TOR } else { link::SESSION }
+    let longest = paces.max_by_key(|pace| pace.silence);
+    longest.unwrap_or(link::SESSION)
 }
 
 /// This party's address in the first of its own meshes in which all others are, too. Where they can also meet directly, those
@@ -192,14 +196,14 @@ fn of_machine(shared: &Shared) -> String {
 #[cfg(test)]
 mod tests {
     use e3_core::key::SecretKey;
-    use e3_core::mesh::Roster;
     use e3_core::mesh::link::{Id, Link};
+    use e3_core::mesh::{Headscale, Roster};
     use e3_testkit::sim::manifest;
 
     use super::*;
 
     #[test]
-    fn a_session_is_patient_where_it_may_meet_by_tor_and_nowhere_else() {
+    fn a_session_is_as_patient_as_the_most_patient_mesh_in_which_it_may_meet() {
         let plan = |backend| Plan {
             anchors: Vec::new(),
             direct: false,
@@ -218,6 +222,9 @@ mod tests {
         assert_eq!(silence(&both, &session), link::SESSION.silence);
         session.mesh = Some("tor".to_owned());
         assert_eq!(silence(&both, &session), link::BY_TOR.silence);
+        let controlled = [plan(Backend::Headscale(Headscale::default()))];
+        session.mesh = None;
+        assert_eq!(silence(&controlled, &session), link::BY_TAILSCALE.silence);
     }
 
     #[test]

@@ -40,6 +40,13 @@ pub const BY_TOR: Pace = Pace {
     handshake: Duration::from_secs(20),
 };
 
+/// The same by Tailscale and Headscale. When a machine has moved, the others send to its old place for as long as that is trusted there,
+/// 6.5 s (`trustUDPAddrDuration` in Tailscale's magicsock), and TCP tries again up to 6.2 s later.
+pub const BY_TAILSCALE: Pace = Pace {
+    silence: Duration::from_secs(15),
+    ..SESSION
+};
+
 /// How long one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Between attempts, at first and at most.
