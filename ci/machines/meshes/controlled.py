@@ -98,8 +98,8 @@ def off(rig):
 
 
 CASES = (
-    join, session, cases.ways, cases.stranger, cases.evaluated, cases.hardened, cases.agent_restarted, cases.daemon_killed, cases.restarted,
-    control_killed, expired, revoked, off,
+    join, session, cases.ways, cases.stranger, cases.evaluated, cases.hardened, cases.cable_moved, cases.agent_restarted, cases.daemon_killed,
+    cases.restarted, control_killed, expired, revoked, off,
 )
 # For `--short`.
 QUICK = (join, session, cases.stranger, cases.hardened, off)
