@@ -48,7 +48,8 @@ pub(super) struct Keeper {
     peers: Vec<Peer>,
     /// Whether the device has to be told what is known.
     is_new: bool,
-    /// Whether it has for certain taken what stands in its file: not if whoever told it was interrupted.
+    /// Whether it has for certain taken what stands in its file: not if whoever told it was interrupted, and not if it was just
+    /// started, since systemd takes a reload for done that comes while a start goes on.
     is_told: bool,
     /// When to look again, and how long after that.
     next: Instant,
@@ -103,7 +104,7 @@ impl Keeper {
                 dialled.task.abort();
             }
         }
-        (self.plan, self.is_told) = (plan, false);
+        self.plan = plan;
         let Some(plan) = &self.plan else {
             self.shared.sessions.close(&self.id);
             self.shared.board.mesh_endpoints(NAME, Vec::new());
@@ -215,6 +216,7 @@ impl Keeper {
 
     /// Decides what follows, and does what can be done at once.
     fn step(&mut self, event: Event<'_>) {
+        self.is_told &= !matches!(event, Event::Plan(_) | Event::Started { .. });
         let mut straight = self.shared.direct.lock();
         let actions = straight.step(event);
         let heard = &straight.known().heard;
