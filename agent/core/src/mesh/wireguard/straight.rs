@@ -104,15 +104,11 @@ pub enum Action {
 
 impl Straight {
     /// Nothing is known yet.
-    pub const fn new(me: PublicKey) -> Self {
+    pub fn new(me: PublicKey) -> Self {
         Self {
             me,
             plan: None,
-            known: Known {
-                endpoints: BTreeMap::new(),
-                heard: BTreeSet::new(),
-                seen: None,
-            },
+            known: Known::default(),
             tried: BTreeMap::new(),
         }
     }
@@ -171,9 +167,9 @@ impl Straight {
                 self.lose(member.party, actions);
             }
         }
-        let (me, roster) = (self.me, plan.and_then(|plan| plan.backend.roster()));
-        let stays = |party: &PublicKey| is_other(roster, &me, party);
-        self.known.endpoints.retain(|party, _| stays(party));
+        let mut endpoints = std::mem::take(&mut self.known.endpoints);
+        endpoints.retain(|party, _| self.is_member(party));
+        self.known.endpoints = endpoints;
         // Also if nothing else has changed: what stands in the files may be of the plan before.
         actions.push(Action::Tell);
     }
@@ -247,8 +243,10 @@ impl Straight {
         self.plan.as_ref()?.backend.roster()
     }
 
+    /// Whether it is one, and another machine than this one.
     fn is_member(&self, party: &PublicKey) -> bool {
-        is_other(self.roster(), &self.me, party)
+        let roster = self.roster();
+        *party != self.me && roster.is_some_and(|roster| roster.key(party).is_some())
     }
 
     fn is_anchor(&self, party: &PublicKey) -> bool {
@@ -256,9 +254,4 @@ impl Straight {
             .as_ref()
             .is_some_and(|plan| plan.anchor(party).is_some())
     }
-}
-
-/// Whether a party is a member, and another one than `me`.
-fn is_other(roster: Option<&Roster>, me: &PublicKey, party: &PublicKey) -> bool {
-    party != me && roster.is_some_and(|roster| roster.key(party).is_some())
 }

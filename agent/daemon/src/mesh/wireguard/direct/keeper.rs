@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use e3_core::digest::Digest;
 use e3_core::key::PublicKey;
-use e3_core::mesh::wireguard::{Action, DIRECT, Event, endpoint};
-use e3_core::mesh::{Plan, Prefix};
+use e3_core::mesh::Plan;
+use e3_core::mesh::wireguard::{Action, Event, endpoint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::super::{NAME, tell_endpoints};
+use super::super::{NAME, networks, tell_endpoints};
 use super::attempts::Attempts;
 use super::device;
 use crate::address;
@@ -119,7 +119,7 @@ impl Keeper {
                 });
             }
         }
-        let straight = Prefix::of(&self.shared.join.root, DIRECT);
+        let straight = networks(&self.shared).straight;
         let places = self.peers.iter_mut().enumerate();
         let mut diallers = HashMap::new();
         for (place, peer) in places.filter(|(_, peer)| members.contains(&peer.party)) {
@@ -183,7 +183,7 @@ impl Keeper {
         let party = peer.party;
         let event = match event {
             LinkEvent::Up(way, from) => {
-                let straight = Prefix::of(&self.shared.join.root, DIRECT).party(&party);
+                let straight = networks(&self.shared).straight.party(&party);
                 // Whoever comes from elsewhere says nothing of the straight way.
                 if from.address != Some(straight.into()) {
                     return;
